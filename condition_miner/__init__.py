@@ -1,0 +1,1 @@
+"""Mine, with a language model, the conditions under which labels occur together."""

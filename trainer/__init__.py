@@ -1,0 +1,1 @@
+"""Federated multi-label prompt tuning of CLIP from a prompt bank."""

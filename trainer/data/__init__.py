@@ -1,0 +1,1 @@
+"""Data sets: images, label matrix, label names, owners."""
