@@ -1,0 +1,5 @@
+"""`python -m fedmpt` is the `fedmpt` command."""
+
+from fedmpt.cli import main
+
+main()

@@ -1,0 +1,92 @@
+"""The `fedmpt` command.
+
+Each command lives in the package that does its work. `fedmpt --help` must start at once, so only the module of
+the command that was named is imported; of the others a name and a line of help are known.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from dataclasses import dataclass
+
+import typer
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A command or a group of commands: where it lives and its line in the help."""
+
+    module: str
+    attribute: str
+    help: str
+    panel: str
+
+
+ENTRIES: dict[str, Entry] = {
+    "mine-conditions": Entry(
+        "condition_miner.cli",
+        "mine_conditions",
+        "Ask a language model under which conditions the labels occur together; write bank.json.",
+        "Conditions",
+    ),
+    "bank": Entry("prompt_bank.cli", "app", "Look at, check and record a prompt bank.", "Conditions"),
+    "cache": Entry("condition_miner.cli", "cache_app", "Look at, export and import cached answers.", "Conditions"),
+    "train": Entry("trainer.cli", "train", "Train a method over sites that keep their images.", "Training"),
+    "evaluate": Entry("trainer.cli", "evaluate", "Measure a run's best checkpoint on the test split.", "Training"),
+    "compare": Entry("trainer.cli", "compare", "Set runs side by side.", "Training"),
+    "report": Entry("trainer.cli", "report", "Write a run's report: one HTML page.", "Training"),
+    "demo": Entry("fedmpt.demo", "demo", "Run the whole path on the drawn world, in a few minutes.", "Training"),
+}
+
+
+def _mount(app: typer.Typer, name: str, entry: Entry) -> None:
+    target = getattr(importlib.import_module(entry.module), entry.attribute)
+    if isinstance(target, typer.Typer):
+        app.add_typer(target, name=name, help=entry.help, rich_help_panel=entry.panel)
+    else:
+        app.command(name, rich_help_panel=entry.panel)(target)
+
+
+def _list(app: typer.Typer, name: str, entry: Entry) -> None:
+    @app.command(name, help=entry.help, rich_help_panel=entry.panel)
+    def listed() -> None:
+        raise AssertionError(f"{name} was listed, not mounted")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"fedmpt {version('fedmpt')}")
+        raise typer.Exit
+
+
+def build(named: str | None) -> typer.Typer:
+    """The command line in which `named` is mounted for real and every other command is only listed."""
+    app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+    @app.callback()
+    def root(
+        version: bool = typer.Option(
+            False, "--version", callback=_version, is_eager=True, help="Print the version and stop."
+        ),
+    ) -> None:
+        """Federated multi-label prompt tuning of CLIP: mine conditions, review them, train over sites.
+
+        Start with:  fedmpt demo
+        """
+
+    for name, entry in ENTRIES.items():
+        (_mount if name == named else _list)(app, name, entry)
+    return app
+
+
+def main() -> None:
+    """Entry point of the `fedmpt` command."""
+    named = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
+    try:
+        build(named)()
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(130)
