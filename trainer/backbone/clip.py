@@ -1,0 +1,223 @@
+"""FrozenClip: the one view of a CLIP that data, methods and reports have.
+
+Shape letters: B images, M patches, C prompts, T token positions, D joint width, Dt text width, Dv vision width.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from trainer.errors import TrainerError
+
+PatchSource = Literal["last", "value"]
+
+
+class ImageFeatures(NamedTuple):
+    """Features of B images in the joint space, not normalised."""
+
+    image: Tensor
+    """(B, D), the CLS token."""
+    patches: Tensor
+    """(B, M, D), every other token."""
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How an image becomes the tower's input: shorter side to `size`, centre crop, mean and std of [0, 1] RGB."""
+
+    size: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: str = "bicubic"
+
+    def identity(self) -> str:
+        """A text that differs where two preprocessings differ (part of the feature cache's key)."""
+        return f"{self.size}/{self.interpolation}/{self.mean}/{self.std}"
+
+    def transform(self) -> Any:
+        """The torchvision transform from a PIL image to a (3, size, size) float tensor."""
+        from torchvision import transforms as tv
+
+        return tv.Compose(
+            [
+                tv.Resize(self.size, interpolation=tv.InterpolationMode(self.interpolation)),
+                tv.CenterCrop(self.size),
+                tv.ToTensor(),
+                tv.Normalize(self.mean, self.std),
+            ]
+        )
+
+
+class FrozenClip(nn.Module):
+    """An open_clip CLIP whose weights never change.
+
+    Args:
+        model: an `open_clip.model.CLIP` with a vision transformer (class token) and a causal text tower.
+        tokenizer: its BPE tokenizer (`encode`, `sot_token_id`, `eot_token_id`).
+        preprocess: what its image tower expects.
+        name: for records, "ViT-B-16-quickgelu" for instance.
+
+    Raises:
+        TrainerError: where the model is of another build (modified ResNet, attention pooling, custom text tower).
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, preprocess: Preprocess, name: str) -> None:
+        super().__init__()
+        _check_build(model, name)
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.preprocess = preprocess
+        self.name = name
+
+    def train(self, mode: bool = True) -> FrozenClip:
+        """Stays in evaluation mode: the tower is frozen."""
+        return super().train(False)
+
+    @property
+    def dim(self) -> int:
+        """D, the width of the joint space."""
+        return int(self.model.visual.proj.shape[1])
+
+    @property
+    def text_width(self) -> int:
+        """Dt, the width of a token embedding."""
+        return int(self.model.token_embedding.weight.shape[1])
+
+    @property
+    def patches(self) -> int:
+        """M, the number of patches of an image."""
+        rows, columns = self.model.visual.grid_size
+        return int(rows * columns)
+
+    @property
+    def context_length(self) -> int:
+        """The longest prompt in tokens, [SOS] and [EOT] included."""
+        return int(self.model.context_length)
+
+    @property
+    def scale(self) -> float:
+        """κ = exp(logit_scale), by which CLIP multiplies cosines before a softmax."""
+        return float(self.model.logit_scale.detach().exp())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.model.logit_scale.device
+
+    @cached_property
+    def weights_hash(self) -> str:
+        """sha256 over names, types, shapes and bytes of all weights."""
+        digest = hashlib.sha256()
+        for key, value in sorted(self.model.state_dict().items()):
+            digest.update(f"{key}/{value.dtype}/{tuple(value.shape)}".encode())
+            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
+
+    @torch.no_grad()
+    def encode_image(self, pixels: Tensor, patch_source: PatchSource = "last") -> ImageFeatures:
+        """Features of the class token and of every patch: ln_post, then the visual projection (METHOD.md §3).
+
+        Args:
+            pixels: (B, 3, H, W), preprocessed.
+            patch_source: "last", the patches of the ordinary last block; "value", the last block's attention replaced
+                by its value path, which keeps patches local. The class token is the ordinary one in both.
+        """
+        visual = self.model.visual
+        tokens = visual._embeds(pixels)
+        blocks = list(visual.transformer.resblocks)
+        for block in blocks[:-1]:
+            tokens = block(tokens)
+        last = visual.ln_post(blocks[-1](tokens)) @ visual.proj
+        if patch_source == "last":
+            return ImageFeatures(last[:, 0], last[:, 1:])
+        local = visual.ln_post(_value_path(blocks[-1], tokens)) @ visual.proj
+        return ImageFeatures(last[:, 0], local[:, 1:])
+
+    def encode_tokens(self, embedded: Tensor, eot: Tensor) -> Tensor:
+        """Text features of embedded prompts, written plainly: every position goes through the tower.
+
+        Args:
+            embedded: (C, T, Dt) token embeddings without positions, T at most `context_length`.
+            eot: (C,) position of [EOT] in each prompt.
+
+        Returns:
+            (C, D), not normalised. Differentiable with respect to `embedded`.
+        """
+        length = embedded.shape[1]
+        tokens = embedded + self.model.positional_embedding[:length]
+        tokens = self.model.transformer(tokens, attn_mask=self.model.attn_mask[:length, :length])
+        at_end = tokens[torch.arange(len(tokens), device=tokens.device), eot]
+        return self.model.ln_final(at_end) @ self.model.text_projection
+
+    @torch.no_grad()
+    def encode_texts(self, texts: list[str]) -> Tensor:
+        """Text features (C, D) of ordinary sentences, not normalised.
+
+        Raises:
+            TrainerError: where a sentence is longer than the context.
+        """
+        rows = [[self.tokenizer.sot_token_id, *self.token_ids(t), self.tokenizer.eot_token_id] for t in texts]
+        ends = torch.tensor([len(row) - 1 for row in rows], device=self.device)
+        longest = int(ends.max()) + 1
+        if longest > self.context_length:
+            where = texts[int(ends.argmax())]
+            raise TrainerError(f"the prompt '{where}' has {longest} tokens, {self.name} reads {self.context_length}")
+        padded = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=self.device)
+        return self.encode_tokens(self.model.token_embedding(padded), ends)
+
+    def token_ids(self, text: str) -> list[int]:
+        """BPE ids of a text, without [SOS] and [EOT].
+
+        Raises:
+            TrainerError: where the text spells out a special token, which would end the prompt early.
+        """
+        ids = list(self.tokenizer.encode(text))
+        if {self.tokenizer.sot_token_id, self.tokenizer.eot_token_id} & set(ids):
+            raise TrainerError(f"'{text}' contains a special token of the text tower; rename it in the bank")
+        return ids
+
+    def embed(self, ids: list[int]) -> Tensor:
+        """(T, Dt) embeddings of token ids, without positions."""
+        return self.model.token_embedding(torch.tensor(ids, dtype=torch.long, device=self.device))
+
+    def image_tensor(self, image: Any) -> Tensor:
+        """(3, size, size) input of the image tower from a PIL image."""
+        return self._transform(image.convert("RGB"))
+
+    @cached_property
+    def _transform(self) -> Any:
+        return self.preprocess.transform()
+
+
+def _value_path(block: Any, tokens: Tensor) -> Tensor:
+    """A residual block in which every token attends to itself alone."""
+    attention = block.attn
+    _, _, weight = attention.in_proj_weight.chunk(3)
+    _, _, bias = attention.in_proj_bias.chunk(3)
+    values = nn.functional.linear(block.ln_1(tokens), weight, bias)
+    tokens = tokens + block.ls_1(attention.out_proj(values))
+    return tokens + block.ls_2(block.mlp(block.ln_2(tokens)))
+
+
+def _check_build(model: Any, name: str) -> None:
+    visual = model.visual
+    plain = (
+        hasattr(model, "transformer")
+        and hasattr(visual, "conv1")
+        and hasattr(visual, "class_embedding")
+        and getattr(visual, "attn_pool", None) is None
+        and visual.pool_type == "tok"
+        and isinstance(model.text_projection, nn.Parameter)
+        and model.attn_mask is not None
+    )
+    if not plain:
+        raise TrainerError(
+            f"{name} is not a CLIP with a plain vision transformer and a causal text tower; "
+            "use for instance ViT-B-16-quickgelu"
+        )

@@ -1,0 +1,269 @@
+"""The settings of a run: one frozen tree, and the only place where a default value stands.
+
+"paper" in a description marks the value of Wang et al., CVPR 2026; defaults that differ were chosen on validation
+data of the drawn world (README, "Figures"). The resolved tree is written into each run.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from trainer.errors import TrainerError
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class BackboneConfig(Settings):
+    """Which frozen CLIP."""
+
+    name: str = "scenes-tiny"
+    """"scenes-tiny" (shipped) or a model of open_clip, e.g. "ViT-B-16-quickgelu"."""
+    pretrained: str | None = None
+    """A tag of open_clip ("openai") or the path of a .safetensors file; None for scenes-tiny."""
+    patch_source: Literal["last", "value"] = "last"
+    """Patch features from the ordinary last block, or from its value path alone (more local)."""
+
+
+class DataConfig(Settings):
+    """Which data. The drawn world's own parameters apply to `scenes`."""
+
+    dataset: str = "scenes"
+    seed: int = Field(0, ge=0)
+    """Which drawn world: sites, pairs, images."""
+    sites: int = Field(6, ge=1)
+    images_per_site: int = Field(300, ge=1)
+    validation_images: int = Field(600, ge=1)
+    test_images: int = Field(1500, ge=1)
+    strength: float = Field(0.9, ge=0, le=1)
+    """Probability that a site's habits (its light, its scenes, its label pairs) hold in one of its images."""
+    shift: float = Field(0.6, ge=0, le=1)
+    """How far each light is corrupted in a way that pretraining never saw; 0 not at all."""
+
+
+class FederationConfig(Settings):
+    """The rounds."""
+
+    rounds: int = Field(12, ge=0)
+    participation: float = Field(1.0, gt=0, le=1)
+    """Share of the clients drawn in each round."""
+    weights: Literal["uniform", "examples"] = "uniform"
+    """How the server weighs its clients; "uniform" in the paper."""
+    local_epochs: int = Field(1, ge=1)
+
+
+class OptimiserConfig(Settings):
+    """A client's local training. The optimiser starts anew in every round, so that clients keep no state."""
+
+    name: Literal["adamw", "sgd"] = "adamw"
+    """"sgd" in the paper."""
+    learning_rate: float = Field(0.01, gt=0)
+    """0.001 in the paper, with sgd."""
+    momentum: float = Field(0.9, ge=0, lt=1)
+    """Of sgd; the first moment's decay of adamw."""
+    weight_decay: float = Field(1e-5, ge=0)
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """Over the rounds; cosine goes from the learning rate towards 0."""
+    batch_size: int = Field(32, ge=1)
+
+
+class LossConfig(Settings):
+    """Asymmetric loss (Ridnik et al., ICCV 2021) with the field's constants for prompt tuning."""
+
+    gamma_negative: float = Field(2.0, ge=0)
+    gamma_positive: float = Field(1.0, ge=0)
+    clip: float = Field(0.05, ge=0, lt=1)
+    """Added to the probability of "absent" before it is cut at 1: very easy negatives then cost nothing."""
+    weight: float = Field(0.02, gt=0)
+    """Factor of the sum over images and labels."""
+
+
+class LogitConfig(Settings):
+    """Where the learnable scalars of ℓ = α (z - β0) start (METHOD.md §4)."""
+
+    scale: float = Field(20.0, gt=0)
+    """α at the start."""
+    bias: float = 0.25
+    """β0 at the start, a cosine."""
+
+
+class FedMptConfig(Settings):
+    """FedMPT. Numbers of learnable tokens stand in the bank, beside the prompt's template."""
+
+    name: Literal["fedmpt"] = "fedmpt"
+    conditions: Literal["bank", "empty", "irrelevant", "single"] = "bank"
+    """Whose words stand in the prompts: the bank's; or, as controls, none, words of another world (as many conditions
+    as the bank has), or one prompt without condition words."""
+    adapters: bool = True
+    rank: int = Field(32, ge=1)
+    """D_s of the adapters and of the gate."""
+    gate: bool = True
+    """Off: every condition weighs 1/N."""
+    matching: Literal["transport", "softmax"] = "transport"
+    """"transport" in the paper; "softmax" pools each label over the patches on its own (the control)."""
+    softmax_scale: float = Field(20.0, gt=0)
+    """Of softmax pooling: weights are softmax over patches of this times the cosine."""
+    marginals: Literal["balanced", "relaxed-rows", "relaxed-columns", "background", "prior"] = "balanced"
+    """"balanced" in the paper."""
+    entropy: float = Field(0.2, gt=0)
+    """λ; 0.2 in the paper."""
+    temperature: float = Field(0.1, gt=0)
+    """τ of the row marginal."""
+    iterations: int = Field(20, ge=1)
+    differentiate_plan: bool = True
+    """True: the gradient runs through the iterations; False: it stops at the plan."""
+    relaxation: float = Field(0.03, ge=0)
+    """ρ of the relaxed marginals; towards 0 the marginal is free."""
+    background_mass: float = Field(0.5, gt=0, lt=1)
+    """Share of the patches' mass that the background column takes (`marginals = "background"`)."""
+    background_cost: float = Field(0.5, ge=0)
+    """Cost of the background column, the same for every patch; labels cost between 0 and 1."""
+    prior_scale: float = Field(10.0, ge=0)
+    """Columns are softmax of this times the best patch's cosine (`marginals = "prior"`); 0 is uniform."""
+    logit: LogitConfig = LogitConfig()
+
+
+class CoOpConfig(Settings):
+    """CoOp (Zhou et al., IJCV 2022): one context shared by all labels, against the image feature."""
+
+    name: Literal["coop"] = "coop"
+    context_tokens: int = Field(16, ge=1)
+    pooling: Literal["image", "max"] = "image"
+    """Score of the image feature (CoOp), or of the best patch."""
+    logit: LogitConfig = LogitConfig()
+
+
+class ZeroShotConfig(Settings):
+    """CLIP as it comes."""
+
+    name: Literal["zero-shot"] = "zero-shot"
+    template: str = "a photo of a {}."
+    pooling: Literal["image", "max"] = "max"
+    """Score of the image feature, or of the best patch."""
+    logit: LogitConfig = LogitConfig()
+
+
+class SeedConfig(Settings):
+    """Every source of chance, by name."""
+
+    initial: int = Field(0, ge=0)
+    """Learnable parameters at the start."""
+    clients: int = Field(0, ge=0)
+    """Which clients take part in a round."""
+    batches: int = Field(0, ge=0)
+    """The order of a client's images."""
+
+
+MethodConfig = Annotated[FedMptConfig | CoOpConfig | ZeroShotConfig, Field(discriminator="name")]
+
+
+class RunConfig(Settings):
+    """All settings of a run."""
+
+    method: MethodConfig = FedMptConfig()
+    backbone: BackboneConfig = BackboneConfig()
+    data: DataConfig = DataConfig()
+    federation: FederationConfig = FederationConfig()
+    optimiser: OptimiserConfig = OptimiserConfig()
+    loss: LossConfig = LossConfig()
+    seeds: SeedConfig = SeedConfig()
+    device: str = "auto"
+    """"auto" takes CUDA where there is a GPU, else the CPU."""
+    checkpoint_every: int = Field(1, ge=1)
+    """Rounds between checkpoints; the last round is always kept."""
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {
+        "method": {"name": "fedmpt", "marginals": "balanced", "matching": "transport", "entropy": 0.2},
+        "optimiser": {"name": "sgd", "learning_rate": 0.001, "batch_size": 32},
+        "federation": {"weights": "uniform"},
+    }
+}
+"""Named sets of settings. `paper`: Wang et al., CVPR 2026, where the paper says a value."""
+
+
+def resolve(file: Path | None = None, preset: str | None = None, overrides: dict[str, Any] | None = None) -> RunConfig:
+    """The settings of a run: defaults, then the preset, then the file, then the overrides.
+
+    Args:
+        file: a TOML or JSON file with the same tree.
+        preset: a name in `PRESETS`.
+        overrides: dotted keys ("method.rank") and values.
+
+    Raises:
+        TrainerError: an unreadable file, an unknown key or a value out of its range; all of them at once.
+    """
+    tree: dict[str, Any] = {}
+    if preset is not None:
+        if preset not in PRESETS:
+            raise TrainerError(f"preset '{preset}' is not known; there are: {', '.join(PRESETS)}")
+        _merge(tree, PRESETS[preset])
+    if file is not None:
+        _merge(tree, _read(file))
+    for key, value in (overrides or {}).items():
+        _put(tree, key, value)
+    tree.setdefault("method", {}).setdefault("name", FedMptConfig().name)
+    try:
+        return RunConfig.model_validate(tree)
+    except ValidationError as error:
+        raise TrainerError("settings: " + "; ".join(_problem(e) for e in error.errors())) from error
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """`key=value` of --set: the dotted key, and the value read as JSON where it is JSON, else as text.
+
+    Raises:
+        TrainerError: where there is no "=".
+    """
+    key, sign, value = text.partition("=")
+    if not sign or not key:
+        raise TrainerError(f"--set {text}: write key=value, for instance method.rank=16")
+    try:
+        return key.strip(), json.loads(value)
+    except json.JSONDecodeError:
+        return key.strip(), value
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        text = file.read_text(encoding="utf-8")
+        return dict(json.loads(text) if file.suffix == ".json" else tomllib.loads(text))
+    except (OSError, ValueError) as error:
+        raise TrainerError(f"{file}: cannot be read as settings ({error})") from error
+
+
+def _merge(tree: dict[str, Any], more: dict[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, dict):
+            _merge(tree.setdefault(key, {}), value)
+        else:
+            tree[key] = value
+
+
+def _put(tree: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    for parent in parents:
+        tree = tree.setdefault(parent, {})
+        if not isinstance(tree, dict):
+            raise TrainerError(f"settings: '{key}': '{parent}' is a value, not a group")
+    tree[last] = value
+
+
+def _problem(error: Any) -> str:
+    # The discriminator's tag stands in pydantic's location behind "method"; a user never wrote it there.
+    location = [str(part) for part in error["loc"]]
+    if len(location) > 2 and location[0] == "method":
+        del location[1]
+    key = ".".join(location)
+    if error["type"] == "extra_forbidden":
+        return f"'{key}' is not a setting"
+    return f"'{key}': {error['msg']}"

@@ -1,0 +1,86 @@
+"""The federated round, its steps in order. It knows neither processes nor a transport layer. Letter: K clients."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from trainer.config import FederationConfig, OptimiserConfig
+from trainer.federation.aggregation import Reply, State, average
+from trainer.federation.seeding import numpy_generator
+
+
+@dataclass(frozen=True)
+class RoundContext:
+    """Read-only: which round this is. Rounds count from 0."""
+
+    round: int
+    rounds: int
+
+
+@dataclass(frozen=True)
+class RoundRecord:
+    """What happened in a round."""
+
+    round: int
+    clients: tuple[int, ...]
+    examples: int
+    loss: float
+    learning_rate: float
+
+
+TrainClient = Callable[[int, State, RoundContext], Reply]
+"""Trains one client from a state; an engine supplies it."""
+
+
+def run_round(
+    state: State,
+    clients: int,
+    train_client: TrainClient,
+    settings: FederationConfig,
+    optimiser: OptimiserConfig,
+    seed: int,
+    context: RoundContext,
+) -> tuple[State, RoundRecord]:
+    """One round: draw clients, let each train from the server's state, average.
+
+    Args:
+        state: the server's state.
+        clients: K, how many are registered.
+        train_client: the engine's.
+        settings: participation and weights.
+        optimiser: for the record of the learning rate.
+        seed: draws the clients.
+        context: which round.
+
+    Raises:
+        RunFailed: see `average`.
+    """
+    drawn = draw_clients(clients, settings.participation, seed, context)
+    replies = [train_client(client, state, context) for client in drawn]
+    merged = average(replies, settings.weights)
+    record = RoundRecord(
+        round=context.round,
+        clients=tuple(drawn),
+        examples=sum(reply.examples for reply in replies),
+        loss=sum(reply.loss for reply in replies) / len(replies),
+        learning_rate=learning_rate(optimiser, context),
+    )
+    return merged, record
+
+
+def draw_clients(clients: int, participation: float, seed: int, context: RoundContext) -> list[int]:
+    """At least one client, ascending, uniformly without replacement."""
+    count = max(1, round(participation * clients))
+    if count >= clients:
+        return list(range(clients))
+    generator = numpy_generator(seed, "clients", context.round)
+    return sorted(int(c) for c in generator.choice(clients, size=count, replace=False))
+
+
+def learning_rate(settings: OptimiserConfig, context: RoundContext) -> float:
+    """The learning rate of a round: constant, or half a cosine from the start value to 0 over the rounds."""
+    if settings.schedule == "constant":
+        return settings.learning_rate
+    return settings.learning_rate * (1 + math.cos(math.pi * context.round / context.rounds)) / 2

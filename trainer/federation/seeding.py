@@ -1,0 +1,24 @@
+"""One generator for each (seed, purpose, round, client); nothing draws from a global one."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import torch
+
+
+def derive(seed: int, *path: str | int) -> int:
+    """A 63-bit seed that depends on every element of the path."""
+    text = "/".join(str(part) for part in (seed, *path))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def torch_generator(seed: int, *path: str | int) -> torch.Generator:
+    """A torch generator on the CPU, so that draws don't depend on the device."""
+    return torch.Generator().manual_seed(derive(seed, *path))
+
+
+def numpy_generator(seed: int, *path: str | int) -> np.random.Generator:
+    """A numpy generator."""
+    return np.random.default_rng(derive(seed, *path))

@@ -1,0 +1,35 @@
+"""Losses. Shape letters: B images, C labels."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+EPS = 1e-6
+"""Smallest probability inside a logarithm."""
+
+
+def asymmetric_loss(
+    logits: Tensor, labels: Tensor, *, gamma_negative: float, gamma_positive: float, clip: float
+) -> Tensor:
+    """Asymmetric loss on sigmoid probabilities, summed over images and labels (Ridnik et al., ICCV 2021).
+
+    The focusing factor (1 - p_t)^γ is a constant for the gradient, as in the field's prompt-tuning programs.
+
+    Args:
+        logits: (B, C).
+        labels: (B, C); 1 present, 0 absent, negative unknown. Unknown entries cost nothing.
+        gamma_negative: γ₋, focus of absent labels.
+        gamma_positive: γ₊, focus of present labels.
+        clip: added to the probability of "absent", then cut at 1.
+
+    Returns:
+        A scalar.
+    """
+    present = logits.sigmoid()
+    absent = (1 - present + clip).clamp(max=1)
+    positive = (labels > 0).to(logits.dtype)
+    known = (labels >= 0).to(logits.dtype)
+    likelihood = positive * present.clamp_min(EPS).log() + (1 - positive) * absent.clamp_min(EPS).log()
+    p_t = (positive * present + (1 - positive) * absent).detach()
+    gamma = gamma_positive * positive + gamma_negative * (1 - positive)
+    return -(known * likelihood * (1 - p_t) ** gamma).sum()

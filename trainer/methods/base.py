@@ -1,0 +1,188 @@
+"""What a method is, and the registry in which the command line finds it.
+
+Shape letters: B images, M patches, C labels, D joint width.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
+
+import torch
+from prompt_bank.schema import Bank
+from torch import Tensor, nn
+
+from trainer.backbone.clip import FrozenClip
+from trainer.config import LogitConfig, LossConfig
+from trainer.errors import unknown_name
+from trainer.losses import asymmetric_loss
+
+
+class Batch(NamedTuple):
+    """Frozen features and labels of B images."""
+
+    image: Tensor
+    """(B, D)"""
+    patches: Tensor
+    """(B, M, D)"""
+    labels: Tensor
+    """(B, C) float; 1 present, 0 absent, -1 unknown."""
+
+    def to(self, device: torch.device) -> Batch:
+        """On another device, in float32."""
+        return Batch(*(part.to(device, dtype=torch.float32) for part in self))
+
+
+@dataclass(frozen=True)
+class MethodContext:
+    """What a method is built from.
+
+    Attributes:
+        clip: the frozen backbone, shared by all clients.
+        label_names: C names in the order of the label matrix.
+        bank: the prompt bank, None where the user gave none.
+        settings: the method's part of the run's configuration.
+        loss: the constants of the asymmetric loss.
+        generator: draws the learnable parameters.
+    """
+
+    clip: FrozenClip
+    label_names: tuple[str, ...]
+    bank: Bank | None
+    settings: Any
+    loss: LossConfig
+    generator: torch.Generator
+
+
+class Method(nn.Module, ABC):
+    """A method: its learnable parameters, its logits and its loss.
+
+    Exactly the parameters with `requires_grad` are trained and exchanged.
+    """
+
+    inputs: ClassVar[Literal["features"]] = "features"
+    """"features": the image path is frozen, so cached features are enough."""
+
+    def __init__(self, context: MethodContext) -> None:
+        super().__init__()
+        # Past nn.Module's registration: the backbone is shared, and is no part of the method's state.
+        self.__dict__["clip"] = context.clip
+        self.label_names = context.label_names
+        self.loss_settings = context.loss
+        self._fixed: Tensor | None = None
+
+    clip: FrozenClip
+
+    @abstractmethod
+    def text_features(self) -> Tensor:
+        """The normalised text features, differentiable; their shape is the method's own."""
+
+    @abstractmethod
+    def logits(self, batch: Batch, text: Tensor) -> Tensor:
+        """(B, C) from a batch and the text features."""
+
+    @abstractmethod
+    def describe(self) -> dict[str, Any]:
+        """For the run's record: numbers of parameters, prompts used."""
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Logits (B, C); sigmoid gives the probability."""
+        return self.logits(batch, self.text_features() if self._fixed is None else self._fixed)
+
+    def loss(self, batch: Batch) -> Tensor:
+        """The asymmetric loss of a batch, times its weight."""
+        s = self.loss_settings
+        value = asymmetric_loss(
+            self(batch),
+            batch.labels,
+            gamma_negative=s.gamma_negative,
+            gamma_positive=s.gamma_positive,
+            clip=s.clip,
+        )
+        return s.weight * value
+
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """Without gradients, with the text features computed once for all batches."""
+        with torch.no_grad():
+            self._fixed = self.text_features()
+            try:
+                yield
+            finally:
+                self._fixed = None
+
+    def exchanged(self) -> dict[str, Tensor]:
+        """The state that travels between server and clients: copies, on the CPU, by name."""
+        return {
+            name: parameter.detach().cpu().clone()
+            for name, parameter in self.named_parameters()
+            if parameter.requires_grad
+        }
+
+    @torch.no_grad()
+    def receive(self, state: dict[str, Tensor]) -> None:
+        """Take over a state.
+
+        Raises:
+            ValueError: where names or shapes are not this method's.
+        """
+        own = {name: p for name, p in self.named_parameters() if p.requires_grad}
+        if own.keys() != state.keys():
+            raise ValueError(f"the state has {sorted(state)}, this method exchanges {sorted(own)}")
+        for name, parameter in own.items():
+            if parameter.shape != state[name].shape:
+                raise ValueError(f"{name}: {tuple(state[name].shape)} instead of {tuple(parameter.shape)}")
+            parameter.copy_(state[name])
+
+    def trainable(self) -> int:
+        """How many numbers are trained and exchanged."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+
+class Logit(nn.Module):
+    """ℓ = α (z - β0) with learnable α and β0 (METHOD.md §4)."""
+
+    def __init__(self, start: LogitConfig) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(start.scale))
+        self.bias = nn.Parameter(torch.tensor(start.bias))
+
+    def forward(self, scores: Tensor) -> Tensor:
+        """Logits of the same shape as the scores."""
+        return self.scale * (scores - self.bias)
+
+
+def normal(shape: tuple[int, ...], generator: torch.Generator) -> nn.Parameter:
+    """Learnable token vectors, N(0, 0.02²), as in CoOp and all that follow it."""
+    return nn.Parameter(0.02 * torch.randn(shape, generator=generator))
+
+
+M = TypeVar("M", bound=type[Method])
+
+_METHODS: dict[str, type[Method]] = {}
+
+
+def register(name: str) -> Callable[[M], M]:
+    """Makes a method known by name to the command line, the configuration and the tests."""
+
+    def add(method: M) -> M:
+        _METHODS[name] = method
+        return method
+
+    return add
+
+
+def build(name: str, context: MethodContext) -> Method:
+    """The method of that name, with its parameters drawn.
+
+    Raises:
+        TrainerError: an unknown name, or a context that lacks what the method needs (a bank, for instance).
+    """
+    from trainer.methods import coop, fedmpt, zero_shot  # noqa: F401  (they register themselves)
+
+    if name not in _METHODS:
+        raise unknown_name("method", name, sorted(_METHODS))
+    return _METHODS[name](context)

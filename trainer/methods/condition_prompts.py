@@ -1,0 +1,131 @@
+"""The condition prompts' token layout (METHOD.md §2), from the bank.
+
+    [SOS] u_{n,1} … u_{n,β1}  ⟨words of condition n⟩  w_1 … w_{β2}  ⟨words of label c⟩ . [EOT]
+
+Shape letters: N conditions, C labels, Dt text width, P prefix positions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from prompt_bank.prompts import active_conditions
+from prompt_bank.schema import Bank
+from torch import Tensor
+
+from trainer.backbone.clip import FrozenClip
+from trainer.backbone.text import Suffixes, label_suffixes
+from trainer.errors import TrainerError
+
+IRRELEVANT = (
+    "interest rate",
+    "grammar",
+    "copyright law",
+    "chess opening",
+    "recipe",
+    "tax form",
+    "software licence",
+    "poem",
+    "opinion poll",
+    "music theory",
+)
+"""Words of another world, for the control that asks whether the conditions' meaning matters."""
+
+
+@dataclass(frozen=True)
+class ConditionPrompts:
+    """The frozen parts of N·C prompts, embedded, and how the learnable ones go between them.
+
+    Attributes:
+        conditions: N condition texts ("" where a control has no words).
+        origin: "accepted" or "proposed" conditions of the bank, or the control's name.
+        words: N embeddings (its tokens, Dt) of the condition's words.
+        before: (tokens, Dt) [SOS].
+        suffixes: the endings of the C labels.
+        condition_tokens: β1.
+        class_tokens: β2.
+        label_names: C names, for the record.
+    """
+
+    conditions: tuple[str, ...]
+    origin: str
+    words: tuple[Tensor, ...]
+    before: Tensor
+    suffixes: Suffixes
+    condition_tokens: int
+    class_tokens: int
+    label_names: tuple[str, ...]
+
+    @classmethod
+    def build(cls, clip: FrozenClip, label_names: tuple[str, ...], bank: Bank | None, kind: str) -> ConditionPrompts:
+        """Tokenise and embed the bank's prompts, or a control's.
+
+        Raises:
+            TrainerError: no bank, labels that differ from the data's, no condition, or a prompt that is too long.
+        """
+        if bank is None:
+            raise TrainerError("FedMPT needs a prompt bank: --bank bank.json (fedmpt mine-conditions writes one)")
+        _same_labels(bank, label_names)
+        texts, origin = _condition_texts(bank, kind)
+        between = bank.prompt.template
+        tail = between.split("{label}", 1)[1]
+        prompts = cls(
+            conditions=texts,
+            origin=origin,
+            words=tuple(clip.embed(clip.token_ids(text)) for text in texts),
+            before=clip.embed([clip.tokenizer.sot_token_id]),
+            suffixes=label_suffixes(clip, [f"{name}{tail}" for name in label_names]),
+            condition_tokens=bank.prompt.condition_tokens,
+            class_tokens=bank.prompt.class_tokens,
+            label_names=label_names,
+        )
+        prompts._check_length(clip)
+        return prompts
+
+    def prefixes(self, u: Tensor, w: Tensor) -> list[Tensor]:
+        """The N prefixes (P_n, Dt), from u (N, β1, Dt) and w (β2, Dt)."""
+        return [torch.cat([self.before, own, words, w]) for own, words in zip(u, self.words, strict=True)]
+
+    def examples(self) -> list[str]:
+        """One readable prompt of each condition, with the first label."""
+        u = [f"[u{i + 1}]" for i in range(self.condition_tokens)]
+        w = [f"[w{i + 1}]" for i in range(self.class_tokens)]
+        return [" ".join([*u, *([c] if c else []), *w, self.label_names[0]]) + "." for c in self.conditions]
+
+    def _check_length(self, clip: FrozenClip) -> None:
+        ends = self.suffixes.eot + 1
+        for text, words in zip(self.conditions, self.words, strict=True):
+            longest = 1 + self.condition_tokens + len(words) + self.class_tokens + int(ends.max())
+            if longest > clip.context_length:
+                label = self.label_names[int(ends.argmax())]
+                raise TrainerError(
+                    f"the prompt of condition '{text}' and label '{label}' has {longest} tokens, {clip.name} reads "
+                    f"{clip.context_length}: shorten one of them in the bank"
+                )
+
+
+def _condition_texts(bank: Bank, kind: str) -> tuple[tuple[str, ...], str]:
+    conditions, status = active_conditions(bank)
+    if kind == "bank":
+        return tuple(c.text for c in conditions), status
+    if kind == "single":
+        return ("",), kind
+    if kind == "empty":
+        return ("",) * len(conditions), kind
+    if len(conditions) > len(IRRELEVANT):
+        raise TrainerError(f"the irrelevant control has words for {len(IRRELEVANT)} conditions, not {len(conditions)}")
+    return IRRELEVANT[: len(conditions)], kind
+
+
+def _same_labels(bank: Bank, label_names: tuple[str, ...]) -> None:
+    names = [label.name for label in bank.labels]
+    missing = [name for name in label_names if name not in names]
+    surplus = [name for name in names if name not in label_names]
+    if missing or surplus:
+        said = []
+        if missing:
+            said.append(f"the bank lacks {', '.join(missing[:5])}")
+        if surplus:
+            said.append(f"the data has no {', '.join(surplus[:5])}")
+        raise TrainerError(f"bank '{bank.name}' and the data differ in labels: {'; '.join(said)}")

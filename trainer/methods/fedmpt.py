@@ -1,0 +1,96 @@
+"""FedMPT (Wang et al., CVPR 2026), as METHOD.md §2-5 has it.
+
+Shape letters: B images, M patches, N conditions, C labels, D joint width, Dt text width, Ds adapter rank.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainer.backbone.text import encode_shared_prefix
+from trainer.config import FedMptConfig
+from trainer.methods.base import Batch, Logit, Method, MethodContext, normal, register
+from trainer.methods.condition_prompts import ConditionPrompts
+from trainer.methods.matching import Match, match
+
+
+@register("fedmpt")
+class FedMPT(Method):
+    """Condition prompts, an adapter per condition, transport from patches to labels, a gate over conditions.
+
+    Exchanged: `condition_tokens` u (N, β1, Dt), `class_tokens` w (β2, Dt), the adapters' down (N, Ds, D) and
+    up (N, D, Ds), the gate's two factors, and (α, β0).
+
+    Raises:
+        TrainerError: without a bank, or with one whose labels are not the data's, or whose prompts are too long.
+    """
+
+    def __init__(self, context: MethodContext) -> None:
+        super().__init__(context)
+        self.settings: FedMptConfig = context.settings
+        self.prompts = ConditionPrompts.build(self.clip, context.label_names, context.bank, self.settings.conditions)
+        n, d, rank = len(self.prompts.conditions), self.clip.dim, self.settings.rank
+        generator = context.generator
+        width = self.clip.text_width
+        self.condition_tokens = normal((n, self.prompts.condition_tokens, width), generator)
+        self.class_tokens = normal((self.prompts.class_tokens, width), generator)
+        if self.settings.adapters:
+            self.adapter_down = nn.Parameter(torch.randn(n, rank, d, generator=generator) / d**0.5)
+            self.adapter_up = nn.Parameter(torch.zeros(n, d, rank))
+        if self.settings.gate:
+            self.gate_down = nn.Parameter(torch.randn(rank, d, generator=generator) / d**0.5)
+            self.gate_up = nn.Parameter(torch.zeros(n, rank))
+        self.logit = Logit(self.settings.logit)
+
+    def text_features(self) -> Tensor:
+        """T: (N, C, D), normalised. Each condition's prefix runs once, shared by its C labels."""
+        features = [
+            encode_shared_prefix(self.clip, prefix, self.prompts.suffixes)
+            for prefix in self.prompts.prefixes(self.condition_tokens, self.class_tokens)
+        ]
+        return F.normalize(torch.stack(features), dim=-1)
+
+    def adapted(self, patches: Tensor) -> Tensor:
+        """V_n = normalise(V + W_up W_down V) for each condition: (B, M, D) to (B, N, M, D).
+
+        One copy, (B, 1, M, D), where adapters are off.
+        """
+        if not self.settings.adapters:
+            return F.normalize(patches, dim=-1)[:, None]
+        low = torch.einsum("bmd,nrd->bnmr", patches, self.adapter_down)
+        return F.normalize(patches[:, None] + torch.einsum("bnmr,ndr->bnmd", low, self.adapter_up), dim=-1)
+
+    def similarities(self, patches: Tensor, text: Tensor) -> Tensor:
+        """s: cosines (B, N, M, C) between adapted patches and text features."""
+        return self.adapted(patches) @ text.transpose(-1, -2)
+
+    def gate(self, image: Tensor) -> Tensor:
+        """g = softmax(Ω(v)): weights of the conditions, (B, D) to (B, N). Uniform where the gate is off."""
+        if not self.settings.gate:
+            n = len(self.prompts.conditions)
+            return image.new_full((len(image), n), 1 / n)
+        v = F.normalize(image, dim=-1)
+        return ((v @ self.gate_down.T) @ self.gate_up.T).softmax(-1)
+
+    def explain(self, batch: Batch, text: Tensor) -> tuple[Match, Tensor]:
+        """The match of patches to labels, (B, N, M, C) and (B, N, C), and the gate's weights (B, N)."""
+        found = match(self.similarities(batch.patches, text), self.clip.scale, self.settings)
+        return found, self.gate(batch.image)
+
+    def logits(self, batch: Batch, text: Tensor) -> Tensor:
+        """ℓ = α (Σ_n g_n ψ_n - β0): (B, C)."""
+        found, weights = self.explain(batch, text)
+        return self.logit(torch.einsum("bn,bnc->bc", weights, found.scores))
+
+    def describe(self) -> dict[str, Any]:
+        """Conditions, one prompt of each, and the number of trained parameters."""
+        return {
+            "trainable": self.trainable(),
+            "conditions": list(self.prompts.conditions),
+            "conditions_are": self.prompts.origin,
+            "prompts": self.prompts.examples(),
+        }

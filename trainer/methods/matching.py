@@ -1,0 +1,75 @@
+"""From similarities of patches and labels to a score a label: condition-guided transport, or pooling (METHOD.md §3).
+
+Shape letters: B images, N conditions, M patches, C labels.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from trainer.config import FedMptConfig
+from trainer.transport import sinkhorn
+
+
+class Match(NamedTuple):
+    """Where each label was found, and how well."""
+
+    weights: Tensor
+    """(B, N, M, C); over the patches of a label they sum to 1. The transport plan's columns, or pooling weights."""
+    scores: Tensor
+    """ψ: (B, N, C), mean similarity of a label under its weights."""
+
+
+def match(similarity: Tensor, scale: float, settings: FedMptConfig) -> Match:
+    """Match patches to labels.
+
+    ψ_{n,c} = Σ_m P_{m,c} s_{m,c} / Σ_m P_{m,c}. With the balanced plan Σ_m P_{m,c} = 1/C, so this is the paper's
+    C · Σ_m P_{m,c} s_{m,c}.
+
+    Args:
+        similarity: s, (B, N, M, C), cosines.
+        scale: κ, CLIP's exp(logit_scale), inside the cost's softmax.
+        settings: matching, marginals, λ, τ, ρ and so on.
+    """
+    if settings.matching == "softmax":
+        weights = (settings.softmax_scale * similarity).softmax(dim=-2)
+    else:
+        with torch.set_grad_enabled(torch.is_grad_enabled() and settings.differentiate_plan):
+            plan = transport_plan(similarity, scale, settings)
+        # The floor only matters where a relaxed column lost all of its mass.
+        weights = plan / plan.sum(dim=-2, keepdim=True).clamp_min(1e-12)
+    return Match(weights, (weights * similarity).sum(dim=-2))
+
+
+def transport_plan(similarity: Tensor, scale: float, settings: FedMptConfig) -> Tensor:
+    """P: (B, N, M, C), the entropic plan between patches and labels under the chosen marginals.
+
+    Cost 1 - softmax_c(κ s); rows softmax_m(max_c s / τ), without a gradient; columns uniform, unless the marginals
+    are "prior" (softmax of the best patches' cosines) or "background" (one more column, left out of the result).
+    """
+    cost = 1 - (scale * similarity).softmax(dim=-1)
+    detached = similarity.detach()
+    rows = (detached.amax(dim=-1) / settings.temperature).softmax(dim=-1)
+    count = similarity.shape[-1]
+    columns = torch.full_like(similarity[..., 0, :], 1 / count)
+    kind = settings.marginals
+    if kind == "prior":
+        columns = (settings.prior_scale * detached.amax(dim=-2)).softmax(dim=-1)
+    elif kind == "background":
+        cost = torch.cat([cost, torch.full_like(cost[..., :1], settings.background_cost)], dim=-1)
+        mass = torch.full_like(columns[..., :1], settings.background_mass)
+        columns = torch.cat([columns * (1 - settings.background_mass), mass], dim=-1)
+    plan = sinkhorn(
+        cost,
+        rows,
+        columns,
+        settings.entropy,
+        iterations=settings.iterations,
+        row_relaxation=settings.relaxation if kind == "relaxed-rows" else None,
+        column_relaxation=settings.relaxation if kind == "relaxed-columns" else None,
+        cost_range=max(1.0, settings.background_cost),
+    ).plan
+    return plan[..., :count]

@@ -1,0 +1,35 @@
+"""Zero-shot CLIP (Radford et al., ICML 2021): no training, one sentence a label."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from trainer.config import ZeroShotConfig
+from trainer.methods.base import Batch, Logit, Method, MethodContext, register
+from trainer.methods.coop import pooled_cosine
+
+
+@register("zero-shot")
+class ZeroShot(Method):
+    """Scores are cosines to "a photo of a ⟨label⟩.", of the image feature or of the best patch."""
+
+    def __init__(self, context: MethodContext) -> None:
+        super().__init__(context)
+        self.settings: ZeroShotConfig = context.settings
+        self.prompts = [self.settings.template.replace("{}", name) for name in context.label_names]
+        self.logit = Logit(self.settings.logit).requires_grad_(False)
+
+    def text_features(self) -> Tensor:
+        """(C, D), normalised."""
+        return F.normalize(self.clip.encode_texts(self.prompts), dim=-1)
+
+    def logits(self, batch: Batch, text: Tensor) -> Tensor:
+        """(B, C)"""
+        return self.logit(pooled_cosine(batch, text, self.settings.pooling))
+
+    def describe(self) -> dict[str, Any]:
+        """Prompts and the number of trained parameters (none)."""
+        return {"trainable": self.trainable(), "prompts": self.prompts}

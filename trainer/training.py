@@ -1,0 +1,221 @@
+"""A run from its settings to its figures: prepare, train, evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from prompt_bank.schema import Bank
+from torch import Tensor
+
+from trainer.backbone.load import load_backbone
+from trainer.config import RunConfig
+from trainer.data.base import MultiLabelDataset, Split
+from trainer.data.features import FeatureStore, feature_store
+from trainer.data.registry import load_dataset
+from trainer.errors import TrainerError
+from trainer.federation.local import LocalEngine
+from trainer.federation.rounds import RoundContext, RoundRecord, run_round
+from trainer.federation.seeding import torch_generator
+from trainer.methods.base import Method, MethodContext, build
+from trainer.metrics import Figures, choose_threshold, figures
+from trainer.runs import Run
+
+EVALUATION_BATCH = 128
+"""Images scored at once; it changes the memory needed, never a figure."""
+
+
+@dataclass(frozen=True)
+class Reporter:
+    """Where progress goes; every part may be left out."""
+
+    features: Callable[[str, int, int], None] = lambda split, done, count: None
+    round: Callable[[RoundRecord, Figures, int], None] = lambda record, validation, rounds: None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What training and evaluation work on."""
+
+    config: RunConfig
+    dataset: MultiLabelDataset
+    method: Method
+    cache: Path
+    reporter: Reporter
+
+    def features(self, split: Split) -> FeatureStore:
+        """A split's frozen features."""
+        return feature_store(
+            self.dataset,
+            split,
+            self.method.clip,
+            self.config.backbone.patch_source,
+            self.cache,
+            lambda done, count: self.reporter.features(split.name, done, count),
+        )
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of a name; "auto" is CUDA where there is a GPU.
+
+    Raises:
+        TrainerError: a device that isn't there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        raise TrainerError(f"device '{name}' is not available here; use --device auto or cpu") from error
+
+
+def prepare(config: RunConfig, bank: Bank | None, cache: Path, reporter: Reporter | None = None) -> Prepared:
+    """Load data and backbone, and build the method with its parameters drawn.
+
+    Raises:
+        TrainerError: an unknown name, missing weights, or a bank that doesn't fit.
+    """
+    dataset = load_dataset(config.data)
+    clip = load_backbone(config.backbone.name, config.backbone.pretrained, pick_device(config.device))
+    context = MethodContext(
+        clip=clip,
+        label_names=dataset.label_names,
+        bank=bank,
+        settings=config.method,
+        loss=config.loss,
+        generator=torch_generator(config.seeds.initial, "initial", config.method.name),
+    )
+    method = build(config.method.name, context).to(clip.device)
+    return Prepared(config, dataset, method, cache, reporter or Reporter())
+
+
+def train(run: Run, prepared: Prepared) -> None:
+    """Run the rounds that the run still lacks, from its last checkpoint.
+
+    Everything random depends on (seed, purpose, round, client) alone and clients keep no state, so a run that was
+    interrupted goes on to the same numbers.
+
+    Raises:
+        RunFailed: a loss or a reply that is not finite.
+    """
+    config, method = prepared.config, prepared.method
+    rounds = config.federation.rounds if method.trainable() else 0
+    if not run.checkpoints():
+        run.save_checkpoint(0, method.exchanged())
+    done, state = run.load_checkpoint()
+    run.rewind(done)
+    if done >= rounds:
+        return
+    engine = LocalEngine(
+        method=method,
+        features=prepared.features(prepared.dataset.train),
+        owned=owners(prepared.dataset.train),
+        federation=config.federation,
+        optimiser=config.optimiser,
+        seed=config.seeds.batches,
+    )
+    validation = prepared.features(prepared.dataset.validation)
+    with _EventLog(run, done) as log:
+        for index in range(done, rounds):
+            context = RoundContext(index, rounds)
+            state, record = run_round(
+                state,
+                len(engine.owned),
+                engine.train_client,
+                config.federation,
+                config.optimiser,
+                config.seeds.clients,
+                context,
+            )
+            method.receive(state)
+            measured = measure(method, validation)
+            run.append_metrics(_line(record, measured))
+            log(record, measured)
+            prepared.reporter.round(record, measured, rounds)
+            if (index + 1) % config.checkpoint_every == 0 or index + 1 == rounds:
+                run.save_checkpoint(index + 1, state)
+
+
+def evaluate(run: Run, prepared: Prepared, checkpoint: str = "last") -> dict[str, Any]:
+    """Figures on the test split, at a threshold chosen on the validation split; written to evaluation.json.
+
+    Raises:
+        TrainerError: where the run has no such checkpoint.
+    """
+    rounds, state = run.load_checkpoint(checkpoint)
+    prepared.method.receive(state)
+    validation = prepared.features(prepared.dataset.validation)
+    test = prepared.features(prepared.dataset.test)
+    threshold = choose_threshold(*scores(prepared.method, validation))
+    logits, labels = scores(prepared.method, test)
+    result = {
+        "method": prepared.config.method.name,
+        "dataset": prepared.dataset.name,
+        "dataset_fingerprint": prepared.dataset.fingerprint,
+        "backbone": prepared.method.clip.name,
+        "preprocessing": prepared.method.clip.preprocess.identity(),
+        "rounds": rounds,
+        "images": len(labels),
+        "label_names": list(prepared.dataset.label_names),
+        "test": figures(logits, labels, threshold).to_dict(),
+        "test_at_0.5": figures(logits, labels, 0.5).to_dict(),
+        "description": prepared.method.describe(),
+    }
+    run.write_json("evaluation.json", result)
+    return result
+
+
+def owners(split: Split) -> tuple[np.ndarray, ...]:
+    """For each client the indices of its images, clients in the order of their site numbers."""
+    return tuple(np.flatnonzero(split.sites == site) for site in np.unique(split.sites))
+
+
+def scores(method: Method, features: FeatureStore) -> tuple[Tensor, Tensor]:
+    """Logits and labels of all images, (n, C) each, on the CPU."""
+    with method.evaluating():
+        logits = [method(b.to(method.clip.device)).cpu() for b in features.batches(EVALUATION_BATCH)]
+    return torch.cat(logits), torch.from_numpy(features.labels.astype(np.int64))
+
+
+def measure(method: Method, features: FeatureStore, threshold: float = 0.5) -> Figures:
+    """Figures of a method on a split."""
+    return figures(*scores(method, features), threshold)
+
+
+def _line(record: RoundRecord, validation: Figures) -> dict[str, Any]:
+    kept = {key: value for key, value in validation.to_dict().items() if key != "average_precision"}
+    return {
+        "rounds": record.round + 1,
+        "clients": list(record.clients),
+        "examples": record.examples,
+        "loss": record.loss,
+        "learning_rate": record.learning_rate,
+        "validation": kept,
+    }
+
+
+class _EventLog:
+    """TensorBoard's event file of a run; events behind the checkpoint are purged on resume."""
+
+    def __init__(self, run: Run, done: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.writer = SummaryWriter(str(run.folder / "events"), purge_step=done + 1)
+
+    def __enter__(self) -> Callable[[RoundRecord, Figures], None]:
+        return self._log
+
+    def _log(self, record: RoundRecord, validation: Figures) -> None:
+        step = record.round + 1
+        self.writer.add_scalar("train/loss", record.loss, step)
+        self.writer.add_scalar("train/learning_rate", record.learning_rate, step)
+        self.writer.add_scalar("validation/mAP", validation.mAP, step)
+        self.writer.add_scalar("validation/CF1", validation.CF1, step)
+        self.writer.add_scalar("validation/OF1", validation.OF1, step)
+
+    def __exit__(self, *_: object) -> None:
+        self.writer.close()
