@@ -68,6 +68,8 @@ class Picture:
     objects: tuple[Placed, ...]
     pixels: np.ndarray
     """(SIZE, SIZE, 3) uint8"""
+    owners: np.ndarray
+    """(SIZE, SIZE) uint8; which object is seen at a pixel, counted from 1; 0 the scene itself."""
 
     def image(self) -> Image.Image:
         """For Pillow."""
@@ -94,12 +96,17 @@ def render(
     draw = ImageDraw.Draw(canvas)
     horizon = SCENES[spec.scene](Wall(draw, side), rng)
     placed = _arrange(spec, horizon, rng, allowed)
+    mask = Image.new("L", (SIZE, SIZE))
     # What stands lower in the picture is nearer and covers what is behind it.
-    for item in sorted(placed, key=lambda item: item.box[3]):
+    for index, item in sorted(enumerate(placed, 1), key=lambda pair: pair[1].box[3]):
+        before = rng.bit_generator.state
         _draw(draw, side, item, rng)
+        # The same draws again give the same outline.
+        rng.bit_generator.state = before
+        _draw(ImageDraw.Draw(mask), SIZE, item, rng, ink=index)
     pixels = np.asarray(canvas.reduce(SUPERSAMPLING), dtype=np.float32)
     pixels = corrupt(illuminate(pixels, spec.light, rng), spec.light, shift, rng)
-    return Picture(spec, tuple(placed), pixels.astype(np.uint8))
+    return Picture(spec, tuple(placed), pixels.astype(np.uint8), np.asarray(mask))
 
 
 def _arrange(spec: Spec, horizon: float, rng: np.random.Generator, allowed: Allowed) -> list[Placed]:
@@ -142,7 +149,7 @@ def _place(name: str, scene: str, horizon: float, rng: np.random.Generator) -> t
     return (x - width, ground - height, x + width, ground), depth
 
 
-def _draw(draw: ImageDraw.ImageDraw, side: int, item: Placed, rng: np.random.Generator) -> None:
+def _draw(draw: ImageDraw.ImageDraw, side: int, item: Placed, rng: np.random.Generator, ink: int | None = None) -> None:
     left, top, right, bottom = item.box
     kind = KINDS[item.name]
     tilt = 0.25 if item.name == "aeroplane" else 0.06
@@ -154,6 +161,7 @@ def _draw(draw: ImageDraw.ImageDraw, side: int, item: Placed, rng: np.random.Gen
         mirrored=bool(rng.random() < 0.5),
         tilt=float(rng.uniform(-tilt, tilt)),
         shade=float(rng.uniform(0.87, 1.08)),
+        ink=ink,
     )
     kind.draw(pen, rng, item.variant, item.colour)
 

@@ -56,7 +56,9 @@ KINDS: dict[str, Kind] = {
         0.5,
     ),
     "boat": Kind(vehicles.boat, 0.95, 1.75, 0.18, "kind", ("sailing", "motor"), PAINT),
-    "bottle": Kind(things.bottle, 0.28, 1.52, 0.175, "kind", _ANY, ("green", "brown", "blue", "white", "red", "yellow")),
+    "bottle": Kind(
+        things.bottle, 0.28, 1.52, 0.175, "kind", _ANY, ("green", "brown", "blue", "white", "red", "yellow")
+    ),
     "bus": Kind(vehicles.bus, 1.3, 1.55, 0.19, "view", _VIEWS, PAINT),
     "car": Kind(vehicles.car, 0.97, 0.95, 0.20, "view", _VIEWS, PAINT),
     "cat": Kind(animals.cat, 1.0, 1.55, 0.20, "pose", ("standing", "sitting", "lying"), FUR),
@@ -68,7 +70,9 @@ KINDS: dict[str, Kind] = {
         things.dining_table, 1.2, 1.03, 0.19, "kind", ("square", "round"), ("brown", "white", "grey", "orange")
     ),
     "dog": Kind(animals.dog, 1.15, 1.4, 0.20, "pose", ("standing", "sitting", "lying", "running"), FUR),
-    "horse": Kind(animals.horse, 1.35, 1.93, 0.18, "pose", ("standing", "running"), ("brown", "black", "white", "grey")),
+    "horse": Kind(
+        animals.horse, 1.35, 1.93, 0.18, "pose", ("standing", "running"), ("brown", "black", "white", "grey")
+    ),
     "motorbike": Kind(vehicles.motorbike, 1.0, 1.14, 0.19, "kind", _ANY, PAINT),
     "person": Kind(animals.person, 0.56, 1.9, 0.21, "pose", ("standing", "walking", "sitting", "waving"), PAINT),
     "potted plant": Kind(

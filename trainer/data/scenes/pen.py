@@ -73,6 +73,7 @@ class Pen:
         mirrored: draw it facing the other way.
         tilt: rotation in radians.
         shade: factor on every colour.
+        ink: draw everything in this one value, on a one-channel picture (for masks).
     """
 
     def __init__(
@@ -84,8 +85,10 @@ class Pen:
         mirrored: bool = False,
         tilt: float = 0.0,
         shade: float = 1.0,
+        ink: int | None = None,
     ) -> None:
         self.draw, self.x, self.y, self.scale, self.shade = draw, x, y, scale, shade
+        self.ink = ink
         self.sign = -1.0 if mirrored else 1.0
         self.cosine, self.sine = math.cos(tilt) * scale, math.sin(tilt) * scale
 
@@ -115,14 +118,14 @@ class Pen:
     def ring(self, centre: Point, radius: float, width: float, colour: Colour) -> None:
         """A circle's outline."""
         angles = [2 * math.pi * i / 20 for i in range(21)]
-        self.line(
-            [(centre[0] + radius * math.cos(a), centre[1] + radius * math.sin(a)) for a in angles], width, colour
-        )
+        self.line([(centre[0] + radius * math.cos(a), centre[1] + radius * math.sin(a)) for a in angles], width, colour)
 
     def _pixel(self, point: Point) -> Point:
         u, v = point[0] * self.sign, point[1]
         return self.x + u * self.cosine - v * self.sine, self.y - (u * self.sine + v * self.cosine)
 
-    def _shaded(self, colour: Colour) -> Colour:
+    def _shaded(self, colour: Colour) -> Colour | int:
+        if self.ink is not None:
+            return self.ink
         red, green, blue = (min(255, int(part * self.shade)) for part in colour)
         return red, green, blue

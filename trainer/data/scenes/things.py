@@ -136,7 +136,11 @@ def traffic_light(pen: Pen, rng: np.random.Generator, variant: str, colour: str)
     """Three lamps on a pole; the one of the colour is lit."""
     pen.box(-0.06, 0, 0.06, 0.8, (96, 96, 102))
     pen.box(-0.28, 0.75, 0.28, 1.87, (40, 42, 40))
-    for name, y, bright in (("red", 1.63, (255, 45, 35)), ("yellow", 1.31, (255, 205, 50)), ("green", 0.99, (50, 230, 80))):
+    for name, y, bright in (
+        ("red", 1.63, (255, 45, 35)),
+        ("yellow", 1.31, (255, 205, 50)),
+        ("green", 0.99, (50, 230, 80)),
+    ):
         pen.disc((0, y), 0.165, bright if name == colour else darker(bright, 0.28))
 
 
