@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from prompt_bank.prompts import active_conditions
-from prompt_bank.schema import Bank
 from torch import Tensor
 
+from prompt_bank.prompts import active_conditions, parts
+from prompt_bank.schema import Bank
 from trainer.backbone.clip import FrozenClip
 from trainer.backbone.text import Suffixes, label_suffixes
 from trainer.errors import TrainerError
@@ -68,14 +68,13 @@ class ConditionPrompts:
             raise TrainerError("FedMPT needs a prompt bank: --bank bank.json (fedmpt mine-conditions writes one)")
         _same_labels(bank, label_names)
         texts, origin = _condition_texts(bank, kind)
-        between = bank.prompt.template
-        tail = between.split("{label}", 1)[1]
+        frozen = parts(bank)
         prompts = cls(
             conditions=texts,
             origin=origin,
-            words=tuple(clip.embed(clip.token_ids(text)) for text in texts),
+            words=tuple(clip.embed(clip.token_ids(frozen.head(text))) for text in texts),
             before=clip.embed([clip.tokenizer.sot_token_id]),
-            suffixes=label_suffixes(clip, [f"{name}{tail}" for name in label_names]),
+            suffixes=label_suffixes(clip, [frozen.tail(name) for name in label_names]),
             condition_tokens=bank.prompt.condition_tokens,
             class_tokens=bank.prompt.class_tokens,
             label_names=label_names,

@@ -1,0 +1,134 @@
+"""From a place in a bank ("conditions", 2, "text") to its line in the JSON text. Strict where json is lax."""
+
+from __future__ import annotations
+
+import json
+from json.decoder import scanstring  # type: ignore[attr-defined]
+from json.scanner import NUMBER_RE  # type: ignore[attr-defined]
+from typing import Any
+
+Place = tuple[str | int, ...]
+
+
+class Located:
+    """JSON text, parsed, with the line of every value.
+
+    Args:
+        text: the file's content.
+
+    Raises:
+        SyntaxProblem: not JSON, a duplicate key, NaN or Infinity.
+    """
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._lines: dict[Place, int] = {}
+        end, self.value = self._read(self._skip(0), ())
+        end = self._skip(end)
+        if end != len(text):
+            raise self._problem("there is something behind the end of the JSON", end)
+
+    def line(self, place: Place) -> int | None:
+        """The line of a place, or of the nearest one around it."""
+        while place not in self._lines:
+            if not place:
+                return None
+            place = place[:-1]
+        return self._lines[place]
+
+    def _read(self, at: int, place: Place) -> tuple[int, Any]:
+        self._lines[place] = self._line(at)
+        sign = self._text[at : at + 1]
+        if sign == "{":
+            return self._object(at + 1, place)
+        if sign == "[":
+            return self._array(at + 1, place)
+        if sign == '"':
+            value, end = self._string(at)
+            return end, value
+        for word, meaning in (("true", True), ("false", False), ("null", None)):
+            if self._text.startswith(word, at):
+                return at + len(word), meaning
+        number = NUMBER_RE.match(self._text, at)
+        if number is None:
+            raise self._problem("a value is missing or not JSON (is the file cut off?)", at)
+        return number.end(), json.loads(number.group())
+
+    def _object(self, at: int, place: Place) -> tuple[int, dict[str, Any]]:
+        found: dict[str, Any] = {}
+        at = self._skip(at)
+        if self._text[at : at + 1] == "}":
+            return at + 1, found
+        while True:
+            if self._text[at : at + 1] != '"':
+                raise self._problem("a key in double quotes is missing", at)
+            begin = at
+            key, at = self._string(at)
+            if key in found:
+                raise self._problem(f"the key '{key}' stands twice", begin)
+            at = self._expect(":", self._skip(at))
+            at, found[key] = self._read(self._skip(at), (*place, key))
+            at = self._skip(at)
+            if self._text[at : at + 1] == "}":
+                return at + 1, found
+            at = self._skip(self._expect(",", at))
+
+    def _array(self, at: int, place: Place) -> tuple[int, list[Any]]:
+        found: list[Any] = []
+        at = self._skip(at)
+        if self._text[at : at + 1] == "]":
+            return at + 1, found
+        while True:
+            at, value = self._read(at, (*place, len(found)))
+            found.append(value)
+            at = self._skip(at)
+            if self._text[at : at + 1] == "]":
+                return at + 1, found
+            at = self._skip(self._expect(",", at))
+
+    def _string(self, at: int) -> tuple[str, int]:
+        try:
+            value, end = scanstring(self._text, at + 1, True)
+        except json.JSONDecodeError as error:
+            raise self._problem(f"a text is not closed or not valid ({error.msg})", at) from error
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise self._problem("a text has half of a surrogate pair", at) from error
+        return value, end
+
+    def _expect(self, sign: str, at: int) -> int:
+        if self._text[at : at + 1] != sign:
+            raise self._problem(f"'{sign}' is missing (is the file cut off?)", at)
+        return at + 1
+
+    def _skip(self, at: int) -> int:
+        while at < len(self._text) and self._text[at] in " \t\r\n":
+            at += 1
+        return at
+
+    def _line(self, at: int) -> int:
+        return self._text.count("\n", 0, at) + 1
+
+    def _problem(self, message: str, at: int) -> SyntaxProblem:
+        return SyntaxProblem(message, self._line(at))
+
+
+class SyntaxProblem(ValueError):
+    """Text that is not JSON as we take it.
+
+    Attributes:
+        line: where.
+    """
+
+    def __init__(self, message: str, line: int) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+def written(place: Place) -> str:
+    """ "conditions[2].text" """
+    text = ""
+    for part in place:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text

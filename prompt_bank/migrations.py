@@ -1,0 +1,31 @@
+"""Older file formats brought to the newest, step by step. Append only: a step that was released is never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from prompt_bank.schema import FORMAT
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+"""From format n to n + 1. Format 1 is the first, so there is none yet."""
+
+
+class UnknownFormat(ValueError):
+    """A format that this version does not read."""
+
+
+def migrate(content: dict[str, Any]) -> dict[str, Any]:
+    """The content in the newest format.
+
+    Raises:
+        UnknownFormat: newer than this version knows, or not a number.
+    """
+    found = content.get("format")
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+        raise UnknownFormat(f"'format' must be a whole number from 1 to {FORMAT}, not {found!r}")
+    if found > FORMAT:
+        raise UnknownFormat(f"the file has format {found}, this version reads up to {FORMAT}: update fedmpt")
+    for step in range(found, FORMAT):
+        content = MIGRATIONS[step](content)
+    return content

@@ -1,0 +1,81 @@
+"""From a bank to prompts. The token layout is METHOD.md §2:
+
+[SOS] u_1 … u_β1 ⟨before⟩ ⟨condition⟩ w_1 … w_β2 ⟨between⟩ ⟨label⟩ ⟨after⟩ [EOT]
+
+⟨before⟩, ⟨between⟩ and ⟨after⟩ are the frozen words of the bank's template around its two fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from prompt_bank.errors import BankError, Problem
+from prompt_bank.schema import Bank, Condition
+
+
+@dataclass(frozen=True)
+class PromptParts:
+    """The frozen words of a template.
+
+    Attributes:
+        before: ahead of the condition.
+        between: between the condition and the label, behind the class tokens.
+        after: behind the label.
+    """
+
+    before: str
+    between: str
+    after: str
+
+    def head(self, condition: str) -> str:
+        """The words ahead of the class tokens."""
+        return f"{self.before}{condition}".strip()
+
+    def tail(self, label: str) -> str:
+        """The words behind the class tokens."""
+        return f"{self.between}{label}{self.after}".strip()
+
+
+@dataclass(frozen=True)
+class PromptText:
+    """A prompt to look at; learnable tokens stand as [u1] and [w1]."""
+
+    condition_id: str
+    label: str
+    text: str
+
+
+def active_conditions(bank: Bank) -> tuple[tuple[Condition, ...], Literal["accepted", "proposed"]]:
+    """The conditions that training uses: the accepted ones, or, if a bank has none yet, the proposed ones.
+
+    Raises:
+        BankError: where neither are there.
+    """
+    accepted = tuple(c for c in bank.conditions if c.status == "accepted")
+    if accepted:
+        return accepted, "accepted"
+    proposed = tuple(c for c in bank.conditions if c.status == "proposed")
+    if not proposed:
+        message = "no condition is accepted or proposed; set a status to accepted, or mine again"
+        raise BankError(bank.name, [Problem("conditions", message)])
+    return proposed, "proposed"
+
+
+def parts(bank: Bank) -> PromptParts:
+    """The frozen words of the bank's template (a loaded bank has both fields once, in this order)."""
+    before, rest = bank.prompt.template.split("{condition}")
+    between, after = rest.split("{label}")
+    return PromptParts(before, between, after)
+
+
+def prompts(bank: Bank) -> list[PromptText]:
+    """The prompts of all active conditions with all labels, conditions first."""
+    frozen = parts(bank)
+    u = [f"[u{i + 1}]" for i in range(bank.prompt.condition_tokens)]
+    w = [f"[w{i + 1}]" for i in range(bank.prompt.class_tokens)]
+    return [
+        PromptText(c.id, label.name, " ".join([*u, frozen.head(c.text), *w, frozen.tail(label.name)]))
+        for c in active_conditions(bank)[0]
+        for label in bank.labels
+    ]

@@ -1,0 +1,138 @@
+"""The prompt bank: the one definition of the file that passes from the miner over people to the trainer.
+
+`bank.schema.json` is exported from here: `python -m prompt_bank.schema` writes it again.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+FORMAT = 1
+"""Version of the file's format; migrations.py brings older files to it."""
+
+SCHEMA_FILE = Path(__file__).parent / "bank.schema.json"
+SCHEMA_ID = "https://fedmpt.dev/schema/bank-1.schema.json"
+"""What a bank's `$schema` names. An identifier: nothing is fetched from it."""
+
+Text = Annotated[str, Field(min_length=1, max_length=2000)]
+Name = Annotated[str, Field(min_length=1, max_length=100)]
+Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
+Hash = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Part(BaseModel):
+    """Base of every part of a bank: frozen, and an unknown field is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+
+class Label(Part):
+    """A class that images may carry."""
+
+    name: Name
+    aliases: tuple[Name, ...] = ()
+
+
+class Condition(Part):
+    """An abstract factor under which labels occur together (METHOD.md §1)."""
+
+    id: Identifier
+    text: Name
+    """The words that stand in the prompts."""
+    definition: Annotated[str, Field(max_length=2000)] = ""
+    status: Literal["proposed", "accepted", "rejected"] = "proposed"
+    origin: Literal["mined", "edited", "added"] = "mined"
+    support: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Share of the captions that this condition explains; null where it was not measured."""
+    values: tuple[Name, ...] = ()
+    evidence: tuple[Identifier, ...] = ()
+    note: Annotated[str, Field(max_length=2000)] = ""
+
+
+class Dependency(Part):
+    """Which conditions govern whether some labels occur together."""
+
+    labels: Annotated[tuple[Name, ...], Field(min_length=2)]
+    conditions: Annotated[tuple[Identifier, ...], Field(min_length=1)]
+    because: Annotated[str, Field(max_length=2000)] = ""
+    evidence: tuple[Identifier, ...] = ()
+
+
+class Caption(Part):
+    """A scene description that a model wrote for some labels."""
+
+    id: Identifier
+    labels: Annotated[tuple[Name, ...], Field(min_length=1)]
+    text: Text
+
+
+class Prompt(Part):
+    """How a condition and a label become a prompt, and how many learnable tokens it has (METHOD.md §2)."""
+
+    template: Name = "{condition} {label}."
+    condition_tokens: Annotated[int, Field(ge=0, le=64)] = 5
+    """β1, before the condition's words; own to each condition."""
+    class_tokens: Annotated[int, Field(ge=0, le=64)] = 7
+    """β2, between the condition and the label; shared by all."""
+
+
+class Tokens(Part):
+    """Tokens that went to and came from the model; answers out of the cache count as when they were asked."""
+
+    into: Count = Field(0, alias="in")
+    out: Count = 0
+
+
+class Provenance(Part):
+    """Where the mined content comes from."""
+
+    model: Name = "none"
+    endpoint: Name = "none"
+    templates: dict[str, Hash] = {}
+    parameters: dict[str, Any] = {}
+    requests: Count = 0
+    tokens: Tokens = Tokens()
+    seed: int = 0
+    tool: Name = "fedmpt"
+    created: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")] = "1970-01-01T00:00:00Z"
+
+
+class Revision(Part):
+    """A recorded change."""
+
+    revision: Annotated[int, Field(ge=1)]
+    at: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
+    by: Name
+    did: Annotated[str, Field(max_length=500)]
+    hash: Hash
+
+
+class Bank(Part):
+    """A prompt bank."""
+
+    schema_: str = Field(SCHEMA_ID, alias="$schema")
+    format: Literal[1] = FORMAT
+    name: Name
+    revision: Count = 0
+    labels: Annotated[tuple[Label, ...], Field(min_length=1)]
+    conditions: tuple[Condition, ...] = ()
+    dependencies: tuple[Dependency, ...] = ()
+    captions: tuple[Caption, ...] = ()
+    prompt: Prompt = Prompt()
+    provenance: Provenance = Provenance()
+    history: tuple[Revision, ...] = ()
+
+
+def json_schema() -> str:
+    """The exported JSON schema, as the shipped file holds it."""
+    exported = {"$id": SCHEMA_ID, **Bank.model_json_schema(by_alias=True)}
+    return json.dumps(exported, indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    SCHEMA_FILE.write_text(json_schema(), encoding="utf-8")
