@@ -76,15 +76,15 @@ def _references(bank: Bank) -> Iterator[Found]:
     for i, condition in enumerate(bank.conditions):
         uses += [(("conditions", i, "evidence", j), e, captions, "caption") for j, e in enumerate(condition.evidence)]
     for i, dependency in enumerate(bank.dependencies):
-        place = ("dependencies", i)
+        place: Place = ("dependencies", i)
         uses += [((*place, "labels", j), v, labels, "label") for j, v in enumerate(dependency.labels)]
         uses += [((*place, "conditions", j), v, conditions, "condition") for j, v in enumerate(dependency.conditions)]
         uses += [((*place, "evidence", j), v, captions, "caption") for j, v in enumerate(dependency.evidence)]
     for i, caption in enumerate(bank.captions):
         uses += [(("captions", i, "labels", j), v, labels, "label") for j, v in enumerate(caption.labels)]
-    for place, used, there, what in uses:
+    for where, used, there, what in uses:
         if used not in there:
-            yield _problem(place, f"there is no {what} '{used}'")
+            yield _problem(where, f"there is no {what} '{used}'")
 
 
 def _template(bank: Bank) -> Iterator[Found]:

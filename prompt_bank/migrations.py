@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from prompt_bank.schema import FORMAT
+FORMAT = 1
+"""The newest format, the one that schema.py describes."""
 
 MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 """From format n to n + 1. Format 1 is the first, so there is none yet."""

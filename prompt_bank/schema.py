@@ -11,9 +11,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-FORMAT = 1
-"""Version of the file's format; migrations.py brings older files to it."""
-
 SCHEMA_FILE = Path(__file__).parent / "bank.schema.json"
 SCHEMA_ID = "https://fedmpt.dev/schema/bank-1.schema.json"
 """What a bank's `$schema` names. An identifier: nothing is fetched from it."""
@@ -116,7 +113,7 @@ class Bank(Part):
     """A prompt bank."""
 
     schema_: str = Field(SCHEMA_ID, alias="$schema")
-    format: Literal[1] = FORMAT
+    format: Literal[1] = 1
     name: Name
     revision: Count = 0
     labels: Annotated[tuple[Label, ...], Field(min_length=1)]

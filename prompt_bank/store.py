@@ -48,8 +48,8 @@ def dumps(bank: Bank) -> str:
 
 
 def content_hash(bank: Bank) -> str:
-    """ "sha256:…" over everything but the history and the revision's number, which only count the changes."""
-    content = bank.model_dump(mode="json", by_alias=True, exclude={"history", "revision"})
+    """ "sha256:…" over everything but the history."""
+    content = bank.model_dump(mode="json", by_alias=True, exclude={"history"})
     text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
 
@@ -119,8 +119,9 @@ def record(bank: Bank, path: Path, *, by: str, did: str, expected_hash: str | No
             )
         history = before.bank.history if before else ()
         number = (before.bank.revision if before else 0) + 1
-        entry = Revision(revision=number, at=now(), by=by, did=did, hash=content_hash(bank))
-        written_bank = bank.model_copy(update={"revision": number, "history": (*history, entry)})
+        numbered = bank.model_copy(update={"revision": number})
+        entry = Revision(revision=number, at=now(), by=by, did=did, hash=content_hash(numbered))
+        written_bank = numbered.model_copy(update={"history": (*history, entry)})
         _keep(written_bank, path)
         replace(path, dumps(written_bank))
     return written_bank
