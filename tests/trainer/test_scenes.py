@@ -38,10 +38,8 @@ print(digest.hexdigest())
 
 
 def dataset(**changes: float) -> MultiLabelDataset:
-    settings = dict(
-        seed=0, sites=6, images_per_site=300, validation_images=200, test_images=1500, strength=0.9, shift=0.6
-    )
-    return scenes.load(**(settings | changes))
+    sizes = {"sites": 6, "images_per_site": 300, "validation_images": 200, "test_images": 1500}
+    return scenes.load(**({"seed": 0, "strength": 0.9, "shift": 0.6} | sizes | changes))
 
 
 @pytest.fixture(scope="module")
