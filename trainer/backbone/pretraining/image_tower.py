@@ -121,7 +121,7 @@ def view(
     rng: np.random.Generator,
     normalised: Callable[[np.ndarray], Tensor],
 ) -> View:
-    """Windows of `grid` patches a side: around one object each, or the whole picture shifted a little; half mirrored."""
+    """Windows of `grid` patches a side: around one object each, or the whole picture moved a little; half mirrored."""
     side, count = grid * patch, len(chosen)
     size = pictures.pixels.shape[1]
     boxes = pictures.boxes[chosen] * size
@@ -160,11 +160,14 @@ def view(
     contrast = 1 + 0.1 * torch.from_numpy(rng.standard_normal((count, 1, 1, 1), dtype=np.float32))
     brightness = 0.08 * torch.from_numpy(rng.standard_normal((count, 1, 1, 1), dtype=np.float32))
     return View(
-        noisy * contrast + brightness,
-        *(torch.from_numpy(np.asarray(x)) for x in (corner, target.astype(np.int64), owner, present)),
-        torch.from_numpy(objects.astype(np.int64)),
-        torch.from_numpy(scene),
-        torch.from_numpy(pictures.light[chosen]),
+        pixels=noisy * contrast + brightness,
+        corner=torch.from_numpy(corner),
+        target=torch.from_numpy(target.astype(np.int64)),
+        owner=torch.from_numpy(owner),
+        present=torch.from_numpy(present),
+        objects=torch.from_numpy(objects.astype(np.int64)),
+        scene=torch.from_numpy(pictures.scene[chosen]),
+        light=torch.from_numpy(pictures.light[chosen]),
     )
 
 
@@ -246,4 +249,4 @@ def train_image_tower(
             seconds = round(time.monotonic() - began, 1)
             stage = "crops" if cropped else "pictures"
             log({"tower": "image", "stage": stage, "step": step + 1, "loss": round(mean_loss, 4), "seconds": seconds})
-    return float(log_scale.exp().clamp(max=40))
+    return float(log_scale.detach().exp().clamp(max=40))

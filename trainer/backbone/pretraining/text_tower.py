@@ -64,7 +64,7 @@ class Corpus:
 def corpus(
     spoken: tuple[Picture, ...], space: WordSpace, tokenizer: Any, count: int, rng: np.random.Generator
 ) -> Corpus:
-    """Draw sentences: captions, noun phrases, single labels, conditions with labels; half of them behind a soft prefix."""
+    """Draw sentences: captions, noun phrases, labels, conditions with labels; half of them behind a soft prefix."""
     rows: list[list[int]] = []
     meanings: list[Tensor] = []
     known: set[int] = {tokenizer.sot_token_id, tokenizer.eot_token_id}
@@ -110,7 +110,7 @@ def _prefixed(ids: list[int], tokenizer: Any, rng: np.random.Generator) -> list[
 
 
 def unknown_embeddings(vocabulary: int, width: int, seed: int = 11) -> Tensor:
-    """(vocabulary, Dt): small distinct vectors for tokens that were never trained; the same ones wherever it is asked."""
+    """(vocabulary, Dt): small distinct vectors for tokens that were never trained; always the same ones."""
     return SOFT_SPREAD * torch.randn(vocabulary, width, generator=torch.Generator().manual_seed(seed))
 
 

@@ -112,27 +112,24 @@ def render(
 def _arrange(spec: Spec, horizon: float, rng: np.random.Generator, allowed: Allowed) -> list[Placed]:
     placed: list[Placed] = []
     for name in spec.names:
-        best: tuple[float, Box, float] | None = None
-        for _ in range(ATTEMPTS):
-            box, depth = _place(name, spec.scene, horizon, rng)
-            covered = max((_overlap(box, other.box) for other in placed), default=0.0)
-            if best is None or covered < best[0]:
-                best = (covered, box, depth)
-            if covered < OVERLAP:
-                break
-        assert best is not None
+        box, depth = _free_place(name, spec.scene, horizon, [other.box for other in placed], rng)
         kind = KINDS[name]
         colours = [colour for colour in kind.colours if allowed(name, colour)]
-        placed.append(
-            Placed(
-                name,
-                best[1],
-                best[2],
-                kind.variants[rng.integers(len(kind.variants))],
-                colours[rng.integers(len(colours))],
-            )
-        )
+        variant = kind.variants[rng.integers(len(kind.variants))]
+        placed.append(Placed(name, box, depth, variant, colours[rng.integers(len(colours))]))
     return placed
+
+
+def _free_place(name: str, scene: str, horizon: float, taken: list[Box], rng: np.random.Generator) -> tuple[Box, float]:
+    """The first place that overlaps the taken boxes little, else the least overlapping one of `ATTEMPTS`."""
+    tried: list[tuple[float, Box, float]] = []
+    for _ in range(ATTEMPTS):
+        box, depth = _place(name, scene, horizon, rng)
+        tried.append((max((_overlap(box, other) for other in taken), default=0.0), box, depth))
+        if tried[-1][0] < OVERLAP:
+            break
+    _, box, depth = min(tried, key=lambda one: one[0])
+    return box, depth
 
 
 def _place(name: str, scene: str, horizon: float, rng: np.random.Generator) -> tuple[Box, float]:
