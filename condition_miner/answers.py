@@ -10,6 +10,9 @@ from typing import Annotated, Any, NoReturn, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 _FENCE = re.compile(r"^\s*```(?:json)?\s*\n(.*)\n\s*```\s*$", re.DOTALL | re.IGNORECASE)
+_REASONING = {"type": "string", "maxLength": 300}
+"""Bounded, since small models reason in circles; being cut off does it no harm."""
+
 T = TypeVar("T", bound=BaseModel)
 _THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
 
@@ -89,7 +92,7 @@ def parse(text: str) -> Any:
 
 
 def described(text: str, captions: int, ascii_only: bool) -> Described:
-    """An answer of stage describe, with as many distinct descriptions as were asked for.
+    """An answer of stage describe; a repeated description counts once, and at most one may be a repetition.
 
     Args:
         text: the raw answer.
@@ -100,8 +103,10 @@ def described(text: str, captions: int, ascii_only: bool) -> Described:
         InvalidAnswer: it is not.
     """
     answer = _validated(Described, text)
-    if len(set(answer.descriptions)) != captions:
-        raise InvalidAnswer(f"{len(set(answer.descriptions))} different descriptions instead of {captions}")
+    different = tuple(dict.fromkeys(answer.descriptions))
+    if not max(1, captions - 1) <= len(different) <= captions:
+        raise InvalidAnswer(f"{len(different)} different descriptions instead of {captions}")
+    answer = answer.model_copy(update={"descriptions": different})
     if ascii_only and any(ord(sign) > 0x2E7F for d in answer.descriptions for sign in d):
         raise InvalidAnswer("a description has signs of another script")
     return answer
@@ -137,7 +142,7 @@ def attributed(text: str, numbers: list[str], ids: list[str]) -> dict[str, tuple
 def describe_schema(captions: int) -> dict[str, Any]:
     """The JSON schema that the endpoint is asked to obey."""
     texts = {"type": "array", "items": {"type": "string"}, "minItems": captions, "maxItems": captions}
-    return _object({"reasoning": {"type": "string"}, "descriptions": texts})
+    return _object({"reasoning": _REASONING, "descriptions": texts})
 
 
 def abstract_schema(conditions: int) -> dict[str, Any]:
@@ -145,7 +150,7 @@ def abstract_schema(conditions: int) -> dict[str, Any]:
     values = {"type": "array", "items": {"type": "string"}, "minItems": 3, "maxItems": 5}
     one = _object({"name": {"type": "string"}, "definition": {"type": "string"}, "values": values})
     many = {"type": "array", "items": one, "minItems": conditions, "maxItems": conditions}
-    return _object({"reasoning": {"type": "string"}, "conditions": many})
+    return _object({"reasoning": _REASONING, "conditions": many})
 
 
 def attribute_schema(numbers: list[str], ids: list[str]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from itertools import combinations as pairs_of
+from itertools import groupby
 from typing import Any
 
 from condition_miner import answers
@@ -114,8 +115,7 @@ class Miner:
         """For each caption's id the ids of the conditions that it states."""
         ids = [condition.id for condition in conditions]
         told = [{"id": c.id, "name": c.text, "definition": c.definition} for c in conditions]
-        size = self.settings.captions
-        blocks = [captions[start : start + size] for start in range(0, len(captions), size)]
+        blocks = [list(block) for _, block in groupby(captions, key=lambda caption: caption.labels)]
         asks, numbers = [], []
         for block in blocks:
             numbered = {str(i + 1): caption.text for i, caption in enumerate(block)}
@@ -183,7 +183,7 @@ def _dependencies(
     captions: list[Caption], conditions: list[Condition], stated: dict[str, tuple[str, ...]]
 ) -> list[Dependency]:
     """For each described pair of labels the conditions that most of its captions state."""
-    of_pair: dict[tuple[str, ...], list[Caption]] = {}
+    of_pair: dict[tuple[str, str], list[Caption]] = {}
     for caption in captions:
         for pair in pairs_of(caption.labels, 2):
             of_pair.setdefault(pair, []).append(caption)

@@ -20,6 +20,7 @@ class Lines:
         self._first = 0
 
     def __call__(self, stage: str, done: int, count: int) -> None:
+        """Say how many of a stage's answers are there."""
         now = time.monotonic()
         if stage != self._stage:
             self._stage, self._began, self._first, self._said = stage, now, done, now

@@ -29,9 +29,12 @@ IDEAS: dict[str, tuple[str, ...]] = {
 }
 """Words for the same idea."""
 
-EMPTY = frozenset(
-    ["the", "a", "an", "of", "and", "or", "in", "on", "for", "with", "to", "by", "type", "types", "kind", "level", "condition", "conditions", "state", "general", "overall", "object", "objects", "context", "relationship", "relationships", "element", "elements", "factor", "factors", "item", "items", "photograph", "photo", "image", "day", "common", "shared", "other", "specific", "various", "co-occurrence", "existence"]
-)
+_EMPTY = """
+the a an of and or in on for with to by type types kind level condition conditions state general overall object objects
+context relationship relationships element elements factor factors item items photograph photo image day common shared
+other specific various co-occurrence existence
+"""
+EMPTY = frozenset(_EMPTY.split())
 """Words that name no condition by themselves; a name made of them alone is dropped."""
 
 _IDEA_OF = {word: idea for idea, words in IDEAS.items() for word in words}

@@ -1,0 +1,76 @@
+"""fedmpt demo: the real commands, one after another, each printed as a user would type it."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+RECORDED_MODEL = "qwen2.5-coder-1.5b-instruct"
+RECORDED_ON = "2026-11-23"
+
+
+def demo(
+    out: Annotated[Path | None, typer.Option(help="Folder for the bank and the runs. [runs/demo-TIME]")] = None,
+    cache_dir: Annotated[
+        Path | None, typer.Option("--cache-dir", help="Where features are kept. [FEDMPT_CACHE_DIR, else ./cache]")
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(help="Federated rounds, fewer for a quick look.", min=1)] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting for all runs; may be repeated.")
+    ] = None,
+) -> None:
+    """Mine conditions, check the bank, train zero-shot CLIP, CoOp and FedMPT on the drawn world, and compare them.
+
+    With OPENAI_BASE_URL set the conditions are asked of that server; else real answers of a recorded model are replayed.
+    """
+    folder = out or Path("runs") / datetime.now(UTC).strftime("demo-%Y%m%d-%H%M%S")
+    folder.mkdir(parents=True, exist_ok=True)
+    cache = ["--cache-dir", str(cache_dir)] if cache_dir else []
+    bank = str(folder / "bank.json")
+    _mine(folder, bank)
+    _run("bank", "check", bank)
+    _run("bank", "show", bank)
+    chosen = [*cache, *(["--rounds", str(rounds)] if rounds else [])]
+    for setting in settings or []:
+        chosen += ["--set", setting]
+    runs = {method: str(folder / method) for method in ("zero-shot", "coop", "fedmpt")}
+    for method, run in runs.items():
+        with_bank = ["--bank", bank] if method == "fedmpt" else []
+        _run("train", *with_bank, "--method", method, "--out", run, *chosen)
+    _run("evaluate", runs["fedmpt"], *cache)
+    _run("compare", *runs.values())
+    _run("report", runs["fedmpt"], "--against", runs["zero-shot"], "--against", runs["coop"], *cache)
+
+
+def _mine(folder: Path, bank: str) -> None:
+    """From the user's endpoint where there is one; else from the recorded answers, through the same command."""
+    import condition_miner
+    import prompt_bank
+
+    labels = Path(prompt_bank.__path__[0]) / "banks" / "scenes24.txt"
+    if os.environ.get("OPENAI_BASE_URL"):
+        _run("mine-conditions", "--labels", str(labels), "--out", bank)
+        return
+    recorded = f"scenes24-{RECORDED_MODEL}-{RECORDED_ON}.jsonl.gz"
+    answers = Path(condition_miner.__path__[0]) / "recorded" / recorded
+    typer.echo(f"No OPENAI_BASE_URL is set: replaying answers of {RECORDED_MODEL}, recorded {RECORDED_ON}.")
+    kept = ["--cache-dir", str(folder / "answers")]
+    _run("cache", "import", str(answers), *kept)
+    _run("mine-conditions", "--labels", str(labels), "--out", bank, "--offline", *kept)
+
+
+def _run(*words: str) -> None:
+    """One command of ours, in a process of its own as a user's would be; its failure ends the demo."""
+    typer.secho(f"\n$ fedmpt {shlex.join(words)}", bold=True)
+    sys.stdout.flush()
+    code = subprocess.run([sys.executable, "-m", "fedmpt", *words], check=False).returncode
+    if code:
+        typer.echo(f"error: the demo stopped at: fedmpt {shlex.join(words)}", err=True)
+        raise typer.Exit(code)
