@@ -1,27 +1,37 @@
-"""What the schema cannot say: uniqueness, references, texts that fit into a prompt."""
+"""What the schema cannot say: uniqueness, references, texts that fit into a prompt.
+
+The checks read the parsed JSON, not the models, and pass over what has the wrong type: so a file with a mistake of
+type still gets every other problem named at once.
+"""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from prompt_bank.errors import Problem
 from prompt_bank.locate import Place, written
-from prompt_bank.schema import Bank
 
 FIELDS = ("{condition}", "{label}")
+Content = dict[str, Any]
 Found = tuple[Place, Problem]
+Texts = list[tuple[Place, str]]
+
+DIRECTION = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Signs that turn the direction of the text around them, so that a word may look like another one."""
 
 
-def check(bank: Bank) -> list[Found]:
-    """Every problem of a bank that its types don't show, with its place; errors and warnings."""
+def check(content: Content) -> list[Found]:
+    """Every problem of a bank's content that its types don't show, with its place; errors and warnings."""
     return [
-        *_words(bank),
-        *_unique(bank),
-        *_references(bank),
-        *_template(bank),
-        *_near_duplicates(bank),
+        *_words(content),
+        *_unique(content),
+        *_references(content),
+        *_template(content),
+        *_near_duplicates(content),
+        *_history(content),
     ]
 
 
@@ -34,33 +44,48 @@ def _problem(place: Place, message: str, warning: bool = False) -> Found:
     return place, Problem(written(place), message, severity="warning" if warning else "error")
 
 
-def _words(bank: Bank) -> Iterator[Found]:
+def _rows(content: Content, part: str) -> Iterator[tuple[Place, Content]]:
+    """The objects of a list of objects."""
+    rows = content.get(part)
+    for i, row in enumerate(rows if isinstance(rows, list) else ()):
+        if isinstance(row, dict):
+            yield (part, i), row
+
+
+def _texts(content: Content, part: str, *fields: str) -> Texts:
+    """The texts that stand in some fields of a list of objects; a field may hold one text or a list of them."""
+    found: Texts = []
+    for place, row in _rows(content, part):
+        for field in fields:
+            value = row.get(field)
+            if isinstance(value, str):
+                found.append(((*place, field), value))
+            elif isinstance(value, list):
+                found += [((*place, field, j), text) for j, text in enumerate(value) if isinstance(text, str)]
+    return found
+
+
+def _words(content: Content) -> Iterator[Found]:
     """Labels and conditions stand in prompts: one line of printable text."""
-    texts: list[tuple[Place, str]] = []
-    for i, label in enumerate(bank.labels):
-        texts.append((("labels", i, "name"), label.name))
-        texts += [(("labels", i, "aliases", j), alias) for j, alias in enumerate(label.aliases)]
-    texts += [(("conditions", i, "text"), condition.text) for i, condition in enumerate(bank.conditions)]
-    for place, text in texts:
+    for place, text in [*_texts(content, "labels", "name", "aliases"), *_texts(content, "conditions", "text")]:
         if not text.strip():
             yield _problem(place, "is empty")
         elif text != text.strip():
             yield _problem(place, f"{text!r} begins or ends with white space; remove it")
-        if any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") for sign in text):
+        if any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") or sign in DIRECTION for sign in text):
             yield _problem(place, f"{text!r} has a line break or another control character; remove it")
 
 
-def _unique(bank: Bank) -> Iterator[Found]:
-    yield from _once([(("labels", i, "name"), fold(label.name)) for i, label in enumerate(bank.labels)], "label")
-    yield from _once([(("conditions", i, "id"), c.id) for i, c in enumerate(bank.conditions)], "condition id")
-    yield from _once(
-        [(("conditions", i, "text"), fold(c.text)) for i, c in enumerate(bank.conditions) if c.status != "rejected"],
-        "condition",
-    )
-    yield from _once([(("captions", i, "id"), c.id) for i, c in enumerate(bank.captions)], "caption id")
+def _unique(content: Content) -> Iterator[Found]:
+    yield from _once(((place, fold(text)) for place, text in _texts(content, "labels", "name")), "label")
+    yield from _once(_texts(content, "conditions", "id"), "condition id")
+    in_use = {place for place, row in _rows(content, "conditions") if row.get("status") != "rejected"}
+    texts = [(place, fold(text)) for place, text in _texts(content, "conditions", "text") if place[:2] in in_use]
+    yield from _once(texts, "condition")
+    yield from _once(_texts(content, "captions", "id"), "caption id")
 
 
-def _once(values: list[tuple[Place, str]], what: str) -> Iterator[Found]:
+def _once(values: Iterable[tuple[Place, str]], what: str) -> Iterator[Found]:
     first: dict[str, Place] = {}
     for place, value in values:
         if value in first:
@@ -68,43 +93,61 @@ def _once(values: list[tuple[Place, str]], what: str) -> Iterator[Found]:
         first.setdefault(value, place)
 
 
-def _references(bank: Bank) -> Iterator[Found]:
-    labels = {label.name for label in bank.labels}
-    conditions = {condition.id for condition in bank.conditions}
-    captions = {caption.id for caption in bank.captions}
-    uses: list[tuple[Place, str, set[str], str]] = []
-    for i, condition in enumerate(bank.conditions):
-        uses += [(("conditions", i, "evidence", j), e, captions, "caption") for j, e in enumerate(condition.evidence)]
-    for i, dependency in enumerate(bank.dependencies):
-        place: Place = ("dependencies", i)
-        uses += [((*place, "labels", j), v, labels, "label") for j, v in enumerate(dependency.labels)]
-        uses += [((*place, "conditions", j), v, conditions, "condition") for j, v in enumerate(dependency.conditions)]
-        uses += [((*place, "evidence", j), v, captions, "caption") for j, v in enumerate(dependency.evidence)]
-    for i, caption in enumerate(bank.captions):
-        uses += [(("captions", i, "labels", j), v, labels, "label") for j, v in enumerate(caption.labels)]
-    for where, used, there, what in uses:
-        if used not in there:
-            yield _problem(where, f"there is no {what} '{used}'")
+def _references(content: Content) -> Iterator[Found]:
+    there = {
+        "label": {text for _, text in _texts(content, "labels", "name")},
+        "condition": {text for _, text in _texts(content, "conditions", "id")},
+        "caption": {text for _, text in _texts(content, "captions", "id")},
+    }
+    uses = [
+        ("caption", _texts(content, "conditions", "evidence") + _texts(content, "dependencies", "evidence")),
+        ("label", _texts(content, "dependencies", "labels") + _texts(content, "captions", "labels")),
+        ("condition", _texts(content, "dependencies", "conditions")),
+    ]
+    for what, used in uses:
+        for place, name in used:
+            if name not in there[what]:
+                yield _problem(place, f"there is no {what} '{name}'")
 
 
-def _template(bank: Bank) -> Iterator[Found]:
-    place, template = ("prompt", "template"), bank.prompt.template
+def _template(content: Content) -> Iterator[Found]:
+    prompt = content.get("prompt")
+    template = prompt.get("template") if isinstance(prompt, dict) else None
+    if not isinstance(template, str):
+        return
+    place: Place = ("prompt", "template")
     for field in FIELDS:
         if template.count(field) != 1:
-            yield _problem(place, f"has {template.count(field)} times {field}; it must stand there once")
-    for other in re.findall(r"\{[^{}]*\}?|\}", template):
-        if other not in FIELDS:
-            yield _problem(place, f"'{other}' is not a field; only {{condition}} and {{label}} are")
+            yield _problem(place, f"has {field} {template.count(field)} times; it must stand there once")
+    for other in re.findall(r"\{[^{}]*\}?|\}", template.replace(FIELDS[0], "").replace(FIELDS[1], "")):
+        yield _problem(place, f"'{other}' is not a field; only {{condition}} and {{label}} are")
     if all(template.count(field) == 1 for field in FIELDS) and template.index(FIELDS[0]) > template.index(FIELDS[1]):
         yield _problem(place, "{condition} must stand before {label}")
 
 
-def _near_duplicates(bank: Bank) -> Iterator[Found]:
-    """Labels that differ in a plural or in punctuation alone."""
-    seen: dict[str, int] = {}
-    for i, label in enumerate(bank.labels):
-        key = re.sub(r"[\W_]+", "", fold(label.name)).removesuffix("s")
-        if key in seen and fold(bank.labels[seen[key]].name) != fold(label.name):
-            other = bank.labels[seen[key]].name
-            yield _problem(("labels", i, "name"), f"'{label.name}' is nearly '{other}'; is it the same label?", True)
-        seen.setdefault(key, i)
+def _near_duplicates(content: Content) -> Iterator[Found]:
+    """Names that differ in a plural or in punctuation alone, and aliases that name another label."""
+    yield from _nearly(_texts(content, "labels", "name"), "label")
+    yield from _nearly(_texts(content, "conditions", "text"), "condition")
+    names = {fold(text): place for place, text in _texts(content, "labels", "name")}
+    for place, alias in _texts(content, "labels", "aliases"):
+        owner = names.get(fold(alias))
+        if owner is not None and owner[:2] != place[:2]:
+            yield _problem(place, f"'{alias}' is also the name at {written(owner)}", warning=True)
+
+
+def _nearly(texts: Texts, what: str) -> Iterator[Found]:
+    seen: dict[str, str] = {}
+    for place, text in texts:
+        key = re.sub(r"[\W_]+", "", fold(text)).removesuffix("s")
+        other = seen.setdefault(key, text)
+        if fold(other) != fold(text):
+            yield _problem(place, f"'{text}' is nearly '{other}'; is it the same {what}?", warning=True)
+
+
+def _history(content: Content) -> Iterator[Found]:
+    """The recorded revisions count 1, 2, 3 …; a merge of two people's files may have mixed them."""
+    for (_, i), row in _rows(content, "history"):
+        if isinstance(row.get("revision"), int) and row["revision"] != int(i) + 1:
+            message = f"is {row['revision']}, but it is entry {int(i) + 1} of the history"
+            yield _problem(("history", i, "revision"), message, warning=True)

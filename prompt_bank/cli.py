@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
+    from prompt_bank.errors import BankError, Problem
+    from prompt_bank.prompts import PromptText
+    from prompt_bank.schema import Bank
     from prompt_bank.store import LoadedBank
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
@@ -29,11 +31,12 @@ def show(bank: BankArgument, as_json: JsonOption = False) -> None:
     with _reported(as_json):
         loaded = _load(bank)
         if as_json:
-            from prompt_bank.store import dumps
-
-            typer.echo(dumps(loaded.bank), nl=False)
+            _print_json({**_state(loaded), "bank": loaded.bank.model_dump(mode="json", by_alias=True)})
         else:
-            _print(loaded)
+            from prompt_bank.tables import print_bank
+
+            print_bank(loaded.bank)
+            _print_state(loaded)
 
 
 @app.command()
@@ -44,17 +47,13 @@ def check(bank: BankArgument, as_json: JsonOption = False) -> None:
     """
     with _reported(as_json):
         loaded = _load(bank)
-        warnings = [str(warning) for warning in loaded.warnings]
         if as_json:
-            typer.echo(json.dumps({"ok": True, "edited": loaded.edited, "errors": [], "warnings": warnings}))
+            _print_json({"ok": True, **_state(loaded)})
             return
-        for warning in warnings:
-            typer.echo(f"warning: {bank}: {warning}")
         b = loaded.bank
         counted = f"{len(b.labels)} labels, {len(b.conditions)} conditions, {len(b.captions)} captions"
         typer.echo(f"{bank}: good (revision {b.revision}; {counted})")
-        if loaded.edited:
-            typer.echo(f"edited by hand since revision {b.revision}; fedmpt bank commit {bank} records it")
+        _print_state(loaded)
 
 
 @app.command()
@@ -69,20 +68,12 @@ def prompts(
     Example:  fedmpt bank prompts bank.json --label cat
     """
     with _reported(as_json):
-        from prompt_bank.errors import BankError, Problem
-        from prompt_bank.prompts import prompts as instantiate
-
-        loaded = _load(bank)
-        everything = instantiate(loaded.bank)
-        found = [p for p in everything if label in (None, p.label) and condition in (None, p.condition_id)]
-        if not found:
-            ids = ", ".join(dict.fromkeys(p.condition_id for p in everything))
-            raise BankError(bank, [Problem("", f"no such prompt; the conditions are {ids}, see also fedmpt bank show")])
+        found = _chosen(_load(bank).bank, bank, label, condition)
         if as_json:
-            typer.echo(json.dumps([p.__dict__ for p in found], indent=2, ensure_ascii=False))
-        else:
-            for prompt in found:
-                typer.echo(prompt.text)
+            _print_json([vars(prompt) for prompt in found])
+            return
+        for prompt in found:
+            typer.echo(prompt.text)
 
 
 @app.command()
@@ -92,11 +83,15 @@ def log(bank: BankArgument, as_json: JsonOption = False) -> None:
     Example:  fedmpt bank log bank.json
     """
     with _reported(as_json):
-        history = _load(bank).bank.history
+        from prompt_bank.tables import printable
+
+        loaded = _load(bank)
         if as_json:
-            typer.echo(json.dumps([entry.model_dump() for entry in history], indent=2, ensure_ascii=False))
-        for entry in () if as_json else history:
-            typer.echo(f"{entry.revision:>4}  {entry.at}  {entry.by}: {entry.did}  ({entry.hash[:19]}…)")
+            _print_json([entry.model_dump() for entry in loaded.bank.history])
+            return
+        for entry in loaded.bank.history:
+            typer.echo(printable(f"{entry.revision:>4}  {entry.at}  {entry.by}: {entry.did}  ({entry.hash[:19]}…)"))
+        _print_state(loaded)
 
 
 @app.command()
@@ -116,26 +111,9 @@ def commit(
         if not loaded.edited:
             typer.echo(f"{bank}: nothing was edited since revision {loaded.bank.revision}")
             return
-        written = record(loaded.bank, bank, by=by or getpass.getuser(), did=message, expected_hash=loaded.hash)
+        did = " ".join(message.split())
+        written = record(loaded.bank, bank, by=by or _user(), did=did, expected_hash=loaded.hash)
         typer.echo(f"{bank}: revision {written.revision} recorded")
-
-
-@contextmanager
-def _reported(as_json: bool) -> Iterator[None]:
-    """Prints the problems of a bank, one a line, and ends with exit code 2."""
-    from prompt_bank.errors import BankError
-
-    try:
-        yield
-    except BankError as error:
-        if as_json:
-            typer.echo(json.dumps({"ok": False, "errors": [str(problem) for problem in error.problems]}))
-        for problem in error.problems:
-            typer.echo(f"error: {error.source}: {problem}", err=True)
-        raise typer.Exit(2) from error
-    except OSError as error:
-        typer.echo(f"error: {error.filename}: {error.strerror}", err=True)
-        raise typer.Exit(1) from error
 
 
 def _load(path: Path) -> LoadedBank:
@@ -144,27 +122,87 @@ def _load(path: Path) -> LoadedBank:
     return load(path)
 
 
-def _print(loaded: LoadedBank) -> None:
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+def _chosen(bank: Bank, path: Path, label: str | None, condition: str | None) -> list[PromptText]:
+    """The prompts of a label, of a condition, of both or of all."""
+    from prompt_bank.prompts import active_conditions
+    from prompt_bank.prompts import prompts as instantiate
 
-    bank, console = loaded.bank, Console()
-    origin = bank.provenance
-    console.print(
-        f"[bold]{escape(bank.name)}[/bold]  revision {bank.revision}  {len(bank.labels)} labels, "
-        f"{len(bank.captions)} captions, {len(bank.dependencies)} dependencies"
-    )
-    console.print(
-        f"mined with {escape(origin.model)} ({escape(origin.endpoint)}), {origin.created}, {origin.requests} requests"
-    )
-    table = Table()
-    for heading in ("id", "text", "status", "support", "definition", "values"):
-        table.add_column(heading, overflow="fold")
-    for c in bank.conditions:
-        support = "" if c.support is None else f"{100 * c.support:.0f} %"
-        cells = (c.id, c.text, c.status, support, c.definition, ", ".join(c.values))
-        table.add_row(*(escape(cell) for cell in cells))
-    console.print(table)
+    labels = [known.name for known in bank.labels]
+    conditions, status = active_conditions(bank)
+    _require(label, labels, "label", path)
+    _require(condition, [known.id for known in conditions], f"{status} condition", path)
+    return [p for p in instantiate(bank) if label in (None, p.label) and condition in (None, p.condition_id)]
+
+
+def _require(wanted: str | None, known: list[str], what: str, path: Path) -> None:
+    """Raise BankError, with the nearest names first, unless what is wanted is there."""
+    if wanted is None or wanted in known:
+        return
+    from difflib import get_close_matches
+
+    from prompt_bank.errors import BankError, Problem
+
+    near = get_close_matches(wanted, known, n=3, cutoff=0.5)
+    offered = ", ".join([*near, *(name for name in known if name not in near)][:20])
+    raise BankError(path, [Problem("", f"there is no {what} '{wanted}'; there are {offered}")])
+
+
+def _user() -> str:
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        return "unknown"
+
+
+@contextmanager
+def _reported(as_json: bool) -> Iterator[None]:
+    """Prints the problems of a bank, one a line, and ends with exit code 2; 1 where the disk failed."""
+    from prompt_bank.errors import BankConflict, BankError
+
+    try:
+        yield
+    except BankError as error:
+        _print_problems(error, as_json)
+        raise typer.Exit(1 if isinstance(error, BankConflict) else 2) from error
+    except OSError as error:
+        typer.echo(f"error: {error.filename}: {error.strerror}", err=True)
+        raise typer.Exit(1) from error
+
+
+def _print_problems(error: BankError, as_json: bool) -> None:
+    from prompt_bank.tables import printable
+
+    if as_json:
+        errors = [_as_dict(p) for p in error.problems if p.severity == "error"]
+        warnings = [_as_dict(p) for p in error.problems if p.severity == "warning"]
+        _print_json({"ok": False, "errors": errors, "warnings": warnings})
+        return
+    for problem in error.problems:
+        typer.echo(printable(f"{problem.severity}: {error.source}: {problem}"), err=True)
+
+
+def _as_dict(problem: Problem) -> dict[str, Any]:
+    return {"place": problem.place, "line": problem.line, "message": problem.message}
+
+
+def _state(loaded: LoadedBank) -> dict[str, Any]:
+    """What a program should know about a good bank beside its content."""
+    return {"edited": loaded.edited, "errors": [], "warnings": [_as_dict(warning) for warning in loaded.warnings]}
+
+
+def _print_state(loaded: LoadedBank) -> None:
+    """Warnings, and whether a person changed the bank since it was recorded."""
+    from prompt_bank.tables import printable
+
+    for warning in loaded.warnings:
+        typer.echo(printable(f"warning: {loaded.path}: {warning}"), err=True)
     if loaded.edited:
-        console.print(f"edited by hand since revision {bank.revision}; fedmpt bank commit records it")
+        history = loaded.bank.history
+        since = f"edited by hand since revision {history[-1].revision}" if history else "not recorded yet"
+        typer.echo(f'{since}; fedmpt bank commit {loaded.path} -m "…" records it')
+
+
+def _print_json(content: Any) -> None:
+    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
+import re
+from bisect import bisect_left
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from json.scanner import NUMBER_RE
 from typing import Any
+
+from prompt_bank.errors import Problem
+
+NOT_JSON = re.compile(r"NaN|-?Infinity")
+"""Numbers that Python's json writes and reads, although JSON has none of them."""
 
 Place = tuple[str | int, ...]
 
@@ -16,14 +24,23 @@ class Located:
     Args:
         text: the file's content.
 
+    Attributes:
+        value: the parsed content.
+        problems: duplicate keys and numbers that no bank may hold, each with its place; reading went on behind them.
+
     Raises:
-        SyntaxProblem: not JSON, a duplicate key, NaN or Infinity.
+        SyntaxProblem: not JSON, so that reading could not go on.
     """
 
     def __init__(self, text: str) -> None:
         self._text = text
+        self._breaks = [found.start() for found in re.finditer("\n", text)]
         self._lines: dict[Place, int] = {}
-        end, self.value = self._read(self._skip(0), ())
+        self.problems: list[Problem] = []
+        try:
+            end, self.value = self._read(self._skip(0), ())
+        except RecursionError as error:
+            raise SyntaxProblem("lists or objects are nested too deep for a bank", 1) from error
         end = self._skip(end)
         if end != len(text):
             raise self._problem("there is something behind the end of the JSON", end)
@@ -49,10 +66,23 @@ class Located:
         for word, meaning in (("true", True), ("false", False), ("null", None)):
             if self._text.startswith(word, at):
                 return at + len(word), meaning
+        return self._number(at, place)
+
+    def _number(self, at: int, place: Place) -> tuple[int, float]:
+        if odd := NOT_JSON.match(self._text, at):
+            self._note(place, f"{odd.group()} is not a number that JSON has", at)
+            return odd.end(), 0
         number = NUMBER_RE.match(self._text, at)
         if number is None:
             raise self._problem("a value is missing or not JSON (is the file cut off?)", at)
-        return number.end(), json.loads(number.group())
+        try:
+            value = json.loads(number.group())
+        except ValueError:  # Python bounds the digits of an integer
+            value = math.inf
+        if math.isinf(value):
+            self._note(place, "the number is too large", at)
+            value = 0
+        return number.end(), value
 
     def _object(self, at: int, place: Place) -> tuple[int, dict[str, Any]]:
         found: dict[str, Any] = {}
@@ -65,7 +95,7 @@ class Located:
             begin = at
             key, at = self._string(at)
             if key in found:
-                raise self._problem(f"the key '{key}' stands twice", begin)
+                self._note((*place, key), f"the key '{key}' stands twice", begin)
             at = self._expect(":", self._skip(at))
             at, found[key] = self._read(self._skip(at), (*place, key))
             at = self._skip(at)
@@ -108,7 +138,10 @@ class Located:
         return at
 
     def _line(self, at: int) -> int:
-        return self._text.count("\n", 0, at) + 1
+        return bisect_left(self._breaks, at) + 1
+
+    def _note(self, place: Place, message: str, at: int) -> None:
+        self.problems.append(Problem(written(place), message, self._line(at)))
 
     def _problem(self, message: str, at: int) -> SyntaxProblem:
         return SyntaxProblem(message, self._line(at))

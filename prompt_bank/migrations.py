@@ -22,11 +22,13 @@ def migrate(content: dict[str, Any]) -> dict[str, Any]:
     Raises:
         UnknownFormat: newer than this version knows, or not a number.
     """
-    found = content.get("format")
+    if "format" not in content:
+        raise UnknownFormat(f"is missing; this version reads formats up to {FORMAT}")
+    found = content["format"]
     if not isinstance(found, int) or isinstance(found, bool) or found < 1:
-        raise UnknownFormat(f"'format' must be a whole number from 1 to {FORMAT}, not {found!r}")
+        raise UnknownFormat(f"must be a whole number, at least 1, not {found!r}")
     if found > FORMAT:
-        raise UnknownFormat(f"the file has format {found}, this version reads up to {FORMAT}: update fedmpt")
+        raise UnknownFormat(f"is {found}, newer than this version reads (up to {FORMAT}): update fedmpt")
     for step in range(found, FORMAT):
         content = MIGRATIONS[step](content)
     return content

@@ -70,12 +70,22 @@ def parts(bank: Bank) -> PromptParts:
 
 
 def prompts(bank: Bank) -> list[PromptText]:
-    """The prompts of all active conditions with all labels, conditions first."""
+    """The prompts of all active conditions with all labels, conditions first.
+
+    Raises:
+        BankError: the bank has no active condition.
+    """
     frozen = parts(bank)
-    u = [f"[u{i + 1}]" for i in range(bank.prompt.condition_tokens)]
-    w = [f"[w{i + 1}]" for i in range(bank.prompt.class_tokens)]
+    u, w = _learnable("u", bank.prompt.condition_tokens), _learnable("w", bank.prompt.class_tokens)
     return [
-        PromptText(c.id, label.name, " ".join([*u, frozen.head(c.text), *w, frozen.tail(label.name)]))
+        PromptText(c.id, label.name, " ".join(filter(None, [u, frozen.head(c.text), w, frozen.tail(label.name)])))
         for c in active_conditions(bank)[0]
         for label in bank.labels
     ]
+
+
+def _learnable(letter: str, count: int) -> str:
+    """ "[u1] … [u5]" for five tokens, "" for none."""
+    if count <= 2:
+        return " ".join(f"[{letter}{i + 1}]" for i in range(count))
+    return f"[{letter}1] … [{letter}{count}]"

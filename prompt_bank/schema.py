@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 SCHEMA_FILE = Path(__file__).parent / "bank.schema.json"
-SCHEMA_ID = "https://fedmpt.dev/schema/bank-1.schema.json"
-"""What a bank's `$schema` names. An identifier: nothing is fetched from it."""
+SCHEMA_REFERENCE = f"./{SCHEMA_FILE.name}"
+"""What a bank's `$schema` names: the copy that stands beside each recorded bank, so editors check it offline."""
 
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
@@ -25,7 +25,7 @@ Count = Annotated[int, Field(ge=0)]
 class Part(BaseModel):
     """Base of every part of a bank: frozen, and an unknown field is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
 
 
 class Label(Part):
@@ -105,14 +105,14 @@ class Revision(Part):
     revision: Annotated[int, Field(ge=1)]
     at: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")]
     by: Name
-    did: Annotated[str, Field(max_length=500)]
+    did: Annotated[str, Field(min_length=1, max_length=500)]
     hash: Hash
 
 
 class Bank(Part):
     """A prompt bank."""
 
-    schema_: str = Field(SCHEMA_ID, alias="$schema")
+    schema_: str = Field(SCHEMA_REFERENCE, alias="$schema")
     format: Literal[1] = 1
     name: Name
     revision: Count = 0
@@ -127,8 +127,8 @@ class Bank(Part):
 
 def json_schema() -> str:
     """The exported JSON schema, as the shipped file holds it."""
-    exported = {"$id": SCHEMA_ID, **Bank.model_json_schema(by_alias=True)}
-    return json.dumps(exported, indent=2) + "\n"
+    dialect = "https://json-schema.org/draft/2020-12/schema"
+    return json.dumps({"$schema": dialect, **Bank.model_json_schema(by_alias=True)}, indent=2) + "\n"
 
 
 if __name__ == "__main__":

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from filelock import FileLock
 from pydantic import ValidationError
 
-from prompt_bank.checks import check
 from prompt_bank.errors import BankConflict, BankError, Problem
-from prompt_bank.locate import Located, Place, SyntaxProblem, written
-from prompt_bank.migrations import UnknownFormat, migrate
-from prompt_bank.schema import Bank, Revision
+from prompt_bank.files import locked, replace, sweep
+from prompt_bank.locate import written
+from prompt_bank.schema import SCHEMA_FILE, Bank, Revision
+from prompt_bank.validation import described, validate
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class LoadedBank:
 
 def dumps(bank: Bank) -> str:
     """The file's text: UTF-8, two spaces of indent, keys in the schema's order, a line break at the end."""
-    return json.dumps(bank.model_dump(mode="json", by_alias=True), indent=2, ensure_ascii=False) + "\n"
+    return json.dumps(bank.model_dump(mode="json", by_alias=True), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def content_hash(bank: Bank) -> str:
@@ -60,23 +57,7 @@ def loads(text: str, source: Path | str = "bank") -> tuple[Bank, tuple[Problem, 
     Raises:
         BankError: with all problems at once, each with place and line.
     """
-    try:
-        located = Located(text.removeprefix("\ufeff"))
-    except SyntaxProblem as error:
-        raise BankError(source, [Problem("", str(error), error.line)]) from error
-    if not isinstance(located.value, dict):
-        raise BankError(source, [Problem("", "a bank is a JSON object {…}", 1)])
-    try:
-        bank = Bank.model_validate(migrate(located.value))
-    except UnknownFormat as error:
-        raise BankError(source, [Problem("format", str(error), located.line(("format",)))]) from error
-    except ValidationError as error:
-        raise BankError(source, [_typed(problem, located) for problem in error.errors()]) from error
-    found = [Problem(p.place, p.message, located.line(place), p.severity) for place, p in check(bank)]
-    errors = [problem for problem in found if problem.severity == "error"]
-    if errors:
-        raise BankError(source, errors)
-    return bank, tuple(found)
+    return validate(text, source)
 
 
 def load(path: Path) -> LoadedBank:
@@ -94,7 +75,7 @@ def record(bank: Bank, path: Path, *, by: str, did: str, expected_hash: str | No
     """Write a changed bank as a new revision, atomically and under a lock; the revision's copy is kept.
 
     Args:
-        bank: the new content; its revision and history are taken from the file, if there is one.
+        bank: the new content; what the file has recorded, or, if there is no file, the bank itself, is continued.
         path: the file.
         by: "miner" or a person's name.
         did: what was done, one line.
@@ -104,27 +85,24 @@ def record(bank: Bank, path: Path, *, by: str, did: str, expected_hash: str | No
         The bank as written.
 
     Raises:
-        BankError: the new content is not a valid bank.
+        BankError: the new content, or the file that it would replace, is not a valid bank.
         BankConflict: the file's content is another than `expected_hash`.
-        OSError: it cannot be written; the old file is untouched then.
+        OSError: it cannot be written, or another writer holds the lock; the old file is untouched then.
     """
-    loads(dumps(bank), path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{path.name}.lock")):
+    _valid(bank, path)
+    path = path.resolve()  # a link to a bank stays a link
+    versions(path).mkdir(parents=True, exist_ok=True)
+    with locked(versions(path) / ".lock"):
         before = load(path) if path.exists() else None
         if expected_hash is not None and (before is None or before.hash != expected_hash):
-            raise BankConflict(
-                path,
-                [Problem("", "the file has changed since it was read; nothing was written. Read it again and repeat")],
-            )
-        history = before.bank.history if before else ()
-        number = (before.bank.revision if before else 0) + 1
-        numbered = bank.model_copy(update={"revision": number})
-        entry = Revision(revision=number, at=now(), by=by, did=did, hash=content_hash(numbered))
-        written_bank = numbered.model_copy(update={"history": (*history, entry)})
-        _keep(written_bank, path)
-        replace(path, dumps(written_bank))
-    return written_bank
+            message = "the file has changed since it was read; nothing was written. Read it again and repeat"
+            raise BankConflict(path, [Problem("", message)])
+        recorded = _next_revision(bank, before.bank if before else bank, by, did, path)
+        sweep(path.parent, path.name)
+        sweep(versions(path))
+        _keep(recorded, path)
+        replace(path, dumps(recorded))
+    return recorded
 
 
 def versions(path: Path) -> Path:
@@ -137,56 +115,51 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def replace(path: Path, text: str) -> None:
-    """Write a file so that a crash at any instant leaves the old one or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+def _valid(bank: Bank, source: Path) -> None:
+    """Raise BankError unless the bank could be read back from a file."""
     try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+        text = dumps(bank)
+    except ValueError as error:
+        raise BankError(source, [Problem("", f"cannot be written as JSON: {error}")]) from error
+    loads(text, source)
+
+
+def _next_revision(bank: Bank, before: Bank, by: str, did: str, source: Path) -> Bank:
+    """The bank numbered after what `before` has recorded, with its entry in the history."""
+    number = before.history[-1].revision + 1 if before.history else 1
+    numbered = bank.model_copy(update={"revision": number})
+    try:
+        entry = Revision(revision=number, at=now(), by=by, did=did, hash=content_hash(numbered))
+    except ValidationError as error:
+        problems = [Problem(written(found["loc"]), described(found)) for found in error.errors()]
+        raise BankError(source, problems) from error
+    return numbered.model_copy(update={"history": (*before.history, entry)})
+
+
+def _copy(bank: Bank, path: Path) -> Path:
+    """Where a revision is kept: named by its number and its content."""
+    digest = content_hash(bank).removeprefix("sha256:")
+    return versions(path) / f"{bank.revision:05d}-{digest[:16]}.json"
 
 
 def _keep(bank: Bank, path: Path) -> None:
-    """Add the revision's copy, named by number and content; one that is there is never changed."""
-    folder = versions(path)
-    folder.mkdir(exist_ok=True)
-    digest = content_hash(bank).removeprefix("sha256:")
-    copy = folder / f"{bank.revision:05d}-{digest[:16]}.json"
+    """Put the revision's copy into the versions, where nothing is ever changed, and the schema beside the bank."""
+    copy = _copy(bank, path)
     if not copy.exists():
         replace(copy, dumps(bank))
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    schema, shipped = path.with_name(SCHEMA_FILE.name), SCHEMA_FILE.read_text(encoding="utf-8")
+    if not schema.exists() or schema.read_text(encoding="utf-8") != shipped:
+        replace(schema, shipped)
 
 
 def _read(path: Path) -> str:
     try:
-        return path.read_bytes().decode("utf-8")
+        content = path.read_bytes()
+        return content.decode("utf-8")
     except FileNotFoundError as error:
         raise BankError(path, [Problem("", "there is no such file; fedmpt mine-conditions writes a bank")]) from error
     except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise BankError(path, [Problem("", "not UTF-8; save the file as UTF-8", line)]) from error
+        line = content.count(b"\n", 0, error.start) + 1
+        raise BankError(path, [Problem("", "is not UTF-8; save the file as UTF-8", line)]) from error
     except OSError as error:
         raise BankError(path, [Problem("", f"cannot be read: {error.strerror}")]) from error
-
-
-def _typed(error: Any, located: Located) -> Problem:
-    """A problem of pydantic's, in our words and with its line."""
-    place: Place = tuple(error["loc"])
-    kind, message = error["type"], str(error["msg"])
-    if kind == "extra_forbidden":
-        message = "is not a field of a bank; remove it or mend its spelling"
-    elif kind == "missing":
-        message = "is missing"
-    return Problem(written(place), message, located.line(place))
