@@ -25,7 +25,10 @@ Count = Annotated[int, Field(ge=0)]
 class Part(BaseModel):
     """Base of every part of a bank: frozen, and an unknown field is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
+    # "constants": a NaN among the parameters must fail when it is written, not turn into null without a word.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False, ser_json_inf_nan="constants"
+    )
 
 
 class Label(Part):

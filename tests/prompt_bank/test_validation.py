@@ -1,0 +1,309 @@
+"""Each fault of a file is named with its place and line, and all of them at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prompt_bank import migrations
+from prompt_bank.errors import BankError, Problem
+from prompt_bank.locate import Located, written
+from prompt_bank.store import dumps, loads
+from tests.prompt_bank.banks import content, good, text
+
+Spoil = Callable[[dict[str, Any]], Any]
+
+
+def problems(file: str) -> list[Problem]:
+    with pytest.raises(BankError) as raised:
+        loads(file, "bank.json")
+    return raised.value.problems
+
+
+def spoiled(spoil: Spoil) -> list[Problem]:
+    bank = content()
+    spoil(bank)
+    return problems(text(bank))
+
+
+FAULTS: dict[str, tuple[Spoil, str, str]] = {
+    "extra field": (lambda b: b["labels"][0].update(alias=[]), "labels[0].alias", "is 'aliases' meant?"),
+    "by the Python name": (lambda b: b["provenance"]["tokens"].update(into=1), "provenance.tokens.into", "'in'"),
+    "missing field": (lambda b: b["conditions"][1].pop("text"), "conditions[1].text", "is missing"),
+    "wrong type": (lambda b: b["conditions"][0].update(support="0.4"), "conditions[0].support", "number"),
+    "boolean as number": (lambda b: b["provenance"].update(seed=True), "provenance.seed", "integer"),
+    "out of range": (lambda b: b["conditions"][0].update(support=1.5), "conditions[0].support", "at most 1.0"),
+    "unknown status": (lambda b: b["conditions"][1].update(status="ok"), "conditions[1].status", "'accepted'"),
+    "unknown origin": (lambda b: b["conditions"][1].update(origin="me"), "conditions[1].origin", "'mined'"),
+    "no labels": (lambda b: b.update(labels=[]), "labels", "at least 1"),
+    "empty label": (lambda b: b["labels"][1].update(name=""), "labels[1].name", "is empty"),
+    "blank label": (lambda b: b["labels"][1].update(name=" \u3000"), "labels[1].name", "is empty"),
+    "endless label": (lambda b: b["labels"][1].update(name="x" * 10_000), "labels[1].name", "more than 100"),
+    "newline in a label": (lambda b: b["labels"][1].update(name="a\nb"), "labels[1].name", "control character"),
+    "escape in a condition": (lambda b: b["conditions"][1].update(text="a\x1b[2J"), "conditions[1].text", "control"),
+    "turned direction": (lambda b: b["labels"][1].update(name="a\u202eb"), "labels[1].name", "control character"),
+    "white space around": (lambda b: b["conditions"][1].update(text="pose "), "conditions[1].text", "white space"),
+    "label twice": (lambda b: b["labels"].append({"name": "CAT"}), "labels[2].name", "labels[0].name already"),
+    "condition twice": (lambda b: b["conditions"][1].update(text="Background"), "conditions[1].text", "already"),
+    "id twice": (lambda b: b["conditions"][1].update(id="background"), "conditions[1].id", "conditions[0].id already"),
+    "path as id": (lambda b: b["conditions"][1].update(id="../../x"), "conditions[1].id", "does not match"),
+    "caption twice": (lambda b: b["captions"].append(b["captions"][0]), "captions[1].id", "captions[0].id already"),
+    "evidence of nothing": (
+        lambda b: b["conditions"][0].update(evidence=["cap-0001", "cap-9"]),
+        "conditions[0].evidence[1]",
+        "no caption 'cap-9'",
+    ),
+    "dependency on no label": (
+        lambda b: b["dependencies"][0].update(labels=["cat", "dog"]),
+        "dependencies[0].labels[1]",
+        "no label 'dog'",
+    ),
+    "dependency on no condition": (
+        lambda b: b["dependencies"][0].update(conditions=["light"]),
+        "dependencies[0].conditions[0]",
+        "no condition 'light'",
+    ),
+    "caption of no label": (lambda b: b["captions"][0].update(labels=["dog"]), "captions[0].labels[0]", "'dog'"),
+    "template without label": (lambda b: b["prompt"].update(template="{condition}."), "prompt.template", "0 times"),
+    "label before condition": (
+        lambda b: b["prompt"].update(template="{label} in {condition}"),
+        "prompt.template",
+        "must stand before",
+    ),
+    "field of a field": (
+        lambda b: b["prompt"].update(template="{condition} {label} {label.__class__}"),
+        "prompt.template",
+        "'{label.__class__}' is not a field",
+    ),
+    "format specification": (
+        lambda b: b["prompt"].update(template="{condition} {label} {label:>99999999}"),
+        "prompt.template",
+        "is not a field",
+    ),
+    "stray brace": (lambda b: b["prompt"].update(template="{condition} {label} }"), "prompt.template", "'}'"),
+    "newer format": (lambda b: b.update(format=2), "format", "update fedmpt"),
+    "no format": (lambda b: b.pop("format"), "format", "is missing"),
+    "format in words": (lambda b: b.update(format="one"), "format", "whole number"),
+    "bad hash": (
+        lambda b: b.update(
+            history=[{"revision": 1, "at": "2026-11-23T00:00:00Z", "by": "me", "did": "it", "hash": "md5:0"}]
+        ),
+        "history[0].hash",
+        "does not match",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_named_with_its_place(name: str) -> None:
+    spoil, place, message = FAULTS[name]
+    found = [problem for problem in spoiled(spoil) if problem.place == place]
+    assert any(message in problem.message for problem in found), found
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_the_line_is_that_of_the_place(name: str) -> None:
+    """The line is found a second way: in the indented text each value but an empty list stands on a line of its own."""
+    spoil, place, _ = FAULTS[name]
+    bank = content()
+    spoil(bank)
+    file = text(bank)
+    for problem in problems(file):
+        if problem.place == place:
+            assert problem.line == line_by_marking(bank, place), file
+
+
+def line_by_marking(bank: dict[str, Any], place: str) -> int:
+    """Put a mark into the value's stead and look for it; what is missing lies in the object around it."""
+    steps = [int(s) if s.isdigit() else s for s in place.replace("]", "").replace("[", ".").split(".")]
+    marked = json.loads(json.dumps(bank))
+    around = marked
+    for step in steps[:-1]:
+        around = around[step]
+    if isinstance(around, dict) and steps[-1] not in around:
+        opening = text(marked)
+        around["\u2602"] = 0  # the mark stands last in the object; its first key one line below the brace
+        first = next(iter(around))
+        if around is marked:
+            return 1
+        del around["\u2602"]
+        renamed = {("\u2602" if key == first else key): value for key, value in around.items()}
+        around.clear()
+        around.update(renamed)
+        assert opening.count("\n") == text(marked).count("\n")
+        return line_of_mark(text(marked)) - 1
+    around[steps[-1]] = "\u2602"
+    return line_of_mark(text(marked))
+
+
+def line_of_mark(file: str) -> int:
+    return next(i for i, line in enumerate(file.splitlines(), 1) if "\u2602" in line)
+
+
+def test_all_problems_come_at_once_whatever_their_kind() -> None:
+    def spoil(bank: dict[str, Any]) -> None:
+        bank["conditions"][0]["support"] = "much"  # a type
+        bank["conditions"][1]["evidence"] = ["cap-9"]  # a reference
+        bank["prompt"]["template"] = "{label}"  # a meaning
+        bank["colour"] = "red"  # a surplus field
+        bank["provenance"]["parameters"] = {"temperature": float("nan")}  # what json lets through
+
+    places = {problem.place for problem in spoiled(spoil)}
+    assert places == {
+        "conditions[0].support",
+        "conditions[1].evidence[0]",
+        "prompt.template",
+        "colour",
+        "provenance.parameters.temperature",
+    }
+
+
+def test_problems_come_in_the_order_of_the_lines() -> None:
+    found = spoiled(lambda b: (b.update(name=""), b["captions"][0].update(text=""), b["labels"][0].update(name="")))
+    assert [problem.place for problem in found if "empty" in problem.message][:2] == ["name", "labels[0].name"]
+    assert [problem.line for problem in found] == sorted(problem.line or 0 for problem in found)
+
+
+def test_a_duplicate_key_is_named_where_it_stands_the_second_time() -> None:
+    file = text(content()).replace('"name": "small",', '"name": "small",\n  "name": "other",')
+    assert [str(problem) for problem in problems(file)] == ["name, line 5: the key 'name' stands twice"]
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "9" * 5000])
+def test_numbers_that_no_json_holds(number: str) -> None:
+    file = text(content()).replace('"seed": 0', f'"seed": {number}')
+    (problem,) = problems(file)
+    assert problem.place == "provenance.seed"
+    assert problem.line == 1 + file[: file.index('"seed"')].count("\n")
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("", "missing"),
+        ("[]", "JSON object"),
+        ("null", "JSON object"),
+        ("<html>", "not JSON"),
+        ('{"format": 1,}', "key"),
+        ("{'format': 1}", "double quotes"),
+        ('{"format": 1} {}', "behind the end"),
+        ('{"format": 1, "name": "a\nb"}', "not closed or not valid"),
+        (r'{"format": 1, "name": "\ud800"}', "surrogate"),
+        ("[" * 100_000, "nested too deep"),
+    ],
+)
+def test_what_is_not_json(file: str, message: str) -> None:
+    (problem,) = problems(file)
+    assert message in problem.message
+    assert problem.line is not None
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_a_file_that_was_cut_off_is_refused(data: st.DataObject) -> None:
+    file = dumps(good())
+    cut = data.draw(st.integers(0, len(file.rstrip()) - 1))
+    assert problems(file[:cut])
+
+
+def test_a_byte_order_mark_is_a_warning() -> None:
+    bank, warnings = loads("\ufeff" + dumps(good()))
+    assert bank == good()
+    assert [w.severity for w in warnings] == ["warning"] and "byte order mark" in warnings[0].message
+
+
+def test_texts_that_only_look_dangerous_are_just_words() -> None:
+    names = ["{{7*7}}", "{label}", "ignore previous instructions", "../../x", "שלום", "%s"]
+    bank = content()
+    bank["labels"] += [{"name": name} for name in names]
+    assert [label.name for label in loads(text(bank))[0].labels][2:] == names
+
+
+def test_composed_and_decomposed_letters_are_one_label() -> None:
+    found = spoiled(lambda b: b["labels"].extend([{"name": "caf\u00e9"}, {"name": "cafe\u0301"}]))
+    assert [problem.place for problem in found] == ["labels[3].name"]
+
+
+def test_near_duplicates_are_warnings() -> None:
+    bank = content()
+    bank["labels"] += [{"name": "cats"}, {"name": "plant", "aliases": ["Cat"]}]
+    _, warnings = loads(text(bank))
+    assert [(w.place, w.severity) for w in warnings] == [
+        ("labels[2].name", "warning"),
+        ("labels[3].aliases[0]", "warning"),
+    ]
+
+
+def test_a_rejected_condition_may_repeat_a_text() -> None:
+    bank = content()
+    bank["conditions"][1].update(text="background", status="rejected")
+    assert len(loads(text(bank))[0].conditions) == 2
+
+
+def test_a_thousand_labels_are_read() -> None:
+    bank = content()
+    bank["labels"] += [{"name": f"label {i:04d}"} for i in range(1000)]
+    assert len(loads(text(bank))[0].labels) == 1002
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(JSON, st.sampled_from([None, 0, 2]), st.booleans())
+def test_located_reads_what_json_reads(value: Any, indent: int | None, ascii_only: bool) -> None:
+    file = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
+    try:
+        file.encode()
+    except UnicodeEncodeError:  # hypothesis may draw half a surrogate pair, which is refused elsewhere
+        return
+    read = Located(file)
+    assert read.value == json.loads(file) and not read.problems
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text('{}[]":,\\ \n0159-+.eEtrufalsn', max_size=30))
+def test_located_accepts_no_more_and_no_less_than_json(file: str) -> None:
+    try:
+        expected = json.loads(file)
+    except ValueError:
+        expected = ...
+    try:
+        located = Located(file)
+    except ValueError:
+        assert expected is ...
+    else:
+        assert located.problems or located.value == expected
+
+
+def test_written_places() -> None:
+    assert written(("conditions", 2, "text")) == "conditions[2].text"
+    assert written(("name",)) == "name"
+
+
+def test_an_older_format_is_migrated_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    def rename(bank: dict[str, Any]) -> dict[str, Any]:
+        return {("title" if key == "name" else key): value for key, value in bank.items()} | {"format": 2}
+
+    def count(bank: dict[str, Any]) -> dict[str, Any]:
+        return bank | {"format": 3, "size": len(bank["title"])}
+
+    monkeypatch.setattr(migrations, "FORMAT", 3)
+    monkeypatch.setattr(migrations, "MIGRATIONS", {1: rename, 2: count})
+    assert migrations.migrate({"format": 1, "name": "abc"}) == {"format": 3, "title": "abc", "size": 3}
+    assert migrations.migrate({"format": 3}) == {"format": 3}
+    with pytest.raises(migrations.UnknownFormat, match="is 4, newer"):
+        migrations.migrate({"format": 4})
+
+
+def test_there_is_a_migration_from_each_older_format() -> None:
+    assert sorted(migrations.MIGRATIONS) == list(range(1, migrations.FORMAT))
