@@ -43,7 +43,7 @@ class Figures:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return asdict(self)
+        return {**asdict(self), "average_precision": list(self.average_precision)}
 
 
 def figures(logits: Tensor, labels: Tensor, threshold: float) -> Figures:

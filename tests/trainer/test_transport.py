@@ -72,9 +72,7 @@ def test_small_entropy_reaches_the_linear_program() -> None:
 @given(seed=st.integers(0, 10_000), entropy=st.sampled_from([0.05, 0.2, 1.0]), relaxation=st.sampled_from([None, 0.1]))
 def test_log_form_is_the_kernel_form(seed: int, entropy: float, relaxation: float | None) -> None:
     cost, a, b = problem(seed)
-    plans = [
-        sinkhorn(cost, a, b, entropy, row_relaxation=relaxation, form=form).plan for form in ("kernel", "log")
-    ]
+    plans = [sinkhorn(cost, a, b, entropy, row_relaxation=relaxation, form=form).plan for form in ("kernel", "log")]
     torch.testing.assert_close(plans[0], plans[1], atol=1e-6, rtol=1e-4)
 
 

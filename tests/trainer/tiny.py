@@ -8,9 +8,12 @@ from typing import Any
 import open_clip
 import torch
 
+from prompt_bank.schema import Bank, Condition, Label, Prompt
 from tests.shared import shared
 from trainer.backbone.clip import FrozenClip, Preprocess
 from trainer.backbone.load import fill
+from trainer.config import LossConfig, Settings
+from trainer.methods.base import Batch, MethodContext
 
 PREPROCESS = Preprocess(32, (0.5, 0.5, 0.5), (0.28, 0.28, 0.28))
 
@@ -35,3 +38,38 @@ def fixture_clip() -> FrozenClip:
     model = open_clip.model.CLIP(**config)
     fill(model, shared("fixtures/tinyclip.safetensors"))
     return FrozenClip(model, open_clip.SimpleTokenizer(), PREPROCESS, "fixture-tiny")
+
+
+LABELS = ("cat", "dining table", "person")
+
+
+def small_bank(
+    conditions: tuple[str, ...] = ("background", "spatial layout"), labels: tuple[str, ...] = LABELS
+) -> Bank:
+    """A bank with the given conditions, three condition tokens and two class tokens."""
+    return Bank(
+        name="small",
+        labels=tuple(Label(name=name) for name in labels),
+        conditions=tuple(Condition(id=f"condition-{i}", text=text) for i, text in enumerate(conditions)),
+        prompt=Prompt(condition_tokens=3, class_tokens=2),
+    )
+
+
+def method_context(settings: Settings, bank: Bank | None = None, clip: FrozenClip | None = None) -> MethodContext:
+    """What a method is built from, on the random CLIP."""
+    return MethodContext(
+        clip=clip or random_clip(),
+        label_names=LABELS,
+        bank=bank,
+        settings=settings,
+        loss=LossConfig(),
+        generator=torch.Generator().manual_seed(0),
+    )
+
+
+def random_batch(clip: FrozenClip, images: int = 4, seed: int = 0, labels: int = len(LABELS)) -> Batch:
+    """Features of random images, with random labels."""
+    generator = torch.Generator().manual_seed(seed)
+    features = clip.encode_image(torch.randn(images, 3, 32, 32, generator=generator))
+    truth = (torch.rand(images, labels, generator=generator) < 0.5).float()
+    return Batch(features.image, features.patches, truth)

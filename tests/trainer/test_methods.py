@@ -1,0 +1,214 @@
+"""FedMPT and its peers by identity: what they must equal where a setting switches a part off."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from tests.trainer.tiny import LABELS, method_context, random_batch, random_clip, small_bank
+from trainer.config import CoOpConfig, FedMptConfig, ZeroShotConfig
+from trainer.errors import TrainerError
+from trainer.methods.base import build
+from trainer.methods.fedmpt import FedMPT
+from trainer.methods.matching import match, transport_plan
+
+CLIP = random_clip()
+
+
+def fedmpt(**settings: Any) -> FedMPT:
+    method = build("fedmpt", method_context(FedMptConfig(**settings), small_bank(), CLIP))
+    assert isinstance(method, FedMPT)
+    return method
+
+
+def similarity(seed: int = 0) -> torch.Tensor:
+    return torch.rand(2, 2, 16, 3, generator=torch.Generator().manual_seed(seed)) * 0.3
+
+
+def test_it_starts_as_clip() -> None:
+    """Adapters change nothing, and the gate weighs all conditions alike."""
+    method, batch = fedmpt(), random_batch(CLIP)
+    expected = F.normalize(batch.patches, dim=-1)[:, None].expand(-1, 2, -1, -1)
+    torch.testing.assert_close(method.adapted(batch.patches), expected)
+    torch.testing.assert_close(method.gate(batch.image), torch.full((4, 2), 0.5))
+
+
+def test_prompts_are_those_of_the_specification() -> None:
+    """[SOS] u u u ⟨condition⟩ w w ⟨label⟩ . [EOT], through the plain encoding of all 77 positions."""
+    method = fedmpt()
+    text = method.text_features()
+    for n, condition in enumerate(("background", "spatial layout")):
+        for c, label in enumerate(LABELS):
+            ids = [*CLIP.token_ids(f"{label}."), CLIP.tokenizer.eot_token_id]
+            row = torch.cat(
+                [
+                    CLIP.embed([CLIP.tokenizer.sot_token_id]),
+                    method.condition_tokens[n],
+                    CLIP.embed(CLIP.token_ids(condition)),
+                    method.class_tokens,
+                    CLIP.embed(ids),
+                ]
+            )
+            end = len(row) - 1
+            padded = torch.cat([row, CLIP.embed([0]).expand(77 - len(row), -1)])
+            expected = F.normalize(CLIP.encode_tokens(padded[None], torch.tensor([end])), dim=-1)[0]
+            torch.testing.assert_close(text[n, c], expected, atol=1e-5, rtol=1e-4)
+
+
+def test_score_is_the_papers_sum() -> None:
+    """ψ = C Σ_m P s where the columns are uniform and exact."""
+    s, settings = similarity(), FedMptConfig()
+    plan = transport_plan(s, 100.0, settings)
+    torch.testing.assert_close(match(s, 100.0, settings).scores, 3 * (plan * s).sum(-2), rtol=1e-4, atol=1e-6)
+
+
+def test_free_rows_are_pooling() -> None:
+    """ρ = 0: weights are softmax over patches of -cost / λ."""
+    s, settings = similarity(), FedMptConfig(marginals="relaxed-rows", relaxation=0.0, entropy=0.1)
+    cost = 1 - (50 * s).softmax(-1)
+    torch.testing.assert_close(match(s, 50.0, settings).weights, (-cost / 0.1).softmax(-2), rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["balanced", "relaxed-rows", "relaxed-columns", "background", "prior"])
+def test_every_marginal_gives_weights_over_patches(kind: Any) -> None:
+    found = match(similarity(), 100.0, FedMptConfig(marginals=kind))
+    torch.testing.assert_close(found.weights.sum(-2), torch.ones(2, 2, 3))
+    assert bool((found.scores <= similarity().amax(-2) + 1e-6).all())
+
+
+def test_prior_of_scale_zero_is_balanced() -> None:
+    plans = [
+        transport_plan(similarity(), 100.0, FedMptConfig(marginals=kind, prior_scale=0.0))
+        for kind in ("balanced", "prior")
+    ]
+    torch.testing.assert_close(plans[0], plans[1])
+
+
+def test_a_stopped_plan_has_the_same_value_and_another_gradient() -> None:
+    gradients = []
+    values = []
+    for through in (True, False):
+        s = similarity().requires_grad_()
+        value = match(s, 100.0, FedMptConfig(differentiate_plan=through)).scores.square().sum()
+        value.backward()
+        values.append(value.detach())
+        gradients.append(s.grad)
+    torch.testing.assert_close(values[0], values[1])
+    assert not torch.allclose(gradients[0], gradients[1])
+
+
+@pytest.mark.parametrize("matching", ["transport", "softmax"])
+def test_training_moves_every_exchanged_parameter(matching: Any) -> None:
+    method, batch = fedmpt(matching=matching), random_batch(CLIP)
+    optimiser = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], lr=0.1)
+    before = method.exchanged()
+    # Two steps: a factor whose partner starts at zero has its first gradient in the second.
+    for _ in range(2):
+        optimiser.zero_grad()
+        method.loss(batch).backward()
+        optimiser.step()
+    after = method.exchanged()
+    assert set(before) == {
+        *("condition_tokens", "class_tokens", "adapter_down", "adapter_up", "gate_down", "gate_up"),
+        *("logit.scale", "logit.bias"),
+    }
+    assert [name for name in before if torch.equal(before[name], after[name])] == []
+
+
+def test_parameters_are_counted_as_the_paper_does() -> None:
+    """VOC, ViT-B/16: u 5·5·512, w 7·512, adapters and gate 2·5·32·512 + 32·512 + 5·32, α and β0: about 0.2 M.
+
+    The paper says 0.80 M; what else it counts is not in it.
+    """
+    method = fedmpt()
+    n, dt, d, rank = 2, 32, 24, 32
+    expected = n * 3 * dt + 2 * dt + 2 * n * rank * d + rank * d + n * rank + 2
+    assert method.trainable() == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "conditions"), [("single", ("",)), ("empty", ("", "")), ("irrelevant", ("interest rate", "grammar"))]
+)
+def test_controls_change_the_words_alone(kind: Any, conditions: tuple[str, ...]) -> None:
+    method = fedmpt(conditions=kind)
+    assert method.prompts.conditions == conditions
+    assert method(random_batch(CLIP)).shape == (4, 3)
+
+
+def test_switches_of_the_ablation() -> None:
+    plain = fedmpt(adapters=False, gate=False)
+    assert set(plain.exchanged()) == {"condition_tokens", "class_tokens", "logit.scale", "logit.bias"}
+    assert plain(random_batch(CLIP)).shape == (4, 3)
+
+
+def test_evaluation_encodes_the_text_once() -> None:
+    method, batch = fedmpt(), random_batch(CLIP)
+    expected = method(batch).detach()
+    with method.evaluating():
+        first = method(batch)
+        with torch.no_grad():
+            method.class_tokens.mul_(0)
+        second = method(batch)
+    torch.testing.assert_close(first, expected)
+    torch.testing.assert_close(second, expected)
+    assert not torch.allclose(method(batch), expected)
+
+
+def test_accepted_conditions_are_used_before_proposed_ones() -> None:
+    bank = small_bank()
+    chosen = bank.conditions[1].model_copy(update={"status": "accepted"})
+    bank = bank.model_copy(update={"conditions": (bank.conditions[0], chosen)})
+    method = build("fedmpt", method_context(FedMptConfig(), bank, CLIP))
+    assert method.describe()["conditions"] == ["spatial layout"]
+    assert method.describe()["conditions_are"] == "accepted"
+
+
+def test_zero_shot_is_the_cosine_to_a_sentence() -> None:
+    method, batch = build("zero-shot", method_context(ZeroShotConfig(), clip=CLIP)), random_batch(CLIP)
+    text = F.normalize(CLIP.encode_texts([f"a photo of a {name}." for name in LABELS]), dim=-1)
+    cosine = (F.normalize(batch.patches, dim=-1) @ text.T).amax(1)
+    torch.testing.assert_close(method(batch), 20 * (cosine - 0.25))
+    assert method.trainable() == 0
+
+
+def test_coop_shares_one_context() -> None:
+    method = build("coop", method_context(CoOpConfig(context_tokens=4), clip=CLIP))
+    assert {name: tuple(v.shape) for name, v in method.exchanged().items()} == {
+        "context": (4, 32),
+        "logit.scale": (),
+        "logit.bias": (),
+    }
+    method.loss(random_batch(CLIP)).backward()
+    assert method.get_parameter("context").grad is not None
+
+
+class TestErrors:
+    def test_no_bank(self) -> None:
+        with pytest.raises(TrainerError, match="needs a prompt bank"):
+            build("fedmpt", method_context(FedMptConfig(), None, CLIP))
+
+    def test_other_labels(self) -> None:
+        with pytest.raises(TrainerError, match="lacks person; the data has no dog"):
+            build("fedmpt", method_context(FedMptConfig(), small_bank(labels=("cat", "dining table", "dog")), CLIP))
+
+    def test_too_long_a_prompt(self) -> None:
+        bank = small_bank(conditions=("very " * 19 + "far",))
+        prompt = bank.prompt.model_copy(update={"condition_tokens": 55})
+        with pytest.raises(TrainerError, match=r"condition 'very .*' and label 'dining table' has 7\d|8\d tokens"):
+            build("fedmpt", method_context(FedMptConfig(), bank.model_copy(update={"prompt": prompt}), CLIP))
+
+    def test_unknown_method(self) -> None:
+        with pytest.raises(TrainerError, match="'fedmtp' is not known; there are: fedmpt"):
+            build("fedmtp", method_context(FedMptConfig(), small_bank(), CLIP))
+
+    def test_a_strange_state(self) -> None:
+        method = fedmpt()
+        state = method.exchanged()
+        with pytest.raises(ValueError, match="class_tokens"):
+            method.receive({**state, "class_tokens": torch.zeros(1)})
+        del state["class_tokens"]
+        with pytest.raises(ValueError, match="exchanges"):
+            method.receive(state)

@@ -1,0 +1,212 @@
+"""A run from its folder to its figures on a small drawn world; a run that was cut off goes on to the same bits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from prompt_bank.schema import Bank
+from tests.trainer.tiny import random_clip, small_bank
+from trainer.comparison import rows
+from trainer.config import RunConfig, parse_assignment, resolve
+from trainer.data.registry import load_dataset
+from trainer.errors import RunFailed, TrainerError
+from trainer.methods.base import MethodContext, build
+from trainer.runs import Run
+from trainer.training import Prepared, Reporter, evaluate, owners, pick_device, train
+
+SMALL = {
+    "data.sites": 2,
+    "data.images_per_site": 12,
+    "data.validation_images": 30,
+    "data.test_images": 40,
+    "federation.rounds": 4,
+    "optimiser.batch_size": 5,
+    "method.rank": 4,
+}
+CLIP = random_clip()
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def prepared(config: RunConfig, cache: Path) -> Prepared:
+    """As `training.prepare`, on the random CLIP."""
+    dataset = load_dataset(config.data)
+    bank: Bank = small_bank(labels=dataset.label_names)
+    generator = torch.Generator().manual_seed(0)
+    context = MethodContext(CLIP, dataset.label_names, bank, config.method, config.loss, generator)
+    return Prepared(config, dataset, build(config.method.name, context), cache, Reporter())
+
+
+def new_run(folder: Path, **settings: object) -> tuple[Run, RunConfig]:
+    config = resolve(overrides={**SMALL, **{key.replace("__", "."): v for key, v in settings.items()}})
+    return Run.create(folder, config, None), config
+
+
+def contents(run: Run) -> dict[str, bytes]:
+    kept = [*run.checkpoints().values(), run.folder / "metrics.jsonl"]
+    return {path.name: path.read_bytes() for path in kept}
+
+
+class Cut(Exception):
+    pass
+
+
+@pytest.mark.parametrize("after", [0, 1, 3])
+def test_resume_reaches_the_same_bits(tmp_path: Path, cache: Path, after: int) -> None:
+    """From every point at which a run was cut off: between rounds, and with a half-written line of metrics."""
+    whole, config = new_run(tmp_path / "whole", federation__participation=0.5)
+    train(whole, prepared(config, cache))
+
+    def stop(record: object, figures: object, rounds: int) -> None:
+        if len(cut.metrics()) > after:
+            raise Cut
+
+    cut, config = new_run(tmp_path / "cut", federation__participation=0.5)
+    broken = prepared(config, cache)
+    with pytest.raises(Cut):
+        train(cut, Prepared(config, broken.dataset, broken.method, cache, Reporter(round=stop)))
+    with (cut.folder / "metrics.jsonl").open("a") as file:
+        file.write('{"rounds": 3, "lo')
+    train(cut, prepared(cut.config(), cache))
+    assert contents(cut) == contents(whole)
+    assert [line["rounds"] for line in cut.metrics()] == [1, 2, 3, 4]
+
+
+def test_training_lowers_the_loss_and_evaluation_is_complete(tmp_path: Path, cache: Path) -> None:
+    run, config = new_run(tmp_path / "run", federation__rounds=6)
+    ready = prepared(config, cache)
+    train(run, ready)
+    losses = [line["loss"] for line in run.metrics()]
+    assert losses[-1] < losses[0]
+    result = evaluate(run, ready)
+    assert result == json.loads((run.folder / "evaluation.json").read_text())
+    assert result["images"] == 40
+    assert result["rounds"] == 6
+    assert len(result["test"]["average_precision"]) == 24
+    best = evaluate(run, ready, "best")
+    assert best["rounds"] == max(run.metrics(), key=lambda m: (m["validation"]["mAP"], m["rounds"]))["rounds"]
+    with pytest.raises(TrainerError, match="no checkpoint '9'; there are last, best, 0, 1"):
+        evaluate(run, ready, "9")
+
+
+def test_features_are_computed_once_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cache that was cut off after its first chunk goes on there, to the same features."""
+    from trainer.data import features
+
+    monkeypatch.setattr(features, "CHUNK", 16)
+    config = resolve(overrides=SMALL)
+    ready = prepared(config, tmp_path / "whole")
+    expected = ready.features(ready.dataset.test)
+    seen: list[int] = []
+
+    def stop(split: str, done: int, count: int) -> None:
+        seen.append(done)
+        if len(seen) == 1:
+            raise Cut
+
+    cut = Prepared(config, ready.dataset, ready.method, tmp_path / "cut", Reporter(features=stop))
+    with pytest.raises(Cut):
+        cut.features(ready.dataset.test)
+    got = cut.features(ready.dataset.test)
+    assert seen == [16, 32, 40]
+    np.testing.assert_array_equal(got.patches, expected.patches)
+    np.testing.assert_array_equal(got.image, expected.image)
+    cut.features(ready.dataset.test)
+    assert len(seen) == 3
+
+
+def test_features_are_those_of_the_images(cache: Path) -> None:
+    ready = prepared(resolve(overrides=SMALL), cache)
+    split = ready.dataset.test
+    batch = ready.features(split).batch([7, 3])
+    pixels = torch.stack([CLIP.image_tensor(split.image(i)) for i in (7, 3)])
+    torch.testing.assert_close(batch.patches, CLIP.encode_image(pixels).patches, atol=2e-3, rtol=2e-3)
+    assert batch.labels.tolist() == split.labels[[7, 3]].tolist()
+
+
+def test_owners_are_the_sites(cache: Path) -> None:
+    dataset = load_dataset(resolve(overrides=SMALL).data)
+    owned = owners(dataset.train)
+    assert [len(o) for o in owned] == [12, 12]
+    assert sorted(np.concatenate(owned).tolist()) == list(range(24))
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_update(tmp_path: Path, cache: Path) -> None:
+    run, config = new_run(tmp_path / "run", loss__weight=1e38)
+    ready = prepared(config, cache)
+    before = ready.method.exchanged()
+    with pytest.raises(RunFailed, match=r"client 0, round 0, batch 0"):
+        train(run, ready)
+    assert all(torch.equal(before[name], value) for name, value in ready.method.exchanged().items())
+
+
+def test_comparison_refuses_other_images(tmp_path: Path, cache: Path) -> None:
+    runs = []
+    for name, images in (("a", 40), ("b", 41)):
+        run, config = new_run(tmp_path / name, data__test_images=images, federation__rounds=1)
+        with pytest.raises(TrainerError, match="not evaluated"):
+            rows([run])
+        ready = prepared(config, cache)
+        train(run, ready)
+        evaluate(run, ready)
+        runs.append(run)
+    assert rows(runs[:1])[0]["mAP"] == runs[0].evaluation()["test"]["mAP"]
+    with pytest.raises(TrainerError, match="different test images"):
+        rows(runs)
+
+
+def test_a_run_is_never_overwritten(tmp_path: Path) -> None:
+    new_run(tmp_path / "run")
+    with pytest.raises(TrainerError, match="there is a run already"):
+        new_run(tmp_path / "run")
+    with pytest.raises(TrainerError, match="no run"):
+        Run.open(tmp_path)
+
+
+def test_a_torn_checkpoint_is_named(tmp_path: Path, cache: Path) -> None:
+    run, config = new_run(tmp_path / "run", federation__rounds=1)
+    train(run, prepared(config, cache))
+    run.checkpoints()[1].write_bytes(b"\0\0")
+    with pytest.raises(TrainerError, match=r"round-0001\.safetensors: unreadable checkpoint"):
+        run.load_checkpoint()
+
+
+def test_device() -> None:
+    assert pick_device("cpu").type == "cpu"
+    with pytest.raises(TrainerError, match="'cuda:77' is not available"):
+        pick_device("cuda:77")
+
+
+class TestSettings:
+    def test_layers(self, tmp_path: Path) -> None:
+        """Defaults, then preset, then file, then overrides."""
+        file = tmp_path / "f.toml"
+        file.write_text("[optimiser]\nlearning_rate = 0.5\n[method]\nrank = 3\n")
+        config = resolve(file, "paper", {"method.rank": 7})
+        assert config.optimiser.name == "sgd"
+        assert config.optimiser.learning_rate == 0.5
+        assert config.method.model_dump()["rank"] == 7
+
+    def test_round_trip(self) -> None:
+        config = resolve(overrides={"method.name": "coop", "method.context_tokens": 4})
+        assert RunConfig.model_validate_json(config.model_dump_json()) == config
+
+    def test_all_problems_at_once(self) -> None:
+        with pytest.raises(TrainerError) as caught:
+            resolve(overrides={"method.rnak": 3, "optimiser.learning_rate": -1})
+        assert "'method.rnak' is not a setting" in str(caught.value)
+        assert "'optimiser.learning_rate'" in str(caught.value)
+
+    def test_assignments(self) -> None:
+        assert parse_assignment("method.adapters=false") == ("method.adapters", False)
+        assert parse_assignment("backbone.name=ViT-B-16") == ("backbone.name", "ViT-B-16")
+        with pytest.raises(TrainerError, match="key=value"):
+            parse_assignment("method.rank")
