@@ -33,10 +33,8 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "daylight": ("daylight", "sunny"),
     "tv monitor": ("tv monitor", "tv", "television"),
     "aeroplane": ("aeroplane", "airplane"),
-    "on": ("turned on",),
-    "off": ("turned off",),
 }
-"""How a direction is said, where it isn't by its own word alone."""
+"""Other words for the same direction."""
 
 HYPERNYMS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("weather", "lighting", "light", "time", "season"), LIGHTS),
@@ -96,22 +94,19 @@ class WordSpace:
     def meaning(self, sentence: str) -> Tensor | None:
         """The normalised direction (D,) of a sentence; None where it says nothing of the drawn world."""
         total = torch.zeros(self.vectors.shape[1])
-        for form in self._pattern.findall(sentence):
-            total += self._spoken[form]
+        for pattern, vector in self._patterns:
+            total += len(pattern.findall(sentence)) * vector
         return F.normalize(total, dim=0) if bool(total.any()) else None
 
     @cached_property
-    def _spoken(self) -> dict[str, Tensor]:
-        """The weighted direction of every form of every word."""
-        found = {word: 0.3 * F.normalize(self.group(below).sum(0), dim=0) for word, below in HYPERNYMS.items()}
-        for word in self.words:
-            found |= dict.fromkeys(SYNONYMS.get(word, (word,)), self._weight(word) * self._of[word])
+    def _patterns(self) -> list[tuple[re.Pattern[str], Tensor]]:
+        found = [(self._pattern(SYNONYMS.get(w, (w,))), self._weight(w) * self._of[w]) for w in self.words]
+        for word, below in HYPERNYMS.items():
+            found.append((self._pattern((word,)), 0.3 * F.normalize(self.group(below).sum(0), dim=0)))
         return found
 
-    @cached_property
-    def _pattern(self) -> re.Pattern[str]:
-        # The longest form first: "traffic light" says nothing of light.
-        forms = sorted(self._spoken, key=len, reverse=True)
+    @staticmethod
+    def _pattern(forms: tuple[str, ...]) -> re.Pattern[str]:
         return re.compile(r"\b(?:" + "|".join(re.escape(form) for form in forms) + r")\b")
 
     @staticmethod
@@ -140,10 +135,8 @@ def caption(picture: Picture, rng: np.random.Generator) -> str:
 
 def noun_phrase(item: Placed, rng: np.random.Generator, rich: float = 0.45) -> str:
     """An object with some of its attributes."""
-    state = item.variant in ("on", "off")
-    said = [word for word in (item.scale, item.colour, "" if state else item.variant) if word and rng.random() < rich]
-    turned = f" turned {item.variant}" if state and rng.random() < rich else ""
-    return article(" ".join([*said, item.name])) + turned
+    said = [word for word in (item.scale, item.colour, item.variant) if word and rng.random() < rich]
+    return article(" ".join([*said, item.name]))
 
 
 def label_sentence(rng: np.random.Generator) -> str:
