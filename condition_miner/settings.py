@@ -12,13 +12,13 @@ class MinerSettings(BaseModel):
 
     conditions: int = Field(5, ge=1, le=20)
     """N, how many abstract conditions are wanted."""
-    combinations: int = Field(48, ge=1)
+    combinations: int = Field(40, ge=1)
     """How many label combinations are described."""
     captions: int = Field(3, ge=1, le=8)
     """Descriptions of each combination, asked for in one request so that they differ."""
     largest: int = Field(3, ge=2, le=4)
     """Labels of a combination at the most; two at the least."""
-    abstractions: int = Field(7, ge=1, le=50)
+    abstractions: int = Field(5, ge=1, le=50)
     """How often the conditions are asked for, each time over other descriptions; what recurs wins."""
     sample: int = Field(24, ge=2)
     """Descriptions shown in one such request."""
