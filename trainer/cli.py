@@ -16,7 +16,6 @@ import typer
 
 if TYPE_CHECKING:
     from prompt_bank.schema import Bank
-
     from trainer.config import RunConfig
     from trainer.runs import Run
     from trainer.training import Prepared
@@ -173,7 +172,6 @@ def report(
 def reported(debug: bool) -> Iterator[None]:
     """Turns an expected error into its line and exit code; with --debug the traceback is shown."""
     from prompt_bank.errors import BankError
-
     from trainer.errors import RunFailed, TrainerError
 
     try:

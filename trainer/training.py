@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from prompt_bank.schema import Bank
 from torch import Tensor
 
+from prompt_bank.schema import Bank
 from trainer.backbone.load import load_backbone
 from trainer.config import RunConfig
 from trainer.data.base import MultiLabelDataset, Split

@@ -13,8 +13,9 @@ from torch import Tensor
 
 Form = Literal["auto", "kernel", "log"]
 
-KERNEL_RANGE = 60.0
-"""Largest (cost range / λ) that the kernel form takes: exp(-60) is far inside fp32, its product with a scaling too."""
+KERNEL_RANGE = 30.0
+"""Largest (cost range / λ) that the kernel form takes. A gradient through the iterations divides by squares of kernel
+sums, and exp(-30)² is the last that leaves fp32 room for the scalings."""
 
 
 @dataclass(frozen=True)

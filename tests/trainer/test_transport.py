@@ -153,6 +153,21 @@ def test_gradient_runs_through_the_iterations() -> None:
             assert float(cost.grad[i, j]) == pytest.approx(float(slope), abs=2e-3)
 
 
+@pytest.mark.parametrize("entropy", [0.005, 0.02, 0.03, 0.2])
+@pytest.mark.parametrize("relaxation", [None, 0.03])
+def test_gradients_stay_finite_on_sharp_costs(entropy: float, relaxation: float | None) -> None:
+    """Costs as FedMPT has them: softmax over labels of scaled cosines, 0 for one label, 1 for others."""
+    generator = torch.Generator().manual_seed(0)
+    similarity = torch.rand(8, 64, 24, generator=generator, requires_grad=True)
+    cost = 1 - (40 * similarity).softmax(-1)
+    rows = (similarity.detach().amax(-1) / 0.02).softmax(-1)
+    columns = torch.full((8, 24), 1 / 24)
+    found = sinkhorn(cost, rows, columns, entropy, iterations=20, row_relaxation=relaxation)
+    (found.plan * similarity).sum().backward()
+    assert similarity.grad is not None
+    assert bool(torch.isfinite(similarity.grad).all())
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [({"entropy": 0.0}, "entropy"), ({"iterations": 0}, "iterations"), ({"row_relaxation": -1.0}, "relaxation")],

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 import torch
-from prompt_bank.schema import Bank
 from torch import Tensor, nn
 
+from prompt_bank.schema import Bank
 from trainer.backbone.clip import FrozenClip
 from trainer.config import LogitConfig, LossConfig
 from trainer.errors import unknown_name

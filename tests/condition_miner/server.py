@@ -1,0 +1,158 @@
+"""A scripted OpenAI-compatible server on localhost: real sockets, answers and faults by script."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+Fault = Callable[["Handler", dict[str, Any]], None]
+
+
+def completion(text: str | None, finish: str = "stop", **message: Any) -> dict[str, Any]:
+    """A chat completion as a server sends it."""
+    return {
+        "id": "x",
+        "object": "chat.completion",
+        "created": 0,
+        "model": "m",
+        "choices": [
+            {"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": text, **message}}
+        ],
+        "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
+    }
+
+
+def good(body: dict[str, Any]) -> str:
+    """A valid answer to any of the miner's questions."""
+    properties = body["response_format"]["json_schema"]["schema"]["properties"]
+    user = body["messages"][1]["content"]
+    if "descriptions" in properties:
+        objects = json.loads(re.findall(r"<data>(.*)</data>", user)[-1])["objects"]
+        count = properties["descriptions"]["minItems"]
+        texts = [f"In place {i} there are {' and '.join(objects)}." for i in range(count)]
+        return json.dumps({"reasoning": "they meet", "descriptions": texts})
+    if "conditions" in properties:
+        count = properties["conditions"]["minItems"]
+        names = ["location", "weather", "time of day", "activity", "object scale", "mood", "colour"][:count]
+        conditions = [{"name": n, "definition": f"The {n}.", "values": ["one", "two", "three"]} for n in names]
+        return json.dumps({"reasoning": "they differ", "conditions": conditions})
+    ids = next(iter(properties.values()))["items"]["enum"]
+    return json.dumps(dict.fromkeys(properties, ids[:2]))
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Answers by the server's script."""
+
+    server: Server
+
+    def do_GET(self) -> None:
+        self.send({"object": "list", "data": [{"id": name, "object": "model"} for name in self.server.models]})
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        with self.server.lock:
+            self.server.bodies.append(body)
+            fault = self.server.faults.pop(0) if self.server.faults else None
+        if self.server.always:
+            fault = self.server.always
+        if fault:
+            fault(self, body)
+        else:
+            time.sleep(self.server.delay)
+            self.send(completion(good(body)))
+
+    def send(self, content: Any, status: int = 200, kind: str = "application/json", **headers: str) -> None:
+        data = content.encode() if isinstance(content, str) else json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(data)))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_: Any) -> None:
+        """Silent."""
+
+
+class Server(ThreadingHTTPServer):
+    """Faults are used up one a request; `always` is never."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.lock = threading.Lock()
+        self.bodies: list[dict[str, Any]] = []
+        self.faults: list[Fault] = []
+        self.always: Fault | None = None
+        self.models = ["tiny"]
+        self.delay = 0.0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+    def handle_error(self, *_: Any) -> None:
+        """A client that went away is part of the script."""
+
+
+@contextmanager
+def serving() -> Iterator[Server]:
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def status(code: int, **headers: str) -> Fault:
+    """An error of the server's."""
+    return lambda handler, body: handler.send({"error": {"message": f"status {code}"}}, code, **headers)
+
+
+def text(content: str | None, finish: str = "stop", **message: Any) -> Fault:
+    """A completion with this content."""
+    return lambda handler, body: handler.send(completion(content, finish, **message))
+
+
+def edited(change: Callable[[str], str], finish: str = "stop") -> Fault:
+    """A good answer, changed."""
+    return lambda handler, body: handler.send(completion(change(good(body)), finish))
+
+
+def html(handler: Handler, body: dict[str, Any]) -> None:
+    """A login page with status 200."""
+    handler.send("<html>log in</html>", kind="text/html")
+
+
+def no_choices(handler: Handler, body: dict[str, Any]) -> None:
+    handler.send({**completion("x"), "choices": []})
+
+
+def hang(handler: Handler, body: dict[str, Any]) -> None:
+    time.sleep(3)
+
+
+def reset(handler: Handler, body: dict[str, Any]) -> None:
+    """The connection breaks in mid-body."""
+    handler.send_response(200)
+    handler.send_header("content-type", "application/json")
+    handler.send_header("content-length", "1000")
+    handler.end_headers()
+    handler.wfile.write(b'{"id": "x", ')
+    handler.wfile.flush()
+    handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    handler.connection.close()
