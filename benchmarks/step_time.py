@@ -59,7 +59,7 @@ def make(kind: type[FedMPT], clip: FrozenClip, names: tuple[str, ...]) -> FedMPT
         conditions=tuple(Condition(id=f"c{i}", text=text) for i, text in enumerate(CONDITIONS)),
     )
     generator = torch.Generator().manual_seed(0)
-    context = MethodContext(clip, names, bank, FedMptConfig(), LossConfig(), generator)
+    context = MethodContext(clip, names, bank, FedMptConfig(matching="transport"), LossConfig(), generator)
     method = build("fedmpt", context)
     assert isinstance(method, FedMPT)
     method.__class__ = kind

@@ -284,10 +284,9 @@ def test_hostile_labels_stay_data(tmp_path: Path, server: Server) -> None:
     assert done.returncode == 0, done.stderr
     seen: set[str] = set()
     for body in server.bodies:
-        for message in body["messages"]:
-            assert message["content"].count("</data>") <= 1
-            assert "49" not in message["content"].split("<data>")[0]
         user: Any = body["messages"][1]["content"]
+        assert user.count("</data>") == 1
+        assert "49" not in user
         if '"objects"' in user:
             seen.update(json.loads(user.split("<data>")[1].split("</data>")[0])["objects"])
     assert seen == set(HOSTILE)

@@ -236,7 +236,7 @@ def test_a_kill_at_any_moment_leaves_a_good_file(tmp_path: Path) -> None:
     path = tmp_path / "bank.json"
     record(renamed(good(), "x"), path, by="miner", did="mined")
     moments, reached = random.Random(0), 1
-    for _ in range(12):
+    for _ in range(8):
         process = writer(path, "y", 90, "careless")
         time.sleep(moments.uniform(0.0, 0.15))
         process.send_signal(signal.SIGKILL)
@@ -250,3 +250,54 @@ def test_a_kill_at_any_moment_leaves_a_good_file(tmp_path: Path) -> None:
     assert reached > 1, "no writer got as far as writing"
     record(renamed(load(path).bank, "z"), path, by="ada", did="after the kills")
     assert not [*tmp_path.rglob("*.tmp")], "what the killed ones left is swept away"
+
+
+KILLED_AT_EACH_LINE = """
+import os, shutil, signal, sys
+from pathlib import Path
+from prompt_bank.store import load, record, versions
+start, folder, at = Path(sys.argv[1]), Path(sys.argv[2]), 0
+path = folder / "bank.json"
+while True:
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(start, folder)
+    child = os.fork()
+    if child == 0:
+        left = at
+        def tracer(frame, event, argument):
+            global left
+            if not frame.f_code.co_filename.endswith(("prompt_bank/files.py", "prompt_bank/store.py", "pathlib.py")):
+                return None
+            if event == "line":
+                left -= 1
+                if left < 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            return tracer
+        bank = load(path).bank.model_copy(update={"name": "new"})
+        sys.settrace(tracer)
+        record(bank, path, by="child", did="it")
+        sys.settrace(None)
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    loaded = load(path)
+    assert not loaded.edited, at
+    assert (loaded.bank.revision, loaded.bank.name) in ((1, "old"), (2, "new")), at
+    for copy in versions(path).glob("*.json"):
+        assert not load(copy).edited, at
+    if os.WIFEXITED(status):
+        print(at, os.WEXITSTATUS(status))
+        break
+    at += 1
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_kill_at_each_line_of_a_save_leaves_a_good_file(tmp_path: Path) -> None:
+    """A save is killed at its first line, then at its second …, in our code and in pathlib's, until it ends."""
+    record(renamed(good(), "old"), tmp_path / "start" / "bank.json", by="miner", did="mined")
+    command = [sys.executable, "-c", KILLED_AT_EACH_LINE, str(tmp_path / "start"), str(tmp_path / "work")]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    lines, status = map(int, done.stdout.split())
+    assert status == 0 and lines > 50
+    assert load(tmp_path / "work" / "bank.json").bank.name == "new"

@@ -60,21 +60,24 @@ def test_prompts_are_those_of_the_specification() -> None:
 
 def test_score_is_the_papers_sum() -> None:
     """ψ = C Σ_m P s where the columns are uniform and exact."""
-    s, settings = similarity(), FedMptConfig()
+    s, settings = similarity(), FedMptConfig(matching="transport")
     plan = transport_plan(s, 100.0, settings)
     torch.testing.assert_close(match(s, 100.0, settings).scores, 3 * (plan * s).sum(-2), rtol=1e-4, atol=1e-6)
 
 
 def test_free_rows_are_pooling() -> None:
     """ρ = 0: weights are softmax over patches of -cost / λ."""
-    s, settings = similarity(), FedMptConfig(marginals="relaxed-rows", relaxation=0.0, entropy=0.1)
+    s, settings = (
+        similarity(),
+        FedMptConfig(matching="transport", marginals="relaxed-rows", relaxation=0.0, entropy=0.1),
+    )
     cost = 1 - (50 * s).softmax(-1)
     torch.testing.assert_close(match(s, 50.0, settings).weights, (-cost / 0.1).softmax(-2), rtol=1e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize("kind", ["balanced", "relaxed-rows", "relaxed-columns", "background", "prior"])
 def test_every_marginal_gives_weights_over_patches(kind: Any) -> None:
-    found = match(similarity(), 100.0, FedMptConfig(marginals=kind))
+    found = match(similarity(), 100.0, FedMptConfig(matching="transport", marginals=kind))
     torch.testing.assert_close(found.weights.sum(-2), torch.ones(2, 2, 3))
     assert bool((found.scores <= similarity().amax(-2) + 1e-6).all())
 
@@ -92,7 +95,7 @@ def test_a_stopped_plan_has_the_same_value_and_another_gradient() -> None:
     values = []
     for through in (True, False):
         s = similarity().requires_grad_()
-        value = match(s, 100.0, FedMptConfig(differentiate_plan=through)).scores.square().sum()
+        value = match(s, 100.0, FedMptConfig(matching="transport", differentiate_plan=through)).scores.square().sum()
         value.backward()
         values.append(value.detach())
         gradients.append(s.grad)
