@@ -15,6 +15,14 @@ import typer
 RECORDED_MODEL = "qwen2.5-coder-1.5b-instruct"
 RECORDED_ON = "2026-11-23"
 
+RUNS: dict[str, tuple[str, ...]] = {
+    "zero-shot": ("--method", "zero-shot"),
+    "coop": ("--method", "coop"),
+    "fedmpt-transport": ("--method", "fedmpt", "--set", "method.matching=transport"),
+    "fedmpt": ("--method", "fedmpt"),
+}
+"""What is trained, in this order; the last one is reported."""
+
 
 def demo(
     out: Annotated[Path | None, typer.Option(help="Folder for the bank and the runs. [runs/demo-TIME]")] = None,
@@ -28,7 +36,7 @@ def demo(
 ) -> None:
     """Mine conditions, check the bank, train zero-shot CLIP, CoOp and FedMPT on the drawn world, and compare them.
 
-    With OPENAI_BASE_URL set the conditions are asked of that server; else real answers of a recorded model are replayed.
+    With OPENAI_BASE_URL set that server is asked for the conditions; else real, recorded answers are replayed.
     """
     folder = out or Path("runs") / datetime.now(UTC).strftime("demo-%Y%m%d-%H%M%S")
     folder.mkdir(parents=True, exist_ok=True)
@@ -40,13 +48,14 @@ def demo(
     chosen = [*cache, *(["--rounds", str(rounds)] if rounds else [])]
     for setting in settings or []:
         chosen += ["--set", setting]
-    runs = {method: str(folder / method) for method in ("zero-shot", "coop", "fedmpt")}
-    for method, run in runs.items():
-        with_bank = ["--bank", bank] if method == "fedmpt" else []
-        _run("train", *with_bank, "--method", method, "--out", run, *chosen)
-    _run("evaluate", runs["fedmpt"], *cache)
-    _run("compare", *runs.values())
-    _run("report", runs["fedmpt"], "--against", runs["zero-shot"], "--against", runs["coop"], *cache)
+    for name, words in RUNS.items():
+        with_bank = ["--bank", bank] if "fedmpt" in words else []
+        _run("train", *with_bank, *words, "--out", str(folder / name), *chosen)
+    ours, *others = [str(folder / name) for name in reversed(RUNS)]
+    _run("evaluate", ours, *cache)
+    _run("compare", *[str(folder / name) for name in RUNS])
+    against = [word for other in others for word in ("--against", other)]
+    _run("report", ours, *against, *cache)
 
 
 def _mine(folder: Path, bank: str) -> None:

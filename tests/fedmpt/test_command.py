@@ -46,7 +46,7 @@ def test_demo_prints_what_it_runs_and_ends_with_the_table(demo: tuple[Path, str]
     folder, said = demo
     for command in ("cache import", "mine-conditions --labels", "bank check", "train --bank", "compare", "report"):
         assert f"$ fedmpt {command}" in said
-    for method in ("zero-shot", "coop", "fedmpt"):
+    for method in ("zero-shot", "coop", "fedmpt-transport", "fedmpt"):
         evaluation = json.loads((folder / "d" / method / "evaluation.json").read_text())
         assert f"{evaluation['test']['mAP']:.2f}" in said
     assert said.strip().splitlines()[-1].endswith("report.html")
