@@ -1,6 +1,6 @@
 """The prompt bank: the one definition of the file that passes from the miner over people to the trainer.
 
-`bank.schema.json` is exported from here: `python -m prompt_bank.schema` writes it again.
+`banks/bank.schema.json` is exported from here: `python -m prompt_bank.schema` writes it again.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-SCHEMA_FILE = Path(__file__).parent / "bank.schema.json"
+SCHEMA_FILE = Path(__file__).parent / "banks" / "bank.schema.json"
 SCHEMA_REFERENCE = f"./{SCHEMA_FILE.name}"
 """What a bank's `$schema` names: the copy that stands beside each recorded bank, so editors check it offline."""
 

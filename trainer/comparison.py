@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainer.errors import TrainerError
@@ -26,6 +28,7 @@ def rows(runs: list[Run]) -> list[dict[str, Any]]:
         {
             "run": str(run.folder),
             "method": e["method"],
+            "title": e["description"]["title"],
             "backbone": e["backbone"],
             "preprocessing": e["preprocessing"],
             "rounds": e["rounds"],
@@ -40,6 +43,7 @@ def table(compared: list[dict[str, Any]]) -> Table:
     """The rows for a terminal, the best of each figure in bold."""
     from rich.table import Table
 
+    parent = common_folder([row["run"] for row in compared])
     shown = Table(title="test split; threshold of CF1 and OF1 chosen on validation images")
     for heading in ("run", "method", "trained", "mAP", "CF1", "OF1"):
         shown.add_column(heading, justify="left" if heading in ("run", "method") else "right", overflow="fold")
@@ -48,5 +52,12 @@ def table(compared: list[dict[str, Any]]) -> Table:
         for key in ("mAP", "CF1", "OF1"):
             best = row[key] == max(other[key] for other in compared)
             figures.append(f"[bold]{row[key]:.2f}[/bold]" if best else f"{row[key]:.2f}")
-        shown.add_row(row["run"], row["method"], f"{row['trainable']:,}", *figures)
+        shown.add_row(
+            str(Path(row["run"]).absolute().relative_to(parent)), row["title"], f"{row['trainable']:,}", *figures
+        )
     return shown
+
+
+def common_folder(runs: list[str]) -> Path:
+    """The deepest folder that holds all the run folders, so that a table need not repeat it in each line."""
+    return Path(os.path.commonpath([Path(run).absolute().parent for run in runs]))

@@ -15,6 +15,9 @@ from trainer.backbone.text import encode_shared_prefix, label_suffixes
 from trainer.config import CoOpConfig
 from trainer.methods.base import Batch, Logit, Method, MethodContext, normal, register
 
+POOLED: dict[str, str] = {"image": "image feature", "max": "best patch"}
+"""What `pooled_cosine` compares with, in a reader's words."""
+
 
 @register("coop")
 class CoOp(Method):
@@ -37,9 +40,13 @@ class CoOp(Method):
         return self.logit(pooled_cosine(batch, text, self.settings.pooling))
 
     def describe(self) -> dict[str, Any]:
-        """Prompts and the number of trained parameters."""
+        """Title, prompts and the number of trained parameters."""
         tokens = " ".join(f"[v{i + 1}]" for i in range(self.settings.context_tokens))
-        return {"trainable": self.trainable(), "prompts": [f"{tokens} {name}." for name in self.label_names]}
+        return {
+            "title": f"coop, {POOLED[self.settings.pooling]}",
+            "trainable": self.trainable(),
+            "prompts": [f"{tokens} {name}." for name in self.label_names],
+        }
 
 
 def pooled_cosine(batch: Batch, text: Tensor, pooling: Literal["image", "max"]) -> Tensor:

@@ -87,8 +87,10 @@ class FedMPT(Method):
         return self.logit(torch.einsum("bn,bnc->bc", weights, found.scores))
 
     def describe(self) -> dict[str, Any]:
-        """Conditions, one prompt of each, and the number of trained parameters."""
+        """Title, conditions, one prompt of each, and the number of trained parameters."""
+        matching = "softmax pooling" if self.settings.matching == "softmax" else self.settings.matching
         return {
+            "title": f"fedmpt, {matching}",
             "trainable": self.trainable(),
             "conditions": list(self.prompts.conditions),
             "conditions_are": self.prompts.origin,

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from trainer.config import ZeroShotConfig
 from trainer.methods.base import Batch, Logit, Method, MethodContext, register
-from trainer.methods.coop import pooled_cosine
+from trainer.methods.coop import POOLED, pooled_cosine
 
 
 @register("zero-shot")
@@ -31,5 +31,6 @@ class ZeroShot(Method):
         return self.logit(pooled_cosine(batch, text, self.settings.pooling))
 
     def describe(self) -> dict[str, Any]:
-        """Prompts and the number of trained parameters (none)."""
-        return {"trainable": self.trainable(), "prompts": self.prompts}
+        """Title, prompts and the number of trained parameters (none)."""
+        title = f"zero-shot, {POOLED[self.settings.pooling]}"
+        return {"title": title, "trainable": self.trainable(), "prompts": self.prompts}
