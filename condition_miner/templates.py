@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError
+from jinja2 import DictLoader, StrictUndefined, TemplateError, TemplateSyntaxError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from condition_miner.errors import MinerError
@@ -39,6 +39,7 @@ class Templates:
         if folder is not None:
             self._text |= _own(folder)
         self._environment = ImmutableSandboxedEnvironment(
+            loader=DictLoader(self._text),  # compiled once a template, not once a message
             undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=False
         )
         self._environment.filters["data"] = _data
@@ -58,7 +59,7 @@ class Templates:
 
     def _render(self, name: str, variables: Mapping[str, Any]) -> str:
         try:
-            template = self._environment.from_string(self._text[name])
+            template = self._environment.get_template(name)
             parts: list[str] = []
             length = 0
             for part in template.generate(dict(variables)):
