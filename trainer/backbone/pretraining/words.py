@@ -33,12 +33,14 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "daylight": ("daylight", "sunny"),
     "tv monitor": ("tv monitor", "tv", "television"),
     "aeroplane": ("aeroplane", "airplane"),
+    "on": ("turned on",),
+    "off": ("turned off",),
 }
-"""Other words for the same direction."""
+"""How a direction is said, where it isn't by its own word alone."""
 
 HYPERNYMS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("weather", "lighting", "light", "time", "season"), LIGHTS),
-    **dict.fromkeys(("background", "scene", "place", "location", "setting", "environment"), tuple(SCENES)),
+    **dict.fromkeys(("background", "place", "location", "setting", "environment"), tuple(SCENES)),
     **dict.fromkeys(("color", "colour"), COLOURS),
     **dict.fromkeys(("pose", "posture", "activity", "action"), tuple(dict.fromkeys(POSES))),
     **dict.fromkeys(("size", "scale", "distance"), SCALES),
@@ -94,19 +96,22 @@ class WordSpace:
     def meaning(self, sentence: str) -> Tensor | None:
         """The normalised direction (D,) of a sentence; None where it says nothing of the drawn world."""
         total = torch.zeros(self.vectors.shape[1])
-        for pattern, vector in self._patterns:
-            total += len(pattern.findall(sentence)) * vector
+        for form in self._pattern.findall(sentence):
+            total += self._spoken[form]
         return F.normalize(total, dim=0) if bool(total.any()) else None
 
     @cached_property
-    def _patterns(self) -> list[tuple[re.Pattern[str], Tensor]]:
-        found = [(self._pattern(SYNONYMS.get(w, (w,))), self._weight(w) * self._of[w]) for w in self.words]
-        for word, below in HYPERNYMS.items():
-            found.append((self._pattern((word,)), 0.3 * F.normalize(self.group(below).sum(0), dim=0)))
+    def _spoken(self) -> dict[str, Tensor]:
+        """The weighted direction of every form of every word."""
+        found = {word: 0.3 * F.normalize(self.group(below).sum(0), dim=0) for word, below in HYPERNYMS.items()}
+        for word in self.words:
+            found |= dict.fromkeys(SYNONYMS.get(word, (word,)), self._weight(word) * self._of[word])
         return found
 
-    @staticmethod
-    def _pattern(forms: tuple[str, ...]) -> re.Pattern[str]:
+    @cached_property
+    def _pattern(self) -> re.Pattern[str]:
+        # The longest form first: "traffic light" says nothing of light.
+        forms = sorted(self._spoken, key=len, reverse=True)
         return re.compile(r"\b(?:" + "|".join(re.escape(form) for form in forms) + r")\b")
 
     @staticmethod
@@ -135,8 +140,10 @@ def caption(picture: Picture, rng: np.random.Generator) -> str:
 
 def noun_phrase(item: Placed, rng: np.random.Generator, rich: float = 0.45) -> str:
     """An object with some of its attributes."""
-    said = [word for word in (item.scale, item.colour, item.variant) if word and rng.random() < rich]
-    return article(" ".join([*said, item.name]))
+    state = item.variant in ("on", "off")
+    said = [word for word in (item.scale, item.colour, "" if state else item.variant) if word and rng.random() < rich]
+    turned = f" turned {item.variant}" if state and rng.random() < rich else ""
+    return article(" ".join([*said, item.name])) + turned
 
 
 def label_sentence(rng: np.random.Generator) -> str:
