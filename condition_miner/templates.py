@@ -40,7 +40,10 @@ class Templates:
             self._text |= _own(folder)
         self._environment = ImmutableSandboxedEnvironment(
             loader=DictLoader(self._text),  # compiled once a template, not once a message
-            undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=False
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            keep_trailing_newline=False,
         )
         self._environment.filters["data"] = _data
 

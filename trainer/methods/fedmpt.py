@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainer.backbone.text import encode_shared_prefix
+from trainer.backbone.text import encode_shared_prefixes
 from trainer.config import FedMptConfig
 from trainer.methods.base import Batch, Logit, Method, MethodContext, normal, register
 from trainer.methods.condition_prompts import ConditionPrompts
@@ -48,11 +48,8 @@ class FedMPT(Method):
 
     def text_features(self) -> Tensor:
         """T: (N, C, D), normalised. Each condition's prefix runs once, shared by its C labels."""
-        features = [
-            encode_shared_prefix(self.clip, prefix, self.prompts.suffixes)
-            for prefix in self.prompts.prefixes(self.condition_tokens, self.class_tokens)
-        ]
-        return F.normalize(torch.stack(features), dim=-1)
+        prefixes = self.prompts.prefixes(self.condition_tokens, self.class_tokens)
+        return F.normalize(encode_shared_prefixes(self.clip, prefixes, self.prompts.suffixes), dim=-1)
 
     def adapted(self, patches: Tensor) -> Tensor:
         """V_n = normalise(V + W_up W_down V) for each condition: (B, M, D) to (B, N, M, D).
