@@ -1,24 +1,18 @@
-"""What the model's answers must be: read strictly, checked, and never repaired beyond taking off a code fence."""
+"""What the model's answers must be: read strictly (reading.py) and checked."""
 
 from __future__ import annotations
 
-import json
-import re
 import unicodedata
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-_FENCE = re.compile(r"^\s*```(?:json)?\s*\n(.*)\n\s*```\s*$", re.DOTALL | re.IGNORECASE)
+from condition_miner.reading import InvalidAnswer, parse
+
 _REASONING = {"type": "string", "maxLength": 300}
 """Bounded, since small models reason in circles; being cut off does it no harm."""
 
 T = TypeVar("T", bound=BaseModel)
-_THINKING = re.compile(r"<think>.*?</think>", re.DOTALL)
-
-
-class InvalidAnswer(ValueError):
-    """An answer that cannot be used; the text says why, for the model and for the user."""
 
 
 def _printable(text: str) -> str:
@@ -69,26 +63,6 @@ class Abstracted(_Answer):
 
     reasoning: str
     conditions: tuple[ProposedCondition, ...]
-
-
-def parse(text: str) -> Any:
-    """The JSON of an answer: thinking parts and one code fence are taken off, nothing else is repaired.
-
-    Raises:
-        InvalidAnswer: no JSON, a duplicate key, NaN or Infinity, or text around it.
-    """
-    stripped = _THINKING.sub("", text).strip()
-    fenced = _FENCE.match(stripped)
-    if fenced:
-        stripped = fenced[1]
-    if not stripped:
-        raise InvalidAnswer("the answer is empty")
-    try:
-        return json.loads(stripped, object_pairs_hook=_unique, parse_constant=_no_constant)
-    except RecursionError as error:
-        raise InvalidAnswer("the JSON is nested too deeply") from error
-    except json.JSONDecodeError as error:
-        raise InvalidAnswer(f"not JSON: {error.msg} at character {error.pos}") from error
 
 
 def described(text: str, captions: int, ascii_only: bool) -> Described:
@@ -175,16 +149,3 @@ def _validated(model: type[T], text: str) -> T:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         raise InvalidAnswer(f"{place or 'the answer'}: {first['msg']}") from error
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise InvalidAnswer(f"the key '{key}' stands twice")
-        found[key] = value
-    return found
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise InvalidAnswer(f"{name} is not JSON")
