@@ -108,8 +108,8 @@ def evaluate(
     Example:  fedmpt evaluate runs/fedmpt-scenes-1 --checkpoint best
     """
     with reported(debug):
+        from trainer.evaluation import evaluate as measure
         from trainer.runs import Run
-        from trainer.training import evaluate as measure
 
         opened = Run.open(run)
         settings = opened.config()
@@ -229,15 +229,16 @@ def _prepared(settings: RunConfig, bank: Bank | None, cache_dir: Path | None) ->
 
 
 def _train_and_evaluate(run: Run, prepared: Prepared) -> None:
-    from trainer import training
+    from trainer.evaluation import evaluate as measure
+    from trainer.training import train as run_rounds
 
     typer.echo(f"run {run.folder}")
     described = prepared.method.describe()
     if "conditions" in described:
         typer.echo(f"conditions ({described['conditions_are']}): {', '.join(described['conditions'])}")
     typer.echo(f"{prepared.config.method.name}: {described['trainable']:,} trained and exchanged parameters")
-    training.train(run, prepared)
-    _print_evaluation(run, training.evaluate(run, prepared))
+    run_rounds(run, prepared)
+    _print_evaluation(run, measure(run, prepared))
 
 
 def _local_file() -> Path | None:
@@ -254,13 +255,20 @@ def _free_folder(settings: RunConfig) -> Path:
 
 
 def _print_evaluation(run: Run, result: dict[str, Any]) -> None:
-    test = result["test"]
-    typer.echo(
-        f"{run.folder}: test mAP {test['mAP']:.2f}  CF1 {test['CF1']:.2f}  OF1 {test['OF1']:.2f} "
-        f"(threshold {test['threshold']:.2f} from validation; {result['images']} images, {result['rounds']} rounds)"
-    )
+    from trainer.comparison import evaluation_table
+
+    typer.echo(f"{run.folder}: {result['images']} test images, {result['rounds']} rounds")
+    _console().print(evaluation_table(result))
+    test, clients = result["test"], result["clients"]
     if test["labels_without_positives"]:
-        typer.echo(f"{test['labels_without_positives']} labels have no positive test image and are left out of mAP")
+        typer.echo(
+            f"{test['labels_without_positives']} labels have no positive test image and are left out of the means"
+        )
+    if clients and clients["mean"]:
+        typer.echo(
+            f"clients on their own {clients['images']} images: mAP {clients['mean']['mAP']:.2f} in the mean, "
+            f"{clients['worst']['mAP']:.2f} at the worst of {len(clients['each'])}"
+        )
 
 
 def _console() -> Any:

@@ -162,6 +162,18 @@ class SeedConfig(Settings):
     """Which clients take part in a round."""
     batches: int = Field(0, ge=0)
     """The order of a client's images."""
+    bootstrap: int = Field(0, ge=0)
+    """Which test images a resample draws."""
+
+
+class EvaluationConfig(Settings):
+    """What is measured beside the figures on the test split."""
+
+    bootstrap: int = Field(1000, ge=0)
+    """Resamples of the test images for the confidence intervals; 0 leaves the intervals out."""
+    confidence: float = Field(0.95, gt=0, lt=1)
+    clients: bool = True
+    """Figures of each client's own images; costs a pass over the training images where nobody owns test images."""
 
 
 MethodConfig = Annotated[FedMptConfig | CoOpConfig | ZeroShotConfig, Field(discriminator="name")]
@@ -176,7 +188,10 @@ class RunConfig(Settings):
     federation: FederationConfig = FederationConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     loss: LossConfig = LossConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
     seeds: SeedConfig = SeedConfig()
+    unseen_labels: tuple[str, ...] = ()
+    """Labels that training never sees; the test split is then measured over all, over seen and over unseen ones."""
     device: str = "auto"
     """"auto" takes CUDA where there is a GPU, else the CPU."""
     checkpoint_every: int = Field(1, ge=1)

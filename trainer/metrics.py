@@ -1,8 +1,8 @@
 """Multi-label figures, through torchmetrics. Shape letters: n images, C labels.
 
 Two choices matter and are made here once. Average precision is computed on ranks of the raw scores, since a sigmoid of
-large logits makes ties. Labels without a known positive image have no average precision: they are left out of the
-mean, and counted.
+large logits makes ties. Labels without a known positive image have neither an average precision nor a recall: they are
+left out of every mean over labels, and counted.
 """
 
 from __future__ import annotations
@@ -12,13 +12,31 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torchmetrics.functional.classification import (
-    binary_average_precision,
-    multilabel_f1_score,
-)
+from torchmetrics.functional.classification import binary_average_precision, multilabel_stat_scores
 
 THRESHOLDS = torch.linspace(0.01, 0.99, 99)
 """Candidate thresholds on the probability when one is chosen on validation images."""
+
+ORACLE_THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))
+"""The nine thresholds that the field's prompt-tuning programs try on the test images."""
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """Percentages of the decisions at a threshold.
+
+    Attributes:
+        CP, CR, CF1: means over labels of precision, recall and F1 (macro). A label that is never predicted has
+            precision 0.
+        OP, OR, OF1: the same over all decisions pooled (micro).
+    """
+
+    CP: float
+    CR: float
+    CF1: float
+    OP: float
+    OR: float
+    OF1: float
 
 
 @dataclass(frozen=True)
@@ -27,15 +45,18 @@ class Figures:
 
     Attributes:
         mAP: mean average precision over labels with at least one known positive.
-        CF1: mean over labels of the F1 at `threshold` (macro).
-        OF1: F1 at `threshold` over all decisions pooled (micro).
+        CP, CR, CF1, OP, OR, OF1: see `Decisions`; at `threshold`.
         threshold: on the probability.
-        labels_without_positives: how many labels the mAP leaves out.
+        labels_without_positives: how many labels the means over labels leave out.
         average_precision: per label, None for those left out.
     """
 
     mAP: float
+    CP: float
+    CR: float
     CF1: float
+    OP: float
+    OR: float
     OF1: float
     threshold: float
     labels_without_positives: int
@@ -52,7 +73,7 @@ def figures(logits: Tensor, labels: Tensor, threshold: float) -> Figures:
     Args:
         logits: (n, C) raw scores; sigmoid gives the probability.
         labels: (n, C); 1 present, 0 absent, -1 unknown (left out everywhere).
-        threshold: on the probability, for CF1 and OF1.
+        threshold: on the probability, for all but mAP.
 
     Raises:
         ValueError: shapes differ, a score is not finite, or no label has a positive.
@@ -62,11 +83,9 @@ def figures(logits: Tensor, labels: Tensor, threshold: float) -> Figures:
     kept = [value for value in per_label if value is not None]
     if not kept:
         raise ValueError("no label has a positive image: mean average precision is not defined")
-    class_f1, overall_f1 = f1(logits.sigmoid(), labels, threshold)
     return Figures(
         mAP=sum(kept) / len(kept),
-        CF1=class_f1,
-        OF1=overall_f1,
+        **asdict(decisions(confusion(logits.sigmoid(), labels, threshold))),
         threshold=threshold,
         labels_without_positives=len(per_label) - len(kept),
         average_precision=per_label,
@@ -92,29 +111,84 @@ def average_precision(logits: Tensor, labels: Tensor) -> tuple[float | None, ...
     return tuple(result)
 
 
-def f1(probabilities: Tensor, labels: Tensor, threshold: float) -> tuple[float, float]:
-    """(CF1, OF1) in per cent at a threshold.
+def confusion(probabilities: Tensor, labels: Tensor, threshold: float) -> Tensor:
+    """Counts of each label, (C, 3) float64: true positives, predicted positives, actual positives.
 
     Args:
         probabilities: (n, C) in [0, 1].
         labels: (n, C); 1, 0 or -1 (unknown).
         threshold: predicted present where the probability is larger.
+
+    Raises:
+        ValueError: fewer than two labels.
     """
-    count = labels.shape[1]
-    if count == 1:
-        raise ValueError("F1 over labels needs at least two labels")
-    arguments: dict[str, Any] = {"num_labels": count, "threshold": threshold, "ignore_index": -1}
-    per_label = multilabel_f1_score(probabilities, labels.long(), average="none", **arguments)
-    overall = multilabel_f1_score(probabilities, labels.long(), average="micro", **arguments)
-    return 100 * float(per_label.mean()), 100 * float(overall)
+    if labels.shape[1] == 1:
+        raise ValueError("figures over labels need at least two labels")
+    counts = multilabel_stat_scores(
+        probabilities,
+        labels.long(),
+        num_labels=labels.shape[1],
+        threshold=threshold,
+        average="none",
+        ignore_index=-1,
+    )
+    true, false, _, _, actual = counts.double().unbind(-1)
+    return torch.stack([true, true + false, actual], dim=-1)
+
+
+def decisions(counts: Tensor) -> Decisions:
+    """Percentages from the counts (C, 3) of `confusion`; 0 where nothing was predicted, or no label has a positive."""
+    kept = counts[counts[:, 2] > 0]
+    if not len(kept):
+        return Decisions(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    by_label = precision_recall_f1(kept).mean(0)
+    pooled = precision_recall_f1(kept.sum(0))
+    return Decisions(*(100 * float(value) for value in (*by_label, *pooled)))
+
+
+def precision_recall_f1(counts: Tensor) -> Tensor:
+    """Precision, recall and F1 (…, 3) in [0, 1] from counts (…, 3) of `confusion`; 0 where nothing is right."""
+    true, predicted, actual = counts.unbind(-1)
+    return torch.stack(
+        [
+            true / predicted.clamp_min(1),
+            true / actual.clamp_min(1),
+            2 * true / (predicted + actual).clamp_min(1),
+        ],
+        dim=-1,
+    )
 
 
 def choose_threshold(logits: Tensor, labels: Tensor) -> float:
     """The threshold on the probability with the best OF1 on these (validation) images."""
     _check(logits, labels)
     probabilities = logits.sigmoid()
-    scores = [f1(probabilities, labels, float(threshold))[1] for threshold in THRESHOLDS]
+    scores = [decisions(confusion(probabilities, labels, float(t))).OF1 for t in THRESHOLDS]
     return round(float(THRESHOLDS[max(range(len(scores)), key=scores.__getitem__)]), 2)
+
+
+def oracle_figures(probabilities: Tensor, labels: Tensor) -> dict[str, float]:
+    """The figures as the published programs report them: chosen on the test images, so for comparison only.
+
+    Each of the six numbers is its own maximum over nine thresholds, so precision and recall come from different ones.
+    Labels without positives count as 0 in every mean over labels, the mAP's too. What has no value (a pooled
+    precision where nothing is predicted) never wins.
+
+    Args:
+        probabilities: (n, C) in [0, 1].
+        labels: (n, C); 1, 0 or -1 (unknown).
+
+    Returns:
+        mAP, CP, CR, CF1, OP, OR, OF1 in per cent.
+    """
+    tried = []
+    for threshold in ORACLE_THRESHOLDS:
+        counts = confusion(probabilities, labels, threshold)
+        tried.append(torch.cat([precision_recall_f1(counts).mean(0), precision_recall_f1(counts.sum(0))]))
+    best = 100 * torch.stack(tried).amax(0)
+    per_label = [value or 0.0 for value in average_precision(probabilities, labels)]
+    names = ("CP", "CR", "CF1", "OP", "OR", "OF1")
+    return {"mAP": sum(per_label) / len(per_label), **dict(zip(names, best.tolist(), strict=True))}
 
 
 def _ranks(scores: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""A run from its settings to its figures: prepare, train, evaluate."""
+"""A run from its settings to its checkpoints: prepare and train."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from prompt_bank.schema import Bank
 from trainer.backbone.load import load_backbone
@@ -17,16 +16,14 @@ from trainer.config import RunConfig
 from trainer.data.base import MultiLabelDataset, Split
 from trainer.data.features import FeatureStore, feature_store
 from trainer.data.registry import load_dataset
-from trainer.errors import TrainerError
+from trainer.errors import TrainerError, unknown_name
+from trainer.evaluation import measure
 from trainer.federation.local import LocalEngine
 from trainer.federation.rounds import RoundContext, RoundRecord, run_round
 from trainer.federation.seeding import torch_generator
 from trainer.methods.base import Method, MethodContext, build
-from trainer.metrics import Figures, choose_threshold, figures
+from trainer.metrics import Figures
 from trainer.runs import Run
-
-EVALUATION_BATCH = 128
-"""Images scored at once; it changes the memory needed, never a figure."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +85,7 @@ def prepare(config: RunConfig, bank: Bank | None, cache: Path, reporter: Reporte
         settings=config.method,
         loss=config.loss,
         generator=torch_generator(config.seeds.initial, "initial", config.method.name),
+        seen=seen_labels(dataset.label_names, config.unseen_labels),
     )
     method = build(config.method.name, context).to(clip.device)
     return Prepared(config, dataset, method, cache, reporter or Reporter())
@@ -140,50 +138,26 @@ def train(run: Run, prepared: Prepared) -> None:
                 run.save_checkpoint(index + 1, state)
 
 
-def evaluate(run: Run, prepared: Prepared, checkpoint: str = "last") -> dict[str, Any]:
-    """Figures on the test split, at a threshold chosen on the validation split; written to evaluation.json.
+def seen_labels(names: tuple[str, ...], unseen: tuple[str, ...]) -> tuple[int, ...] | None:
+    """Indices of the labels that training sees; None where it sees all.
 
     Raises:
-        TrainerError: where the run has no such checkpoint.
+        TrainerError: a name that is no label, or fewer than two labels left.
     """
-    rounds, state = run.load_checkpoint(checkpoint)
-    prepared.method.receive(state)
-    validation = prepared.features(prepared.dataset.validation)
-    test = prepared.features(prepared.dataset.test)
-    threshold = choose_threshold(*scores(prepared.method, validation))
-    logits, labels = scores(prepared.method, test)
-    result = {
-        "method": prepared.config.method.name,
-        "dataset": prepared.dataset.name,
-        "dataset_fingerprint": prepared.dataset.fingerprint,
-        "backbone": prepared.method.clip.name,
-        "preprocessing": prepared.method.clip.preprocess.identity(),
-        "rounds": rounds,
-        "images": len(labels),
-        "label_names": list(prepared.dataset.label_names),
-        "test": figures(logits, labels, threshold).to_dict(),
-        "test_at_0.5": figures(logits, labels, 0.5).to_dict(),
-        "description": prepared.method.describe(),
-    }
-    run.write_json("evaluation.json", result)
-    return result
+    for name in unseen:
+        if name not in names:
+            raise unknown_name("unseen label", name, list(names))
+    if not unseen:
+        return None
+    seen = tuple(index for index, name in enumerate(names) if name not in unseen)
+    if len(seen) < 2:
+        raise TrainerError("unseen_labels leaves fewer than two labels to train on")
+    return seen
 
 
 def owners(split: Split) -> tuple[np.ndarray, ...]:
     """For each client the indices of its images, clients in the order of their site numbers."""
     return tuple(np.flatnonzero(split.sites == site) for site in np.unique(split.sites))
-
-
-def scores(method: Method, features: FeatureStore) -> tuple[Tensor, Tensor]:
-    """Logits and labels of all images, (n, C) each, on the CPU."""
-    with method.evaluating():
-        logits = [method(b.to(method.clip.device)).cpu() for b in features.batches(EVALUATION_BATCH)]
-    return torch.cat(logits), torch.from_numpy(features.labels.astype(np.int64))
-
-
-def measure(method: Method, features: FeatureStore, threshold: float = 0.5) -> Figures:
-    """Figures of a method on a split."""
-    return figures(*scores(method, features), threshold)
 
 
 def _line(record: RoundRecord, validation: Figures) -> dict[str, Any]:

@@ -15,9 +15,10 @@ from trainer.comparison import rows
 from trainer.config import RunConfig, parse_assignment, resolve
 from trainer.data.registry import load_dataset
 from trainer.errors import RunFailed, TrainerError
+from trainer.evaluation import evaluate
 from trainer.methods.base import MethodContext, build
 from trainer.runs import Run
-from trainer.training import Prepared, Reporter, evaluate, owners, pick_device, train
+from trainer.training import Prepared, Reporter, owners, pick_device, seen_labels, train
 
 SMALL = {
     "data.sites": 2,
@@ -41,7 +42,8 @@ def prepared(config: RunConfig, cache: Path) -> Prepared:
     dataset = load_dataset(config.data)
     bank: Bank = small_bank(labels=dataset.label_names)
     generator = torch.Generator().manual_seed(0)
-    context = MethodContext(CLIP, dataset.label_names, bank, config.method, config.loss, generator)
+    seen = seen_labels(dataset.label_names, config.unseen_labels)
+    context = MethodContext(CLIP, dataset.label_names, bank, config.method, config.loss, generator, seen)
     return Prepared(config, dataset, build(config.method.name, context), cache, Reporter())
 
 
@@ -95,6 +97,55 @@ def test_training_lowers_the_loss_and_evaluation_is_complete(tmp_path: Path, cac
     assert best["rounds"] == max(run.metrics(), key=lambda m: (m["validation"]["mAP"], m["rounds"]))["rounds"]
     with pytest.raises(TrainerError, match="no checkpoint '9'; there are last, best, 0, 1"):
         evaluate(run, ready, "9")
+
+
+def test_evaluation_covers_labels_clients_and_chance(tmp_path: Path, cache: Path) -> None:
+    run, config = new_run(tmp_path / "run", federation__rounds=1, evaluation__bootstrap=50)
+    ready = prepared(config, cache)
+    train(run, ready)
+    result = evaluate(run, ready)
+    assert [row["label"] for row in result["per_label"]] == list(ready.dataset.label_names)
+    low, high = result["intervals"]["mAP"]
+    assert 0 < low < high < 100
+    assert result["clients"]["images"] == "train"
+    assert [row["images"] for row in result["clients"]["each"]] == [12, 12]
+    assert result["test_oracle_thresholds"]["OF1"] >= result["test_at_0.5"]["OF1"]
+    assert evaluate(run, ready) == result
+    lean = config.model_copy(
+        update={"evaluation": config.evaluation.model_copy(update={"bootstrap": 0, "clients": False})}
+    )
+    assert (evaluate(run, prepared(lean, cache))["intervals"], evaluate(run, prepared(lean, cache))["clients"]) == (
+        None,
+    ) * 2
+
+
+def test_unseen_labels_reach_neither_training_nor_the_threshold(tmp_path: Path, cache: Path) -> None:
+    """Other truths about an unseen label change no bit of what is trained, nor the threshold; its figures differ."""
+    states, results = [], []
+    for flipped in (False, True):
+        run, config = new_run(tmp_path / str(flipped), federation__rounds=2, unseen_labels=["cat", "dog"])
+        ready = prepared(config, cache)
+        if flipped:
+            columns = [ready.dataset.label_names.index(name) for name in config.unseen_labels]
+            for split in ready.dataset.splits():
+                split.labels[:, columns] = 1 - split.labels[:, columns]
+        train(run, ready)
+        states.append(contents(run))
+        results.append(evaluate(run, ready))
+    assert states[0] == states[1]
+    assert results[0]["test"]["threshold"] == results[1]["test"]["threshold"]
+    assert results[0]["test_seen"] == results[1]["test_seen"]
+    assert results[0]["test_unseen"]["mAP"] != results[1]["test_unseen"]["mAP"]
+    assert len(results[0]["test_unseen"]["average_precision"]) == 2
+
+
+def test_unseen_labels_are_checked() -> None:
+    assert seen_labels(("a", "b", "c"), ("b",)) == (0, 2)
+    assert seen_labels(("a", "b"), ()) is None
+    with pytest.raises(TrainerError, match="unseen label 'x' is not known; there are: a, b"):
+        seen_labels(("a", "b"), ("x",))
+    with pytest.raises(TrainerError, match="fewer than two"):
+        seen_labels(("a", "b"), ("a",))
 
 
 def test_features_are_computed_once_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,7 @@ class MethodContext:
         settings: the method's part of the run's configuration.
         loss: the constants of the asymmetric loss.
         generator: draws the learnable parameters.
+        seen: indices of the labels that training sees, None for all of them.
     """
 
     clip: FrozenClip
@@ -55,6 +56,7 @@ class MethodContext:
     settings: Any
     loss: LossConfig
     generator: torch.Generator
+    seen: tuple[int, ...] | None = None
 
 
 class Method(nn.Module, ABC):
@@ -72,17 +74,18 @@ class Method(nn.Module, ABC):
         self.__dict__["clip"] = context.clip
         self.label_names = context.label_names
         self.loss_settings = context.loss
+        self.seen = None if context.seen is None else torch.tensor(context.seen)
         self._fixed: Tensor | None = None
 
     clip: FrozenClip
 
     @abstractmethod
     def text_features(self) -> Tensor:
-        """The normalised text features, differentiable; their shape is the method's own."""
+        """The text features, differentiable; labels on the last axis but one, before it the method's own axes."""
 
     @abstractmethod
     def logits(self, batch: Batch, text: Tensor) -> Tensor:
-        """(B, C) from a batch and the text features."""
+        """(B, C) from a batch and the text features of C labels."""
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
@@ -93,11 +96,14 @@ class Method(nn.Module, ABC):
         return self.logits(batch, self.text_features() if self._fixed is None else self._fixed)
 
     def loss(self, batch: Batch) -> Tensor:
-        """The asymmetric loss of a batch, times its weight."""
-        s = self.loss_settings
+        """The asymmetric loss of a batch, times its weight. Unseen labels take no part, not even in the matching."""
+        s, text, labels = self.loss_settings, self.text_features(), batch.labels
+        if self.seen is not None:
+            seen = self.seen.to(labels.device)
+            text, labels = text.index_select(-2, seen), labels.index_select(-1, seen)
         value = asymmetric_loss(
-            self(batch),
-            batch.labels,
+            self.logits(batch, text),
+            labels,
             gamma_negative=s.gamma_negative,
             gamma_positive=s.gamma_positive,
             clip=s.clip,

@@ -11,10 +11,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from trainer.comparison import rows
 from trainer.data.features import FeatureStore
+from trainer.evaluation import EVALUATION_BATCH, scores
 from trainer.methods.fedmpt import FedMPT
 from trainer.report import figures
 from trainer.runs import Run
-from trainer.training import EVALUATION_BATCH, Prepared, scores
+from trainer.training import Prepared
 
 EXAMPLES = 6
 """Test images that are shown."""
