@@ -40,6 +40,9 @@ def mine_conditions(
     combinations: Annotated[int | None, typer.Option(help="How many label combinations are described.")] = None,
     captions: Annotated[int | None, typer.Option(help="Descriptions of each combination.")] = None,
     seed: Annotated[int | None, typer.Option(help="Draws the combinations and the samples.")] = None,
+    cooccurrence: Annotated[
+        Path | None, typer.Option(help="Annotations of images; combinations follow what occurs together in them.")
+    ] = None,
     templates: Annotated[Path | None, typer.Option(help="Folder with templates in the place of shipped ones.")] = None,
     concurrency: Annotated[int | None, typer.Option(help="Requests at once.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds that one request may take.")] = None,
@@ -56,11 +59,13 @@ def mine_conditions(
     """
     with reported(debug):
         from condition_miner.cache import AnswerCache
+        from condition_miner.cooccurrence import read_cooccurrence
         from condition_miner.labels import read_labels
         from condition_miner.settings import MinerSettings, ServiceSettings
 
         read = read_labels(labels)
-        for warning in read.warnings:
+        observed = read_cooccurrence(cooccurrence, read.labels) if cooccurrence else None
+        for warning in (*read.warnings, *(observed.warnings if observed else ())):
             typer.echo(f"warning: {warning}", err=True)
         asked = {"conditions": conditions, "combinations": combinations, "captions": captions, "seed": seed}
         settings: MinerSettings = _settings(MinerSettings, asked)
@@ -74,7 +79,8 @@ def mine_conditions(
 
             address, chosen = _origin(cache, base_url, model, service, offline)
             asker = Asker(cache, address, service, offline, Lines())
-            bank = Miner(read.labels, name or labels.stem, chosen, settings, Templates(templates), asker).mine()
+            own = Templates(templates)
+            bank = Miner(read.labels, name or labels.stem, chosen, settings, own, asker, observed).mine()
         _write(bank, out, before, asker.sent, as_json)
 
 

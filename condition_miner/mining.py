@@ -19,7 +19,8 @@ from typing import Any
 from condition_miner import answers
 from condition_miner.asking import Ask, Asker
 from condition_miner.cache import Answer, Question
-from condition_miner.combinations import covering_design
+from condition_miner.combinations import choose_combinations
+from condition_miner.cooccurrence import Cooccurrence, recorded
 from condition_miner.errors import MiningFailed
 from condition_miner.settings import MinerSettings
 from condition_miner.templates import MESSAGES, Templates
@@ -42,6 +43,7 @@ class Miner:
         settings: which questions are asked.
         templates: their messages.
         asker: gets the answers.
+        observed: how often the labels occur together in somebody's images; chooses the combinations.
     """
 
     labels: tuple[Label, ...]
@@ -50,6 +52,7 @@ class Miner:
     settings: MinerSettings
     templates: Templates
     asker: Asker
+    observed: Cooccurrence | None = None
 
     def mine(self) -> Bank:
         """Ask everything and put the bank together.
@@ -79,7 +82,7 @@ class Miner:
     def _describe(self, used: list[Answer]) -> list[Caption]:
         s = self.settings
         names = tuple(label.name for label in self.labels)
-        chosen = covering_design(names, s.combinations, s.largest, s.seed)
+        chosen = choose_combinations(names, s.combinations, s.largest, s.seed, self.observed)
         schema = answers.describe_schema(s.captions)
         check = partial(answers.described, captions=s.captions, ascii_only=all(name.isascii() for name in names))
         asks = [
@@ -163,7 +166,7 @@ class Miner:
             model=self.model,
             endpoint=self.asker.address.endpoint,
             templates={message: self.templates.hash(message) for message in MESSAGES},
-            parameters=self.settings.model_dump(exclude={"seed"}),
+            parameters=self.settings.model_dump(exclude={"seed"}) | recorded(self.observed),
             requests=sum(answer.requests for answer in used),
             tokens=Tokens(into=sum(a.tokens_in for a in used), out=sum(a.tokens_out for a in used)),
             seed=self.settings.seed,

@@ -40,6 +40,11 @@ def fold(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
+def near(text: str) -> str:
+    """What two texts have in common that only differ in a plural, in punctuation or as `fold` says."""
+    return re.sub(r"[\W_]+", "", fold(text)).removesuffix("s") or fold(text)
+
+
 def _problem(place: Place, message: str, warning: bool = False) -> Found:
     return place, Problem(written(place), message, severity="warning" if warning else "error")
 
@@ -139,8 +144,7 @@ def _near_duplicates(content: Content) -> Iterator[Found]:
 def _nearly(texts: Texts, what: str) -> Iterator[Found]:
     seen: dict[str, str] = {}
     for place, text in texts:
-        key = re.sub(r"[\W_]+", "", fold(text)).removesuffix("s")
-        other = seen.setdefault(key, text)
+        other = seen.setdefault(near(text), text)
         if fold(other) != fold(text):
             yield _problem(place, f"'{text}' is nearly '{other}'; is it the same {what}?", warning=True)
 

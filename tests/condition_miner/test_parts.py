@@ -1,19 +1,14 @@
-"""The miner's parts on their own: labels, covering design, answers, voting."""
+"""The miner's parts on their own: labels, answers, voting."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
-from itertools import combinations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from condition_miner import answers
 from condition_miner.answers import InvalidAnswer, ProposedCondition
-from condition_miner.combinations import covering_design
 from condition_miner.errors import MinerError
 from condition_miner.labels import read_labels
 from condition_miner.voting import elect, identifier
@@ -62,33 +57,6 @@ class TestLabels:
     @pytest.mark.parametrize("count", [1, 1000])
     def test_any_number(self, tmp_path: Path, count: int) -> None:
         assert len(self.read(tmp_path, "".join(f"label {i}\n" for i in range(count)))) == count
-
-
-@settings(max_examples=40, deadline=None)
-@given(labels=st.integers(2, 60), count=st.integers(1, 80), largest=st.integers(2, 4), seed=st.integers(0, 99))
-def test_covering_design(labels: int, count: int, largest: int, seed: int) -> None:
-    """Distinct combinations of the right sizes; labels occur about equally often; the same again for the same seed."""
-    names = tuple(f"l{i}" for i in range(labels))
-    chosen = covering_design(names, count, largest, seed)
-    assert len(set(chosen)) == len(chosen) <= count
-    assert all(2 <= len(set(c)) == len(c) <= largest or len(c) == labels for c in chosen)
-    assert all(list(c) == sorted(c, key=names.index) for c in chosen)
-    assert chosen == covering_design(names, count, largest, seed)
-    used = Counter(name for c in chosen for name in c)
-    if len(chosen) >= labels:
-        assert set(used) == set(names)
-
-
-def test_covering_design_covers_pairs_and_scales() -> None:
-    names = tuple(f"l{i}" for i in range(12))
-    seen = {pair for c in covering_design(names, 40, 3, 0) for pair in combinations(c, 2)}
-    assert len(seen) > 55
-    many = covering_design(tuple(f"l{i}" for i in range(1000)), 600, 4, 0)
-    assert len({name for c in many for name in c}) == 1000
-
-
-def test_one_label_stands_alone() -> None:
-    assert covering_design(("cat",), 10, 3, 0) == [("cat",)]
 
 
 def test_a_repeated_description_counts_once() -> None:

@@ -1,0 +1,96 @@
+"""PASCAL VOC's folders: class names, and which images of the training sets show which class."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+from condition_miner.errors import MinerError
+
+PLACES = (".", "VOC[0-9]*", "VOCdevkit/VOC[0-9]*", "*/VOCdevkit/VOC[0-9]*")
+"""Where a year's folder may be below the one that was named."""
+CLASS_FILE = re.compile(r"(.+)_(trainval|train|val|test)\.txt")
+
+
+def year_folder(path: Path) -> Path:
+    """The folder with ImageSets and Annotations: the one that was named, or the first one below it.
+
+    Raises:
+        MinerError: there is none.
+    """
+    found = [folder for place in PLACES for folder in sorted(path.glob(place)) if _is_year(folder)]
+    if not found:
+        raise MinerError(f"{path}: neither ImageSets/Main nor Annotations, so no VOC devkit folder")
+    return found[0]
+
+
+def class_names(year: Path) -> list[str]:
+    """The classes in VOC's order, the alphabetical one: from the files of ImageSets/Main, else from the annotations."""
+    named = {match[1] for file in _main(year).glob("*.txt") if (match := CLASS_FILE.fullmatch(file.name))}
+    return sorted(named or {name for _, name in _annotated(year)})
+
+
+def shown(year: Path) -> Iterator[tuple[str, str]]:
+    """(image, class) of the training and validation sets; objects marked difficult don't count. Test sets are not read.
+
+    Without the files of ImageSets/Main, of everything that is annotated.
+
+    Raises:
+        MinerError: a file cannot be read as what it is.
+    """
+    files = class_files(year)
+    if not files:
+        yield from _annotated(year)
+    for name, file in files:
+        for number, line in enumerate(_lines(file), start=1):
+            words = line.split()
+            if words and (len(words) != 2 or words[1] not in ("-1", "0", "1")):
+                raise MinerError(f"{file}, line {number}: {line[:60]!r} is not an image and -1, 0 or 1")
+            if words and words[1] == "1":
+                yield words[0], name
+
+
+def class_files(year: Path) -> list[tuple[str, Path]]:
+    """Each class with its files of the training and validation sets."""
+    found = []
+    for name in class_names(year) if _main(year).is_dir() else []:
+        both = _main(year) / f"{name}_trainval.txt"
+        parts = [both] if both.exists() else [_main(year) / f"{name}_{part}.txt" for part in ("train", "val")]
+        found += [(name, file) for file in parts if file.exists()]
+    return found
+
+
+def annotation_files(year: Path) -> list[Path]:
+    """The XML files, in order."""
+    return sorted((year / "Annotations").glob("*.xml"))
+
+
+def _annotated(year: Path) -> Iterator[tuple[str, str]]:
+    for file in annotation_files(year):
+        content = file.read_bytes()
+        if b"<!ENTITY" in content:
+            raise MinerError(f"{file}: defines entities, which no annotation needs")
+        try:
+            root = ElementTree.fromstring(content)  # noqa: S314  # entities were refused above
+        except ElementTree.ParseError as error:
+            raise MinerError(f"{file}: not XML ({error})") from error
+        for thing in root.iter("object"):
+            if (thing.findtext("difficult") or "0").strip() != "1":
+                yield file.stem, (thing.findtext("name") or "").strip()
+
+
+def _main(year: Path) -> Path:
+    return year / "ImageSets" / "Main"
+
+
+def _is_year(folder: Path) -> bool:
+    return _main(folder).is_dir() or (folder / "Annotations").is_dir()
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise MinerError(f"{file}: not UTF-8") from error
