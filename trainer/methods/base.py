@@ -36,6 +36,26 @@ class Batch(NamedTuple):
         return Batch(*(part.to(device, dtype=torch.float32) for part in self))
 
 
+class Evidence(NamedTuple):
+    """What the scores of B images rest on: which patches, and which conditions."""
+
+    places: Tensor | None
+    """(B, M, C); the weights with which the patches enter a label's score, summing to 1 over them. None where the
+    image was scored as a whole."""
+    places_are: str
+    """What the weights are, or why there are none, in a reader's words."""
+    gate: Tensor | None
+    """g: (B, N), the conditions' weights, summing to 1; None where the method has no conditions."""
+    shares: Tensor | None
+    """(B, N, C); what each condition adds to a label's logit, summing to the logit over the conditions."""
+    scores: Tensor | None
+    """ψ: (B, N, C), each condition's own score, a cosine."""
+
+
+WHOLE_IMAGE = "this method scores the image as a whole, so there is no place to show"
+"""`Evidence.places_are` of a method without places."""
+
+
 @dataclass(frozen=True)
 class MethodContext:
     """What a method is built from.
@@ -110,11 +130,15 @@ class Method(nn.Module, ABC):
         )
         return s.weight * value
 
+    def evidence(self, batch: Batch, text: Tensor) -> Evidence:
+        """What `logits` rests on; a method that looks at the image as a whole and has no conditions says so."""
+        return Evidence(None, WHOLE_IMAGE, None, None, None)
+
     @contextmanager
-    def evaluating(self) -> Iterator[None]:
-        """Without gradients, with the text features computed once for all batches."""
+    def evaluating(self, text: Tensor | None = None) -> Iterator[None]:
+        """Without gradients, with the text features computed once for all batches, or given."""
         with torch.no_grad():
-            self._fixed = self.text_features()
+            self._fixed = self.text_features() if text is None else text
             try:
                 yield
             finally:

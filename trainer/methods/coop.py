@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trainer.backbone.text import encode_shared_prefix, label_suffixes
 from trainer.config import CoOpConfig
-from trainer.methods.base import Batch, Logit, Method, MethodContext, normal, register
+from trainer.methods.base import WHOLE_IMAGE, Batch, Evidence, Logit, Method, MethodContext, normal, register
 
 POOLED: dict[str, str] = {"image": "image feature", "max": "best patch"}
 """What `pooled_cosine` compares with, in a reader's words."""
@@ -39,6 +39,10 @@ class CoOp(Method):
         """(B, C)"""
         return self.logit(pooled_cosine(batch, text, self.settings.pooling))
 
+    def evidence(self, batch: Batch, text: Tensor) -> Evidence:
+        """The best patch, where that is what scores; no conditions."""
+        return pooled_evidence(batch, text, self.settings.pooling)
+
     def describe(self) -> dict[str, Any]:
         """Title, prompts and the number of trained parameters."""
         tokens = " ".join(f"[v{i + 1}]" for i in range(self.settings.context_tokens))
@@ -54,3 +58,12 @@ def pooled_cosine(batch: Batch, text: Tensor, pooling: Literal["image", "max"]) 
     if pooling == "image":
         return F.normalize(batch.image, dim=-1) @ text.T
     return (F.normalize(batch.patches, dim=-1) @ text.T).amax(dim=1)
+
+
+def pooled_evidence(batch: Batch, text: Tensor, pooling: Literal["image", "max"]) -> Evidence:
+    """What `pooled_cosine` rests on: the best patch of each label, or the image as a whole."""
+    if pooling == "image":
+        return Evidence(None, WHOLE_IMAGE, None, None, None)
+    cosines = F.normalize(batch.patches, dim=-1) @ text.T
+    best = F.one_hot(cosines.argmax(dim=1), cosines.shape[1]).transpose(1, 2).to(cosines)
+    return Evidence(best, "the one patch that scores best", None, None, None)

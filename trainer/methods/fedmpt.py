@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from trainer.backbone.text import encode_shared_prefixes
 from trainer.config import FedMptConfig
-from trainer.methods.base import Batch, Logit, Method, MethodContext, normal, register
+from trainer.methods.base import Batch, Evidence, Logit, Method, MethodContext, normal, register
 from trainer.methods.condition_prompts import ConditionPrompts
 from trainer.methods.matching import Match, match
 
@@ -82,6 +82,18 @@ class FedMPT(Method):
         """ℓ = α (Σ_n g_n ψ_n - β0): (B, C)."""
         found, weights = self.explain(batch, text)
         return self.logit(torch.einsum("bn,bnc->bc", weights, found.scores))
+
+    def evidence(self, batch: Batch, text: Tensor) -> Evidence:
+        """Places over the conditions by gate weight; g_n α (ψ_{n,c} - β0) is what condition n adds to the logit."""
+        found, weights = self.explain(batch, text)
+        kind = "plan from patches to labels" if self.settings.matching == "transport" else "weights of softmax pooling"
+        return Evidence(
+            places=torch.einsum("bn,bnmc->bmc", weights, found.weights),
+            places_are=f"{kind}, over the conditions by their gate weights",
+            gate=weights,
+            shares=weights[..., None] * self.logit(found.scores),
+            scores=found.scores,
+        )
 
     def describe(self) -> dict[str, Any]:
         """Title, conditions, one prompt of each, and the number of trained parameters."""

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from trainer.config import ZeroShotConfig
-from trainer.methods.base import Batch, Logit, Method, MethodContext, register
-from trainer.methods.coop import POOLED, pooled_cosine
+from trainer.methods.base import Batch, Evidence, Logit, Method, MethodContext, register
+from trainer.methods.coop import POOLED, pooled_cosine, pooled_evidence
 
 
 @register("zero-shot")
@@ -29,6 +29,10 @@ class ZeroShot(Method):
     def logits(self, batch: Batch, text: Tensor) -> Tensor:
         """(B, C)"""
         return self.logit(pooled_cosine(batch, text, self.settings.pooling))
+
+    def evidence(self, batch: Batch, text: Tensor) -> Evidence:
+        """The best patch, where that is what scores; no conditions."""
+        return pooled_evidence(batch, text, self.settings.pooling)
 
     def describe(self) -> dict[str, Any]:
         """Title, prompts and the number of trained parameters (none)."""
