@@ -27,9 +27,13 @@ DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback o
 
 
 def mine_conditions(
-    labels: Annotated[Path, typer.Option(help="Text file: one label a line, aliases behind commas, # comments.")],
+    labels: Annotated[
+        Path,
+        typer.Option(help="Text (one a line, aliases behind commas), CSV, JSON, COCO annotations, a VOC folder."),
+    ],
     out: Annotated[Path, typer.Option(help="The bank to write.")] = Path("bank.json"),
     name: Annotated[str | None, typer.Option(help="The bank's name. [the label file's]")] = None,
+    column: Annotated[str | None, typer.Option(help="Of a CSV file: the labels' column. [see fedmpt labels]")] = None,
     base_url: Annotated[
         str | None, typer.Option(help="An OpenAI-compatible endpoint. [OPENAI_BASE_URL, else OpenAI's]")
     ] = None,
@@ -63,7 +67,7 @@ def mine_conditions(
         from condition_miner.labels import read_labels
         from condition_miner.settings import MinerSettings, ServiceSettings
 
-        read = read_labels(labels)
+        read = read_labels(labels, column)
         observed = read_cooccurrence(cooccurrence, read.labels) if cooccurrence else None
         for warning in (*read.warnings, *(observed.warnings if observed else ())):
             typer.echo(f"warning: {warning}", err=True)

@@ -1,14 +1,14 @@
-"""Labels from a text file: one a line, aliases behind commas, comments behind #."""
+"""Labels from what people have, checked: what can't be one is an error, what is doubtful a warning, with its place."""
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
 from condition_miner.errors import MinerError
-from prompt_bank.checks import fold
+from condition_miner.label_sources import Entry, Source, read_source
+from prompt_bank.checks import DIRECTION, fold, near
 from prompt_bank.schema import Label
 
 LONGEST = 100
@@ -20,67 +20,92 @@ class LabelFile:
     """What was read.
 
     Attributes:
-        labels: in the file's order.
+        format: what the file was recognised as.
+        labels: in the file's order; COCO's in the order of their ids.
         warnings: doubts, one a line.
     """
 
+    format: str
     labels: tuple[Label, ...]
     warnings: tuple[str, ...]
 
 
-def read_labels(path: Path) -> LabelFile:
-    """Read a label file.
+def read_labels(path: Path, column: str | None = None) -> LabelFile:
+    """Read labels from text, CSV, JSON, COCO's annotations or a VOC devkit folder.
+
+    Args:
+        path: see `label_sources.read_source`.
+        column: of a CSV file; found by itself where its name says so.
 
     Raises:
-        MinerError: missing, not UTF-8, empty, or with lines that can't be labels; all of them at once.
+        MinerError: missing, unreadable, empty, or with places that can't be labels; all of them at once.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError as error:
-        raise MinerError(f"{path}: there is no such label file") from error
-    except UnicodeDecodeError as error:
-        raise MinerError(f"{path}: not UTF-8; save the file as UTF-8") from error
-    except OSError as error:
-        raise MinerError(f"{path}: cannot be read ({error.strerror})") from error
+    source = read_source(path, column)
+    problems, warnings = list(source.problems), []
+    if source.repeats:
+        warnings += _drop_repeats(source)
+    first: dict[str, str] = {}
     labels: list[Label] = []
-    problems: list[str] = []
-    first: dict[str, int] = {}
-    # Not splitlines(): it would also break at separators that are control characters inside a label.
-    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), start=1):
-        names = [part.strip() for part in line.split("#", 1)[0].split(",")]
-        if not any(names):
-            continue
+    for entry in source.entries:
+        names = [name.strip() for name in entry.names]
         found = [problem for name in names if (problem := _wrong(name))]
         for name in dict.fromkeys(fold(name) for name in names if name):
             if name in first:
-                found.append(f"'{name}' stands on line {first[name]} already")
-            first.setdefault(name, number)
-        problems += [f"{path}, line {number}: {problem}" for problem in found]
+                found.append(f"'{name}' stands at {first[name]} already")
+            first.setdefault(name, entry.place)
+        problems += [f"{entry.place}: {problem}" for problem in found]
         if not found:
             labels.append(Label(name=names[0], aliases=tuple(names[1:])))
+            warnings += [f"{entry.place}: {doubt}" for name in names if (doubt := _doubtful(name))]
     if problems:
-        raise MinerError("\n".join(problems))
+        raise MinerError("\n".join(f"{path}, {problem}" for problem in problems))
     if not labels:
         raise MinerError(f"{path}: no labels; write one a line")
-    return LabelFile(tuple(labels), tuple(_nearly_equal(path, labels)))
+    warnings += _nearly_equal(source.entries)
+    return LabelFile(source.format, tuple(labels), tuple(f"{path}, {warning}" for warning in warnings))
+
+
+def _drop_repeats(source: Source) -> list[str]:
+    """Keep the first of entries that are written alike, as in a table with one row an image; say what was dropped."""
+    kept: dict[tuple[str, ...], Entry] = {}
+    repeats: dict[tuple[str, ...], int] = {}
+    for entry in source.entries:
+        if kept.setdefault(entry.names, entry) is not entry:
+            repeats[entry.names] = repeats.get(entry.names, 0) + 1
+    source.entries = list(kept.values())
+    return [
+        f"{kept[names].place}: '{names[0]}' stands there and on {count} further line{'s' * (count > 1)}; taken once"
+        for names, count in repeats.items()
+        if not _wrong(names[0])
+    ]
 
 
 def _wrong(name: str) -> str | None:
     if not name:
-        return "an empty name beside a comma; remove the comma or write the name"
+        return "an empty name; remove it or write the name"
     if len(name) > LONGEST:
         return f"a label of {len(name)} characters; {LONGEST} are allowed"
     if any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") for sign in name):
         return f"{name!r} has a control character; remove it"
+    if any(sign in DIRECTION for sign in name):
+        return f"{name!r} turns the direction of the text, so that it looks like another one; remove that sign"
     return None
 
 
-def _nearly_equal(path: Path, labels: list[Label]) -> list[str]:
-    seen: dict[str, str] = {}
+def _doubtful(name: str) -> str | None:
+    if any(unicodedata.category(sign) == "Cf" for sign in name):
+        return f"{name!r} has an invisible sign; is it meant?"
+    if not any(sign.isalnum() for sign in name):
+        return f"'{name}' has neither a letter nor a number; is it a label?"
+    return None
+
+
+def _nearly_equal(entries: list[Entry]) -> list[str]:
+    """Names that only differ in a plural or in punctuation; those that `fold` finds equal are errors."""
+    seen: dict[str, Entry] = {}
     warnings = []
-    for label in labels:
-        key = re.sub(r"[\W_]+", "", fold(label.name)).removesuffix("s")
-        if key and key in seen:
-            warnings.append(f"{path}: '{label.name}' is nearly '{seen[key]}'; is it the same label?")
-        seen.setdefault(key, label.name)
+    for entry in entries:
+        other = seen.setdefault(near(entry.names[0]), entry)
+        if other is not entry:
+            warnings.append(f"{entry.place}: '{entry.names[0]}' is nearly '{other.names[0]}'; is it the same label?")
     return warnings

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from condition_miner.errors import MinerError
 
-PLACES = (".", "VOC[0-9]*", "VOCdevkit/VOC[0-9]*", "*/VOCdevkit/VOC[0-9]*")
+PLACES = ("VOC[0-9]*", "VOCdevkit/VOC[0-9]*", "*/VOCdevkit/VOC[0-9]*")
 """Where a year's folder may be below the one that was named."""
 CLASS_FILE = re.compile(r"(.+)_(trainval|train|val|test)\.txt")
 
@@ -20,7 +20,8 @@ def year_folder(path: Path) -> Path:
     Raises:
         MinerError: there is none.
     """
-    found = [folder for place in PLACES for folder in sorted(path.glob(place)) if _is_year(folder)]
+    below = [folder for place in PLACES for folder in sorted(path.glob(place))]
+    found = [folder for folder in (path, *below) if _is_year(folder)]
     if not found:
         raise MinerError(f"{path}: neither ImageSets/Main nor Annotations, so no VOC devkit folder")
     return found[0]

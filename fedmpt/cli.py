@@ -30,6 +30,7 @@ ENTRIES: dict[str, Entry] = {
         "Ask a language model under which conditions the labels occur together; write bank.json.",
         "Conditions",
     ),
+    "labels": Entry("condition_miner.labels_cli", "labels", "Show which labels are read from a file.", "Conditions"),
     "bank": Entry("prompt_bank.cli", "app", "Look at, check and record a prompt bank.", "Conditions"),
     "cache": Entry("condition_miner.cli", "cache_app", "Look at, export and import cached answers.", "Conditions"),
     "train": Entry("trainer.cli", "train", "Train a method over sites that keep their images.", "Training"),

@@ -1,62 +1,14 @@
-"""The miner's parts on their own: labels, answers, voting."""
+"""The miner's parts on their own: answers, voting."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
 from condition_miner import answers
 from condition_miner.answers import InvalidAnswer, ProposedCondition
-from condition_miner.errors import MinerError
-from condition_miner.labels import read_labels
 from condition_miner.voting import elect, identifier
-
-
-class TestLabels:
-    def read(self, folder: Path, content: str | bytes) -> list[str]:
-        path = folder / "l.txt"
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return [label.name for label in read_labels(path).labels]
-
-    def test_comments_aliases_and_a_mark(self, tmp_path: Path) -> None:
-        (tmp_path / "l.txt").write_bytes(b"\xef\xbb\xbf# all\r\ncat\r\n\r\ntv, television, telly # old\r\n")
-        read = read_labels(tmp_path / "l.txt").labels
-        assert [(label.name, label.aliases) for label in read] == [("cat", ()), ("tv", ("television", "telly"))]
-
-    @pytest.mark.parametrize(
-        ("content", "said"),
-        [
-            ("", "no labels"),
-            ("# nothing\n", "no labels"),
-            ("cat\ndog\nCat\n", "line 3: 'cat' stands on line 1 already"),
-            ("café\ncafe\u0301\n", "line 2"),
-            ("cat, dog\ndog\n", "line 2: 'dog' stands on line 1 already"),
-            ("x" * 10_000, "10000 characters"),
-            ("a\x07b\n", "control character"),
-            ("a\u2028b\n", "control character"),
-            ("cat,,dog\n", "empty name beside a comma"),
-            (b"\xff\xfe", "not UTF-8"),
-        ],
-    )
-    def test_what_cannot_be_a_label(self, tmp_path: Path, content: str | bytes, said: str) -> None:
-        with pytest.raises(MinerError) as caught:
-            self.read(tmp_path, content)
-        assert said in str(caught.value)
-
-    def test_all_problems_at_once(self, tmp_path: Path) -> None:
-        with pytest.raises(MinerError) as caught:
-            self.read(tmp_path, "cat\ncat\na\x01\n")
-        assert len(str(caught.value).splitlines()) == 2
-
-    def test_near_duplicates_are_a_warning(self, tmp_path: Path) -> None:
-        (tmp_path / "l.txt").write_text("traffic light\ntraffic-lights\n")
-        assert "nearly" in read_labels(tmp_path / "l.txt").warnings[0]
-
-    @pytest.mark.parametrize("count", [1, 1000])
-    def test_any_number(self, tmp_path: Path, count: int) -> None:
-        assert len(self.read(tmp_path, "".join(f"label {i}\n" for i in range(count)))) == count
 
 
 def test_a_repeated_description_counts_once() -> None:
