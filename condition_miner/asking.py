@@ -1,31 +1,41 @@
-"""Many questions at once: out of the cache where the answer is known, else to the endpoint, bounded and resumable."""
+"""Many questions at once: out of the cache where the answer is known, else to the model, bounded and resumable."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
-from condition_miner.answers import InvalidAnswer
+from condition_miner.address import IN_PROCESS, Address
+from condition_miner.backend import BadRequest, Busy, Refused, Reply, connect
+from condition_miner.budget import Budget, BudgetSpent
 from condition_miner.cache import Answer, AnswerCache, Question
-from condition_miner.endpoint import Address, Endpoint, Refused, Reply
 from condition_miner.errors import MiningFailed
+from condition_miner.interrupting import interruptible
+from condition_miner.modes import STRICTEST_FIRST, Dialect, Mode, known_dialect, less_strict, probe, probe_question
+from condition_miner.reading import InvalidAnswer, without_thinking
+from condition_miner.sending import Sender, Stopped
 from condition_miner.settings import ServiceSettings
 
 MOST_ROOM = 4
 """An answer that was cut off gets at most so many times the room that it was first given."""
+MOST_REASONS = 5
+"""Reasons of failures that an error lists."""
 
 Check = Callable[[str], object]
 """Raises InvalidAnswer where a raw answer cannot be used."""
 Progress = Callable[[str, int, int], None]
 """Called with stage, questions answered, questions in all."""
+Notice = Callable[[str], None]
+"""Called with what the user should know."""
 
 
 @dataclass(frozen=True)
 class Ask:
-    """A question and what makes an answer to it valid."""
+    """A question, asked by JSON schema, and what makes an answer to it valid."""
 
     question: Question
     check: Check
@@ -41,7 +51,11 @@ class Asker:
         service: how requests are sent.
         offline: the cache alone.
         progress: told after each answer.
+        notice: told what the user should know.
+        retry_failed: ask again what failed for good in an earlier run.
+        budget: tokens of this run.
         sent: how many requests left this process.
+        modes: how the answers that were given were asked for, and how many of each.
     """
 
     cache: AnswerCache
@@ -49,78 +63,165 @@ class Asker:
     service: ServiceSettings
     offline: bool
     progress: Progress
+    notice: Notice = lambda text: None
+    retry_failed: bool = False
+    budget: Budget = field(init=False)
     sent: int = field(default=0, init=False)
+    modes: Counter[str] = field(default_factory=Counter, init=False)
+
+    def __post_init__(self) -> None:
+        self.budget = Budget(self.service.budget_tokens)
+        self._dialect: Dialect | None = None
+        self._fallen: dict[str, Mode] = {}
 
     def answers(self, asks: list[Ask]) -> list[Answer]:
         """The answers in the questions' order; each one is kept in the cache the moment it is valid.
 
         Raises:
             MiningFailed: some could not be had; what was answered is kept, a second run asks for the rest.
+            KeyboardInterrupt: the user interrupted; what was answered is kept.
         """
-        found = {ask.question.key: answer for ask in asks if (answer := self._known(ask)) is not None}
-        missing = [ask for ask in asks if ask.question.key not in found]
-        stage = asks[0].question.stage if asks else ""
-        self.progress(stage, len(found), len(asks))
-        if missing and self.offline:
+        if not asks:
+            return []
+        work = _Work(asks)
+        damaged = len(self.cache.damaged)
+        for ask in work.asks:
+            self._look_up(ask, work)
+        if len(self.cache.damaged) > damaged:
+            count = len(self.cache.damaged) - damaged
+            self.notice(f"{count} damaged rows of the answer cache count as missing (fedmpt cache verify lists them)")
+        self.progress(work.stage, len(work.found), len(work.asks))
+        if work.missing and self.offline:
             raise MiningFailed(
-                f"offline: the cache lacks {len(missing)} of {len(asks)} answers of stage {stage}; "
+                f"offline: the cache lacks {len(work.missing)} of {len(work.asks)} answers of stage {work.stage}; "
                 "run again without --offline, or import the answers (fedmpt cache import FILE)"
             )
-        if missing:
-            asyncio.run(self._ask_all(missing, found, len(asks)))
-        return [found[ask.question.key] for ask in asks]
+        if work.missing:
+            self._leave_out_failed(work)
+        if work.missing:
+            asyncio.run(self._ask_all(work))
+        if work.over or work.failures or work.left_out:
+            self._fail(work)
+        self.modes.update(work.modes.values())
+        return [work.found[ask.question.key] for ask in asks]
 
-    def _known(self, ask: Ask) -> Answer | None:
-        """The cached answer, if it passes today's checks."""
-        answer = self.cache.get(ask.question)
-        if answer is None:
-            return None
-        try:
-            ask.check(answer.text)
-        except InvalidAnswer:
-            return None
-        return answer
+    def recorded(self) -> dict[str, dict[str, int]]:
+        """What a bank's provenance says of the answers: by which mode they were asked for, and how many by each."""
+        return {"asked_by": dict(sorted(self.modes.items()))}
 
-    async def _ask_all(self, missing: list[Ask], found: dict[str, Answer], count: int) -> None:
-        failures: list[str] = []
-        queue = list(reversed(missing))
-        async with Endpoint(self.address, self.service) as endpoint:
-
-            async def worker() -> None:
-                while queue:
-                    ask = queue.pop()
-                    try:
-                        answer = await self._ask(endpoint, ask)
-                    except Refused as error:
-                        failures.append(str(error))
-                        continue
-                    self.cache.put(ask.question, answer)
-                    found[ask.question.key] = answer
-                    self.progress(ask.question.stage, len(found), count)
-
+    def _look_up(self, ask: Ask, work: _Work) -> None:
+        """The cached answer, however it was asked for, if it passes today's checks."""
+        dialect = self._known_dialect(ask.question)
+        for mode in _first(dialect.mode):
+            answer = self.cache.get(dialect.question(ask.question, mode))
+            if answer is None:
+                continue
             try:
-                async with asyncio.TaskGroup() as group:
-                    for _ in range(min(self.service.concurrency, len(missing))):
-                        group.create_task(worker())
-            except* MiningFailed as errors:
-                raise errors.exceptions[0] from None
-        if failures:
-            reasons = dict.fromkeys(failures)
-            listed = "; ".join(f"{failures.count(reason)} × {reason}" for reason in list(reasons)[:5])
-            raise MiningFailed(
-                f"{len(failures)} of {count} questions of stage {missing[0].question.stage} failed: {listed}. "
-                "The other answers are kept; run the same command again for the rest"
-            )
+                ask.check(answer.text)
+            except InvalidAnswer:
+                continue
+            work.keep(ask, answer, mode)
+            return
+        work.missing.append(ask)
 
-    async def _ask(self, endpoint: Endpoint, ask: Ask) -> Answer:
+    def _leave_out_failed(self, work: _Work) -> None:
+        """What failed for good in an earlier run is not paid for again, unless the user wants it to."""
+        if self.retry_failed:
+            return
+        asked_again = []
+        for ask in work.missing:
+            failure = self.cache.failure(ask.question)
+            if failure is None:
+                asked_again.append(ask)
+            else:
+                work.left_out.append(failure.reason)
+        work.missing = asked_again
+
+    def _known_dialect(self, question: Question) -> Dialect:
+        """What is known of the server without asking it."""
+        if self._dialect is None:
+            if self.address.endpoint == IN_PROCESS:
+                return Dialect(Mode.WORDS)
+            answer = self.cache.get(probe_question(question.endpoint, str(question.body["model"])))
+            self._dialect = known_dialect(answer) if answer else None
+        return self._dialect or Dialect()
+
+    async def _ask_all(self, work: _Work) -> None:
+        service, where = self.service, self.address.shown
+        async with connect(self.address, service) as backend:
+            sender = Sender(backend, service, self.budget, where)
+            try:
+                dialect = await self._spoken(sender, work.missing[0].question)
+                queue = list(reversed(work.missing))
+                async with interruptible(sender, self.notice) as crew:
+                    for _ in range(min(service.concurrency, len(queue))):
+                        crew.start(self._work(sender, dialect, queue, work))
+            except BudgetSpent:
+                work.over = True
+            finally:
+                self.sent += sender.sent
+
+    async def _spoken(self, sender: Sender, question: Question) -> Dialect:
+        """The server's dialect: as known, else found out and kept."""
+        known = self._known_dialect(question)
+        if self._dialect is not None or self.address.endpoint == IN_PROCESS:
+            return known
+        asked = probe_question(question.endpoint, str(question.body["model"]))
+        try:
+            self._dialect, answer = await probe(sender.send, asked, _now())
+        except Refused as error:
+            raise MiningFailed(f"{self.address.shown}: the first question failed: {error}") from error
+        self.cache.put(asked, answer)
+        if self._dialect.mode is not Mode.SCHEMA:
+            self.notice(f"this server does not obey JSON schemas; answers are asked for by {self._dialect.mode}")
+        return self._dialect
+
+    async def _work(self, sender: Sender, dialect: Dialect, queue: list[Ask], work: _Work) -> None:
+        """Take questions until there are none left."""
+        while queue and not sender.stopping:
+            ask = queue.pop()
+            try:
+                answer, mode = await self._ask(sender, dialect, ask)
+            except BudgetSpent:
+                work.over = True
+                queue.clear()
+                return
+            except Stopped:
+                return
+            except Refused as error:
+                work.failures.append(str(error))
+                if not isinstance(error, Busy):
+                    self.cache.fail(ask.question, str(error), _now())
+                continue
+            self.cache.put(dialect.question(ask.question, mode), answer)
+            self.cache.forget(ask.question)
+            work.keep(ask, answer, mode)
+            self.progress(work.stage, len(work.found), len(work.asks))
+
+    async def _ask(self, sender: Sender, dialect: Dialect, ask: Ask) -> tuple[Answer, Mode]:
+        """One valid answer; a form that the server refuses is given up for a less strict one."""
+        stage = ask.question.stage
+        mode = begun = self._fallen.get(stage, dialect.mode)
+        while True:
+            try:
+                answer = await self._valid(sender, dialect, mode, ask)
+            except BadRequest as error:
+                if mode is Mode.WORDS or _too_long(error):
+                    raise Refused(str(error)) from error
+                mode, refusal = less_strict(mode), error
+                continue
+            if mode is not begun and stage not in self._fallen:
+                self._fallen[stage] = mode
+                self.notice(f"stage {stage}: the server refuses {begun} ({refusal}); asked for by {mode} instead")
+            return answer, mode
+
+    async def _valid(self, sender: Sender, dialect: Dialect, mode: Mode, ask: Ask) -> Answer:
         """One valid answer: a cut one is asked for again with more room, an invalid one with what was wrong."""
-        body: dict[str, Any] = dict(ask.question.body)
-        room = body["max_tokens"]
+        first = body = ask.question.body
         used = [0, 0]
         problem = ""
         for attempt in range(1, self.service.attempts + 1):
-            self.sent += 1
-            reply = await endpoint.ask(body)
+            reply = await sender.send(dialect.body(body, mode))
             used[0] += reply.tokens_in
             used[1] += reply.tokens_out
             try:
@@ -128,16 +229,72 @@ class Asker:
                 ask.check(reply.text)
             except InvalidAnswer as error:
                 problem = str(error)
-                cut = reply.finish_reason == "length"
-                body = _more_room(body, room) if cut else _told(ask.question.body, reply.text, problem, attempt)
+                if reply.finish_reason == "length":
+                    body = _more_room(body, first["max_tokens"])
+                else:
+                    body = _told(first, reply.text, problem, attempt)
                 continue
             return Answer(reply.text, reply.finish_reason, used[0], used[1], attempt, _now())
         raise Refused(f"no valid answer in {self.service.attempts} attempts ({problem})")
 
+    def _fail(self, work: _Work) -> NoReturn:
+        """Say what is missing and why."""
+        count, stage = len(work.asks), work.stage
+        lines = []
+        if work.over:
+            lines.append(
+                f"the budget of {self.budget.most} tokens is used up ({self.budget.spent} spent): "
+                f"stage {stage} lacks {count - len(work.found)} of {count} answers. The others are kept; "
+                "run the same command again for the rest"
+            )
+        if work.failures:
+            lines.append(
+                f"{len(work.failures)} of {count} questions of stage {stage} failed: {_counted(work.failures)}. "
+                "The other answers are kept; run the same command again for the rest "
+                "(--retry-failed for those that the model could not answer; fedmpt cache info lists them)"
+            )
+        if work.left_out:
+            lines.append(
+                f"{len(work.left_out)} of {count} questions of stage {stage} failed in an earlier run: "
+                f"{_counted(work.left_out)}. Ask them again with --retry-failed"
+            )
+        raise MiningFailed("\n".join(lines))
+
+
+class _Work:
+    """The questions of one call, each once, and how far they are."""
+
+    def __init__(self, asks: list[Ask]) -> None:
+        self.asks = list({ask.question.key: ask for ask in asks}.values())
+        self.stage = asks[0].question.stage
+        self.found: dict[str, Answer] = {}
+        self.modes: dict[str, str] = {}
+        self.missing: list[Ask] = []
+        self.failures: list[str] = []
+        self.left_out: list[str] = []
+        self.over = False
+
+    def keep(self, ask: Ask, answer: Answer, mode: Mode) -> None:
+        """Note an answer."""
+        key = ask.question.key
+        self.found[key] = answer
+        self.modes[key] = str(mode)
+
+
+def _first(mode: Mode) -> list[Mode]:
+    return [mode, *(other for other in STRICTEST_FIRST if other is not mode)]
+
 
 def _whole(reply: Reply) -> None:
+    if reply.finish_reason == "refusal":
+        raise InvalidAnswer("the model declined to answer")
     if reply.finish_reason != "stop":
         raise InvalidAnswer(f"the answer was not finished (finish_reason {reply.finish_reason})")
+
+
+def _too_long(error: BadRequest) -> bool:
+    """Whether a request was refused for its length: another form would be too long as well."""
+    return any(word in str(error).lower() for word in ("context", "too long", "too large"))
 
 
 def _more_room(body: dict[str, Any], first: int) -> dict[str, Any]:
@@ -150,10 +307,17 @@ def _told(body: dict[str, Any], answer: str, problem: str, attempt: int) -> dict
     again = f"Your answer cannot be used: {problem}. Answer again, with JSON of the asked form only."
     talk = [
         *body["messages"],
-        {"role": "assistant", "content": answer[:4000]},
+        {"role": "assistant", "content": without_thinking(answer)[:4000] or "…"},
         {"role": "user", "content": again},
     ]
     return {**body, "messages": talk, "seed": body["seed"] + attempt, "temperature": max(0.5, body["temperature"])}
+
+
+def _counted(reasons: list[str]) -> str:
+    most = Counter(reasons).most_common(MOST_REASONS)
+    more = len(set(reasons)) - len(most)
+    listed = "; ".join(f"{count} × {reason}" for reason, count in most)
+    return f"{listed}; and {more} other reasons" if more else listed
 
 
 def _now() -> str:

@@ -1,29 +1,34 @@
 """The answer cache: every answer that a model gave, by everything that went on the wire to get it.
 
-Kept by diskcache, through a Disk that only knows text: nothing in it is ever unpickled. Nothing is evicted.
+Kept by diskcache, through a Disk that only knows text: nothing in it is ever unpickled. Nothing is evicted. A row is
+the sha256 of its JSON, and the JSON; its tag says which endpoint, model and stage it belongs to, so that counting reads
+no rows. A row that is damaged counts as missing.
 """
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple
 
 import diskcache
 from diskcache.core import MODE_RAW
 
-from condition_miner.errors import MinerError
-
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
-LOCAL = "local"
-"""Identity of any endpoint on this machine: which port a server happens to have changes no answer."""
+from condition_miner.errors import MinerError, MiningFailed
 
 _WITHOUT_LIMIT = 2**62
+_FAILED = "failed"
+"""Tag, and beginning of the key, of rows that say why a question has no answer."""
+
+
+class DamagedRow(MinerError):
+    """A row that is not what was written; says how."""
 
 
 class _TextDisk(diskcache.Disk):
@@ -33,8 +38,8 @@ class _TextDisk(diskcache.Disk):
         return _text(key), True
 
     def get(self, key: Any, raw: bool) -> Any:
-        if not raw:
-            raise MinerError("the answer cache has a key that is not text; it was tampered with, delete it")
+        if not raw or not isinstance(key, str):
+            raise DamagedRow("a key that is not text")
         return key
 
     def store(self, value: Any, read: bool, key: Any = None) -> tuple[int, int, None, str]:
@@ -42,7 +47,7 @@ class _TextDisk(diskcache.Disk):
 
     def fetch(self, mode: int, filename: Any, value: Any, read: bool) -> Any:
         if mode != MODE_RAW or not isinstance(value, str):
-            raise MinerError("the answer cache has a row that is not text; it was tampered with, delete it")
+            raise DamagedRow("not text; it may have been tampered with")
         return value
 
 
@@ -51,8 +56,8 @@ class Question:
     """A request as it goes on the wire, and what else its answer depends on.
 
     Attributes:
-        stage: "describe", "abstract" or "attribute".
-        endpoint: its identity, see `identity`.
+        stage: "describe", "abstract" …; "probe" for the question how a server is to be asked.
+        endpoint: identity of the place that answers, see `address.identity`.
         body: the JSON body.
         template: hash of the templates that the messages came from.
         sample: tells apart questions that are asked several times.
@@ -64,10 +69,14 @@ class Question:
     template: str
     sample: int = 0
 
-    @property
+    @cached_property
     def key(self) -> str:
         """sha256 over the canonical JSON of everything above."""
-        return hashlib.sha256(_canonical(self.__dict__).encode()).hexdigest()
+        return hashlib.sha256(canonical(self.content()).encode(errors="surrogatepass")).hexdigest()
+
+    def content(self) -> dict[str, Any]:
+        """Everything above, as JSON values."""
+        return {name: self.__dict__[name] for name in ("stage", "endpoint", "body", "template", "sample")}
 
 
 @dataclass(frozen=True)
@@ -90,11 +99,40 @@ class Answer:
     at: str
 
 
+class Origin(NamedTuple):
+    """Who gave an answer, to which stage."""
+
+    endpoint: str
+    model: str
+    stage: str
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A question to which the model has no valid answer.
+
+    Attributes:
+        key: of the question.
+        stage, model: its.
+        reason: why, in a line.
+        at: UTC.
+    """
+
+    key: str
+    stage: str
+    model: str
+    reason: str
+    at: str
+
+
 class AnswerCache:
     """Answers on the disk.
 
     Args:
         folder: the cache folder; answers go into its `answers` folder.
+
+    Attributes:
+        damaged: keys of the damaged rows that were met so far.
 
     Raises:
         MinerError: where it cannot be opened.
@@ -102,12 +140,19 @@ class AnswerCache:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "answers"
+        self.damaged: list[str] = []
         try:
             self._cache = diskcache.Cache(
-                str(self.folder), disk=_TextDisk, eviction_policy="none", size_limit=_WITHOUT_LIMIT, cull_limit=0
+                str(self.folder),
+                disk=_TextDisk,
+                eviction_policy="none",
+                size_limit=_WITHOUT_LIMIT,
+                cull_limit=0,
+                tag_index=True,
             )
+            self._failed = {key for (key,) in self._select("SELECT key FROM Cache WHERE tag = ?", _FAILED)}
         except Exception as error:  # diskcache raises sqlite3's own, for a folder and for a file that is no database
-            raise MinerError(f"{self.folder}: cannot be used as an answer cache ({error})") from error
+            raise MinerError(f"{self.folder}: cannot be used as an answer cache ({error}); name another") from error
 
     def __enter__(self) -> AnswerCache:
         return self
@@ -116,96 +161,204 @@ class AnswerCache:
         self._cache.close()
 
     def __len__(self) -> int:
-        return len(self._cache)
+        return sum(self.counts().values())
 
     def get(self, question: Question) -> Answer | None:
-        """The answer to a question, None where there is none."""
-        text = self._cache.get(question.key)
-        return None if text is None else _row(text)[1]
+        """The answer to a question; None where there is none, or where its row is damaged.
+
+        Raises:
+            MiningFailed: the cache cannot be read.
+        """
+        key = question.key
+        try:
+            with self._reported():
+                text = self._cache.get(key)
+            return None if text is None else unpacked(text)[1]
+        except DamagedRow:
+            self.damaged.append(key)
+            return None
 
     def put(self, question: Question, answer: Answer) -> None:
-        """Keep an answer; on the disk when this returns."""
-        self._cache.set(question.key, _canonical({"question": question.__dict__, "answer": answer.__dict__}))
+        """Keep an answer; once this returns, ending the process loses nothing of it.
 
-    def rows(self) -> Iterator[tuple[Question, Answer]]:
-        """Everything, by key."""
-        for key in sorted(self._cache.iterkeys()):
-            yield _row(self._cache[key])
+        Raises:
+            MiningFailed: the cache cannot be written.
+        """
+        origin = Origin(question.endpoint, str(question.body.get("model")), question.stage)
+        with self._reported():
+            self._cache.set(question.key, packed(question, answer), tag=canonical(origin))
+        self.forget(question)
+
+    def fail(self, question: Question, reason: str, at: str) -> None:
+        """Keep why a question has no answer, until there is one.
+
+        Raises:
+            MiningFailed: the cache cannot be written.
+        """
+        key = question.key
+        failure = Failure(key, question.stage, str(question.body.get("model")), reason, at)
+        with self._reported():
+            self._cache.set(f"{_FAILED}:{key}", canonical(failure.__dict__), tag=_FAILED)
+        self._failed.add(f"{_FAILED}:{key}")
+
+    def forget(self, question: Question) -> None:
+        """Forget that a question failed."""
+        self._forget(question.key)
+
+    def failure(self, question: Question) -> Failure | None:
+        """Why a question has no answer, if that is known."""
+        key = f"{_FAILED}:{question.key}"
+        return self._failure(key) if key in self._failed else None
+
+    def failures(self) -> list[Failure]:
+        """All of them, by stage and key."""
+        found = [self._failure(key) for key in self._failed]
+        return sorted((f for f in found if f), key=lambda f: (f.stage, f.key))
+
+    def answer_keys(self) -> list[str]:
+        """Of all rows that hold answers, sorted; the rows aren't read."""
+        with self._reported():
+            return sorted(str(key) for (key,) in self._select("SELECT key FROM Cache WHERE tag IS NOT ?", _FAILED))
+
+    def row(self, key: str) -> tuple[Question, Answer]:
+        """A question and its answer.
+
+        Raises:
+            DamagedRow: it is not what was written, or not under its key.
+            KeyError: there is none.
+        """
+        with self._reported():
+            question, answer = unpacked(self._cache[key])
+        if question.key != key:
+            raise DamagedRow("the question is another one than its key says")
+        return question, answer
+
+    def counts(self) -> dict[Origin, int]:
+        """How many answers there are of whom, to which stage."""
+        with self._reported():
+            rows = self._select("SELECT tag, COUNT(*) FROM Cache WHERE tag IS NOT ? GROUP BY tag", _FAILED)
+        counted: dict[Origin, int] = {}
+        for tag, count in rows:
+            origin = _origin(tag)
+            counted[origin] = counted.get(origin, 0) + count
+        return dict(sorted(counted.items()))
 
     def origins(self) -> list[tuple[str, str]]:
         """The (endpoint, model) pairs that answered, most answers first."""
         counted: dict[tuple[str, str], int] = {}
-        for question, _ in self.rows():
-            origin = (question.endpoint, str(question.body.get("model")))
-            counted[origin] = counted.get(origin, 0) + 1
-        return sorted(counted, key=lambda origin: (-counted[origin], origin))
+        for origin, count in self.counts().items():
+            counted[origin[:2]] = counted.get(origin[:2], 0) + count
+        return sorted(counted, key=lambda pair: (-counted[pair], pair))
 
+    def clear(self, wanted: Callable[[Origin], bool]) -> int:
+        """Delete the answers of the origins that are wanted, and what failed there.
 
-def identity(base_url: str) -> str:
-    """What names an endpoint in keys and in a bank: "local", or scheme, host, port and path, without credentials.
+        Returns:
+            How many answers.
+        """
+        with self._reported():
+            tags = [tag for (tag,) in self._select("SELECT DISTINCT tag FROM Cache WHERE tag IS NOT ?", _FAILED)]
+            count = sum(self._cache.evict(tag) for tag in tags if wanted(_origin(tag)))
+            for failure in self.failures():
+                if wanted(Origin("", failure.model, failure.stage)):
+                    self._forget(failure.key)
+        return count
 
-    Raises:
-        MinerError: not an http(s) address.
-    """
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise MinerError(f"--base-url {parts.scheme}://…: write http://HOST:PORT/v1 or https://HOST/v1")
-    if parts.hostname in LOOPBACK:
-        return LOCAL
-    host = parts.hostname + (f":{parts.port}" if parts.port else "")
-    return f"{parts.scheme}://{host}{parts.path.rstrip('/')}"
+    def drop(self, key: str) -> None:
+        """Delete a row."""
+        with self._reported():
+            self._cache.delete(key)
 
-
-def export_answers(cache: AnswerCache, path: Path) -> int:
-    """Write all answers, one JSON a line, gzipped where the name ends so; the same cache gives the same bytes.
-
-    Returns:
-        How many.
-    """
-    lines = [_canonical({"question": q.__dict__, "answer": a.__dict__}) for q, a in cache.rows()]
-    content = "".join(line + "\n" for line in lines).encode()
-    path.write_bytes(gzip.compress(content, mtime=0) if path.suffix == ".gz" else content)
-    return len(lines)
-
-
-def import_answers(cache: AnswerCache, path: Path) -> int:
-    """Add the answers of an export; every line is checked before the first is added.
-
-    Raises:
-        MinerError: unreadable, or with lines that are no answers; says which.
-    """
-    try:
-        content = path.read_bytes()
-        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise MinerError(f"{path}: cannot be read ({error})") from error
-    rows, bad = [], []
-    for number, line in enumerate(text.splitlines(), start=1):
+    def _failure(self, key: str) -> Failure | None:
         try:
-            rows.append(_row(line))
-        except MinerError as error:
-            bad.append(f"{path}, line {number}: {error}")
-    if bad:
-        raise MinerError("\n".join(bad))
-    for question, answer in rows:
-        cache.put(question, answer)
-    return len(rows)
+            with self._reported():
+                return Failure(**json.loads(self._cache[key]))
+        except (DamagedRow, KeyError, ValueError, TypeError):
+            return None
+
+    def _forget(self, key: str) -> None:
+        failed = f"{_FAILED}:{key}"
+        if failed in self._failed:
+            self.drop(failed)
+            self._failed.discard(failed)
+
+    def _select(self, query: str, *values: str) -> list[Any]:
+        with closing(sqlite3.connect(self.folder / "cache.db", timeout=60)) as database:
+            return database.execute(query, values).fetchall()
+
+    @contextmanager
+    def _reported(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if "malformed" in str(error) or "not a database" in str(error):
+                advice = "rescue what is readable (fedmpt cache export FILE) and import it into another --cache-dir"
+                raise MiningFailed(f"{self.folder}: the cache file is damaged ({error}); {advice}") from error
+            raise MiningFailed(
+                f"{self.folder}: the answer cache cannot be used ({error}); "
+                "the answers so far are kept; make room or the folder writable, and run the same command again"
+            ) from error
+        except (diskcache.Timeout, OSError) as error:
+            reason = str(error) or "another process holds it"
+            raise MiningFailed(f"{self.folder}: the answer cache cannot be used ({reason})") from error
 
 
-def _row(text: str) -> tuple[Question, Answer]:
+def packed(question: Question, answer: Answer) -> str:
+    """The text of a row."""
+    content = row_text(question, answer)
+    return f"{_checksum(content)} {content}"
+
+
+def unpacked(text: str) -> tuple[Question, Answer]:
+    """What a row's text says.
+
+    Raises:
+        DamagedRow: it is not what was written.
+    """
+    checksum, _, content = text.partition(" ")
+    if _checksum(content) != checksum:
+        raise DamagedRow("its content doesn't match its checksum")
+    return read_row(content)
+
+
+def row_text(question: Question, answer: Answer) -> str:
+    """A question and its answer as JSON, the same for the same content."""
+    return canonical({"question": question.content(), "answer": answer.__dict__})
+
+
+def read_row(text: str) -> tuple[Question, Answer]:
+    """A question and its answer out of JSON.
+
+    Raises:
+        DamagedRow: it is something else.
+    """
     try:
         content = json.loads(text)
         question, answer = Question(**content["question"]), Answer(**content["answer"])
-    except (ValueError, TypeError, KeyError) as error:
-        raise MinerError("not an answer of this cache's form") from error
-    typed = all(isinstance(v, str) for v in (question.stage, question.endpoint, question.template, answer.text))
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise DamagedRow("not an answer of this cache's form") from error
+    texts = (question.stage, question.endpoint, question.template, answer.text, answer.finish_reason, answer.at)
+    counts = (question.sample, answer.tokens_in, answer.tokens_out, answer.requests)
+    typed = all(isinstance(v, str) for v in texts) and all(type(v) is int and v >= 0 for v in counts)
     if not typed or not isinstance(question.body, dict):
-        raise MinerError("not an answer of this cache's form")
+        raise DamagedRow("not an answer of this cache's form")
     return question, answer
 
 
-def _canonical(value: Any) -> str:
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal values give equal texts."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _checksum(text: str) -> str:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
+
+
+def _origin(tag: Any) -> Origin:
+    try:
+        return Origin(*json.loads(tag))
+    except (ValueError, TypeError):
+        return Origin("unknown", "unknown", "unknown")
 
 
 def _text(value: Any) -> str:

@@ -166,7 +166,7 @@ class Miner:
             model=self.model,
             endpoint=self.asker.address.endpoint,
             templates={message: self.templates.hash(message) for message in MESSAGES},
-            parameters=self.settings.model_dump(exclude={"seed"}) | recorded(self.observed),
+            parameters=self.settings.model_dump(exclude={"seed"}) | recorded(self.observed) | self.asker.recorded(),
             requests=sum(answer.requests for answer in used),
             tokens=Tokens(into=sum(a.tokens_in for a in used), out=sum(a.tokens_out for a in used)),
             seed=self.settings.seed,

@@ -1,13 +1,40 @@
-"""Which model to ask where none is named."""
+"""Who is asked: which endpoint, and which model where none is named."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 
+from condition_miner.address import Address
+from condition_miner.backend import connect
 from condition_miner.cache import AnswerCache
-from condition_miner.endpoint import Address, Endpoint
 from condition_miner.errors import MinerError
 from condition_miner.settings import ServiceSettings
+
+
+def origin(
+    cache: AnswerCache, base_url: str | None, model: str | None, service: ServiceSettings, offline: bool
+) -> tuple[Address, str]:
+    """Which endpoint and which model: as named; else what the cache knows (offline) or the server offers.
+
+    Raises:
+        MinerError: they are not clear.
+        MiningFailed: the server cannot be reached.
+    """
+    named = model or os.environ.get("FEDMPT_MODEL")
+    if not offline:
+        address = Address.of(base_url)
+        return address, named or offered_model(cache, address, service)
+    origins = cache.origins()
+    if base_url or os.environ.get("OPENAI_BASE_URL"):
+        origins = [o for o in origins if o[0] == Address.of(base_url).endpoint]
+    if named:
+        origins = [o for o in origins if o[1] == named]
+    if len(origins) == 1:
+        endpoint, found = origins[0]
+        return Address(endpoint, endpoint), found
+    listed = "; ".join(f"{found} at {endpoint}" for endpoint, found in origins) or "none that fit"
+    raise MinerError(f"offline: name --model (and --base-url) of the cached answers; there are: {listed}")
 
 
 def offered_model(cache: AnswerCache, address: Address, service: ServiceSettings) -> str:
@@ -26,9 +53,9 @@ def offered_model(cache: AnswerCache, address: Address, service: ServiceSettings
     if len(offered) == 1:
         return offered[0]
     listed = ", ".join(offered[:20]) or "none"
-    raise MinerError(f"{address.endpoint} offers {len(offered)} models ({listed}): name one with --model")
+    raise MinerError(f"{address.shown} offers {len(offered)} models ({listed}): name one with --model")
 
 
 async def _offered(address: Address, service: ServiceSettings) -> list[str]:
-    async with Endpoint(address, service) as endpoint:
-        return await endpoint.models()
+    async with connect(address, service) as backend:
+        return await backend.models()

@@ -11,6 +11,11 @@ SECONDS_BETWEEN_LINES = 10.0
 """In a log, a stage says how far it is no more often than this."""
 
 
+def say(text: str) -> None:
+    """A line on standard error."""
+    typer.echo(f"note: {text}", err=True)
+
+
 class Lines:
     """How far a stage is, with rate and time left."""
 

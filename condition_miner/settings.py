@@ -36,9 +36,14 @@ class ServiceSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     concurrency: int = Field(16, ge=1, le=1024)
-    timeout: float = Field(300.0, gt=0)
+    """Requests at once at the most; fewer while the server is overloaded (pacing.py)."""
+    timeout: float = Field(300.0, gt=0, allow_inf_nan=False)
     """Seconds that one request may take."""
-    retries: int = Field(3, ge=0)
-    """Of a request that the server refused or lost; Retry-After is obeyed."""
+    retries: int = Field(6, ge=0)
+    """Of a request that the server refused or lost for now; Retry-After is obeyed."""
+    longest_wait: float = Field(120.0, ge=0, allow_inf_nan=False)
+    """Seconds that a server may ask to wait; where it asks for more, the run stops."""
     attempts: int = Field(3, ge=1)
     """Of a request whose answer was not valid."""
+    budget_tokens: int | None = Field(None, ge=1)
+    """Tokens, in and out, that a run may use at the most; None for no limit."""

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from condition_miner.modes import IN_WORDS, PROBE_CODES, PROBE_WORDS
+
 Fault = Callable[["Handler", dict[str, Any]], None]
 
 
@@ -30,9 +32,24 @@ def completion(text: str | None, finish: str = "stop", **message: Any) -> dict[s
     }
 
 
+def schema(body: dict[str, Any]) -> dict[str, Any]:
+    """The JSON schema that a request asks for, by response_format or in words."""
+    form = body.get("response_format", {})
+    found: dict[str, Any]
+    if form.get("type") == "json_schema":
+        found = form["json_schema"]["schema"]
+    else:
+        found = json.loads(body["messages"][0]["content"].split(IN_WORDS)[1])
+    return found
+
+
+def is_probe(body: dict[str, Any]) -> bool:
+    return bool(body["messages"][-1]["content"] == PROBE_WORDS)
+
+
 def good(body: dict[str, Any]) -> str:
     """A valid answer to any of the miner's questions."""
-    properties = body["response_format"]["json_schema"]["schema"]["properties"]
+    properties = schema(body)["properties"]
     user = body["messages"][1]["content"]
     if "descriptions" in properties:
         objects = json.loads(re.findall(r"<data>(.*)</data>", user)[-1])["objects"]
@@ -58,6 +75,10 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if is_probe(body):
+            self.server.probes.append(body)
+            self.server.probing(self, body)
+            return
         with self.server.lock:
             self.server.bodies.append(body)
             fault = self.server.faults.pop(0) if self.server.faults else None
@@ -84,7 +105,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """Faults are used up one a request; `always` is never."""
+    """Faults are used up one a request; `always` is never. Probes are answered by `probing`, and counted apart."""
 
     daemon_threads = True
 
@@ -92,6 +113,8 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.lock = threading.Lock()
         self.bodies: list[dict[str, Any]] = []
+        self.probes: list[dict[str, Any]] = []
+        self.probing: Fault = text(json.dumps({"hue_code": PROBE_CODES[1]}))
         self.faults: list[Fault] = []
         self.always: Fault | None = None
         self.models = ["tiny"]
@@ -140,6 +163,21 @@ def html(handler: Handler, body: dict[str, Any]) -> None:
 
 def no_choices(handler: Handler, body: dict[str, Any]) -> None:
     handler.send({**completion("x"), "choices": []})
+
+
+def no_message(handler: Handler, body: dict[str, Any]) -> None:
+    handler.send({**completion("x"), "choices": [{"index": 0, "finish_reason": "stop"}]})
+
+
+def trickle(handler: Handler, body: dict[str, Any]) -> None:
+    """An answer that comes a byte at a time, and never ends."""
+    handler.send_response(200)
+    handler.send_header("content-length", "1000")
+    handler.end_headers()
+    for _ in range(30):
+        handler.wfile.write(b" ")
+        handler.wfile.flush()
+        time.sleep(0.1)
 
 
 def hang(handler: Handler, body: dict[str, Any]) -> None:

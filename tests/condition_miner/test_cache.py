@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from condition_miner.cache import Answer, AnswerCache, Question, export_answers, identity, import_answers
+from condition_miner.address import identity
+from condition_miner.cache import Answer, AnswerCache, Question
+from condition_miner.cache_files import export_answers, import_answers
 from condition_miner.errors import MinerError
 
 
@@ -52,11 +54,12 @@ class TestCache:
         with AnswerCache(tmp_path / "a") as cache:
             cache.put(question(), self.ANSWER)
             cache.put(question(sample=1), self.ANSWER)
-            assert export_answers(cache, tmp_path / "x.jsonl.gz") == 2
-            assert export_answers(cache, tmp_path / "y.jsonl.gz") == 2
+            assert export_answers(cache, tmp_path / "x.jsonl.gz") == (2, [])
+            assert export_answers(cache, tmp_path / "y.jsonl.gz") == (2, [])
         assert (tmp_path / "x.jsonl.gz").read_bytes() == (tmp_path / "y.jsonl.gz").read_bytes()
         with AnswerCache(tmp_path / "b") as other:
-            assert import_answers(other, tmp_path / "x.jsonl.gz") == 2
+            assert import_answers(other, tmp_path / "x.jsonl.gz") == (2, 0)
+            assert import_answers(other, tmp_path / "x.jsonl.gz") == (0, 2)
             assert other.get(question(sample=1)) == self.ANSWER
             assert other.origins() == [("local", "m")]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -17,18 +16,7 @@ from typing import Any
 import pytest
 
 from prompt_bank.store import load
-from tests.condition_miner.server import (
-    Fault,
-    Server,
-    edited,
-    hang,
-    html,
-    no_choices,
-    reset,
-    serving,
-    status,
-    text,
-)
+from tests.condition_miner.server import Server, serving
 
 LABELS = "cat\nsofa\n# furniture ends\nperson, human\nbus\n"
 QUICK = ("--combinations", "4", "--captions", "2", "--conditions", "3", "--concurrency", "4")
@@ -69,7 +57,8 @@ def mine(folder: Path, server: Server | None, *words: str, **more: str) -> subpr
 def test_labels_become_a_bank(tmp_path: Path, server: Server) -> None:
     done = mine(tmp_path, server, "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["requests_sent"] == REQUESTS == len(server.bodies)
+    assert json.loads(done.stdout)["requests_sent"] == REQUESTS + len(server.probes)
+    assert (len(server.bodies), len(server.probes)) == (REQUESTS, 1)
     loaded = load(tmp_path / "bank.json")
     bank = loaded.bank
     assert [label.name for label in bank.labels] == ["cat", "sofa", "person", "bus"]
@@ -105,92 +94,6 @@ def test_warm_cache_sends_nothing(tmp_path: Path, server: Server) -> None:
     assert second["revision"] == 2
     for key in ("labels", "conditions", "captions", "dependencies", "provenance"):
         assert first[key] == second[key]
-
-
-FAULTS: dict[str, Fault] = {
-    "429, Retry-After 0": status(429, retry_after="0"),
-    "429, Retry-After 1": status(429, retry_after="1"),
-    "429, Retry-After a date": status(429, retry_after="Wed, 21 Oct 2015 07:28:00 GMT"),
-    "429, Retry-After garbage": status(429, retry_after="soon"),
-    "500": status(500),
-    "503": status(503),
-    "reset in mid-body": reset,
-    "length": edited(lambda good: good[:20], "length"),
-    "length, but whole JSON": edited(lambda good: good, "length"),
-    "wrong schema": text('{"something": "else"}'),
-    "prose": text("Sure! Here are the descriptions."),
-    "duplicate keys": edited(lambda good: good[:-1] + ', "reasoning": "again", "reasoning": "twice"}'),
-    "NaN": text('{"reasoning": NaN, "descriptions": []}'),
-    "a flood of white space": text(" \n" * 20_000, "length"),
-    "an empty answer": text(""),
-    "a description in another script": edited(lambda good: good.replace("In place", "在")),
-}
-
-
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
-def test_passing_faults_are_survived(tmp_path: Path, server: Server, fault: Fault) -> None:
-    """Once, then fine: the same bank as without the fault."""
-    server.faults = [fault]
-    done = mine(tmp_path, server)
-    assert done.returncode == 0, done.stderr
-    assert len(load(tmp_path / "bank.json").bank.captions) == 8
-
-
-@pytest.mark.parametrize("wrap", ["```json\n{}\n```", "<think>well, {{}}</think>\n{}", "```\n{}\n```\n"])
-def test_fences_and_thinking_are_taken_off(tmp_path: Path, server: Server, wrap: str) -> None:
-    """A server that ignores response_format."""
-    server.always = edited(lambda good: wrap.replace("{}", good, 1) if "think" not in wrap else wrap.format(good))
-    done = mine(tmp_path, server)
-    assert done.returncode == 0, done.stderr
-
-
-LASTING: dict[str, tuple[Fault, str]] = {
-    "HTML with 200": (html, "is it an OpenAI-compatible endpoint?"),
-    "no choices": (no_choices, "no choices"),
-    "null content": (text(None), "no content"),
-    "refusal": (text(None, refusal="I cannot"), "declined"),
-    "length": (edited(lambda good: good[:20], "length"), "finish_reason length"),
-    "wrong schema": (text("{}"), "no valid answer in 3 attempts"),
-    "401": (status(401), "OPENAI_API_KEY"),
-    "404": (status(404), "check --model"),
-    "400": (status(400), "400 status 400"),
-    "429, Retry-After 3600": (status(429, retry_after="3600"), "run the same command again for the rest"),
-}
-
-
-@pytest.mark.parametrize(("fault", "said"), LASTING.values(), ids=LASTING)
-def test_lasting_faults_are_said_in_a_line(tmp_path: Path, server: Server, fault: Fault, said: str) -> None:
-    server.always = fault
-    done = mine(tmp_path, server, OPENAI_API_KEY="sk-very-secret")
-    assert done.returncode == 1
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
-    assert "sk-very-secret" not in done.stderr + done.stdout
-    assert not (tmp_path / "bank.json").exists()
-
-
-def test_a_hanging_server(tmp_path: Path, server: Server) -> None:
-    server.faults = [hang]
-    assert mine(tmp_path, server, "--timeout", "0.5").returncode == 0
-
-
-def test_no_server_there(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
-    done = mine(tmp_path, None, "--base-url", url, "--model", "m")
-    assert done.returncode == 1
-    assert "no server answers there" in done.stderr
-
-
-def test_what_succeeded_is_kept_and_the_rest_asked_again(tmp_path: Path, server: Server) -> None:
-    server.faults = [text(None, refusal="no")]
-    done = mine(tmp_path, server)
-    assert done.returncode == 1
-    assert "1 of 4 questions of stage describe failed" in done.stderr
-    sent = len(server.bodies)
-    assert mine(tmp_path, server).returncode == 0
-    assert len(server.bodies) - sent == REQUESTS - 3
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
@@ -235,13 +138,17 @@ def test_offline_says_what_is_missing_and_replays_what_is_there(tmp_path: Path, 
     assert len(server.bodies) == count
 
 
-def test_a_pickle_in_the_cache_is_refused(tmp_path: Path, server: Server) -> None:
+def test_a_pickle_in_the_cache_is_never_read(tmp_path: Path, server: Server) -> None:
+    """It counts as a damaged row: said, and asked again."""
     mine(tmp_path, server)
     with sqlite3.connect(tmp_path / "cache" / "answers" / "cache.db") as database:
         database.execute("UPDATE Cache SET mode = 4, value = ?", (b"cos\nsystem\n(S'touch owned'\ntR.",))
+    done = mine(tmp_path, server, "--offline")
+    assert done.returncode == 1
+    assert "damaged" in done.stderr
     done = mine(tmp_path, server)
-    assert done.returncode == 2
-    assert "tampered with" in done.stderr
+    assert done.returncode == 0, done.stderr
+    assert len(server.bodies) == 2 * REQUESTS
     assert not (tmp_path / "owned").exists()
 
 

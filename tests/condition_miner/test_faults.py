@@ -1,0 +1,222 @@
+"""Every way in which an endpoint fails: passing faults are survived, lasting ones said in a line, no answer is lost."""
+
+from __future__ import annotations
+
+import json
+import socket
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from condition_miner.cache import AnswerCache
+from condition_miner.endpoint import retry_after
+from prompt_bank.store import load
+from tests.condition_miner.commands import Shell
+from tests.condition_miner.server import (
+    Fault,
+    Server,
+    edited,
+    hang,
+    html,
+    no_choices,
+    no_message,
+    reset,
+    status,
+    text,
+    trickle,
+)
+
+DESCRIBED = 4
+"""Questions of the first stage."""
+
+PASSING: dict[str, Fault] = {
+    "429, Retry-After 0": status(429, retry_after="0"),
+    "429, Retry-After 1": status(429, retry_after="1"),
+    "429, Retry-After a date": status(429, retry_after="Wed, 21 Oct 2015 07:28:00 GMT"),
+    "429, Retry-After garbage": status(429, retry_after="soon"),
+    "500": status(500),
+    "503": status(503),
+    "reset in mid-body": reset,
+    "length": edited(lambda good: good[:20], "length"),
+    "length, but whole JSON": edited(lambda good: good, "length"),
+    "content filter": edited(lambda good: good, "content_filter"),
+    "wrong schema": text('{"something": "else"}'),
+    "prose": text("Sure! Here are the descriptions."),
+    "duplicate keys": edited(lambda good: good[:-1] + ', "x": "again", "x": "twice"}'),
+    "NaN": text('{"reasoning": NaN, "descriptions": []}'),
+    "a flood of white space": text(" \n" * 20_000, "length"),
+    "an empty answer": text(""),
+    "null content": text(None),
+    "only reasoning, until the room was used up": text(None, "length", reasoning_content="hm"),
+    "a refusal": text(None, refusal="I cannot"),
+    "a description in another script": edited(lambda good: good.replace("In place", "在")),
+}
+
+
+@pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
+def test_passing_faults_are_survived(here: Shell, server: Server, fault: Fault) -> None:
+    """Once, then fine: the same bank as without the fault, and nothing remembered as failed."""
+    server.faults = [fault]
+    done = here.mine(server)
+    assert done.code == 0, done.err
+    assert len(load(here.folder / "bank.json").bank.captions) == 8
+    with AnswerCache(here.folder / "cache") as cache:
+        assert cache.failures() == []
+
+
+def test_a_hanging_and_a_dripping_server(here: Shell, server: Server) -> None:
+    """The time limit is for the whole answer, not for each read."""
+    server.faults = [hang, trickle]
+    done = here.mine(server, "--timeout", "0.5")
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        "```json\n{}\n```",
+        "<think>well, { I </think>\n{}",
+        "well, the prompt opened it </think>{}",
+        "Here you are:\n```\n{}\n```\nBye!",
+    ],
+)
+def test_wrappings_are_taken_off(here: Shell, server: Server, wrap: str) -> None:
+    server.always = edited(lambda good: wrap.replace("{}", good, 1))
+    done = here.mine(server)
+    assert done.code == 0, done.err
+
+
+LASTING: dict[str, tuple[Fault, str]] = {
+    "HTML with 200": (html, "is it an OpenAI-compatible endpoint?"),
+    "no JSON with 200": (lambda handler, body: handler.send("{", 200), "not JSON"),
+    "no choices": (no_choices, "no choices"),
+    "no message": (no_message, "no message"),
+    "content that is no text": (lambda h, b: h.send({"choices": [{"message": {"content": [1]}}]}), "no text"),
+    "null content": (text(None), "finish_reason no content"),
+    "a refusal": (text(None, refusal="I cannot"), "declined"),
+    "length": (text('{"reasoning": "', "length"), "finish_reason length"),
+    "wrong schema": (text("{}"), "no valid answer in 3 attempts"),
+    "401": (status(401), "OPENAI_API_KEY"),
+    "403": (status(403), "OPENAI_API_KEY"),
+    "404": (status(404), "check --model"),
+    "400": (status(400), "400 status 400"),
+    "413": (status(413), "413 status 413"),
+    "429 for good": (status(429), "429 status 429"),
+    "429, Retry-After 3600": (status(429, retry_after="3600"), "asks to wait 3600 s"),
+    "500 for good": (status(500), "500 status 500"),
+}
+
+
+@pytest.mark.parametrize("probing", [False, True], ids=["questions", "probe"])
+@pytest.mark.parametrize("name", LASTING)
+def test_lasting_faults_are_said_in_a_line(here: Shell, server: Server, name: str, probing: bool) -> None:
+    """No traceback, no key, no bank; the same where the fault begins with the very first request."""
+    server.always, said = LASTING[name]
+    if probing:
+        server.probing = server.always
+    done = here.mine(server, "--retries", "1", OPENAI_API_KEY="sk-very-secret")
+    assert done.code == 1
+    assert said in done.err
+    assert "Traceback" not in done.err
+    assert "sk-very-secret" not in done.err + done.out
+    assert not (here.folder / "bank.json").exists()
+
+
+def test_no_server_there(here: Shell) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
+    for named in ((), ("--model", "m")):
+        done = here.mine(None, "--base-url", url, *named)
+        assert done.code == 1
+        assert f"{url}: no server answers there" in done.err
+
+
+@pytest.mark.parametrize("url", ["ftp://x", "localhost:8000", "http://[::1", "http://x:port/v1", ""])
+def test_what_is_no_address(here: Shell, url: str) -> None:
+    done = here.mine(None, "--base-url", url or "http://", "--model", "m")
+    assert done.code == 2
+    assert "http://HOST:PORT/v1" in done.err
+
+
+def test_an_endpoint_away_from_here_wants_a_key(here: Shell) -> None:
+    done = here.mine(None, "--base-url", "https://user:secret@example.invalid/v1", "--model", "m")
+    assert done.code == 2
+    assert "https://example.invalid/v1 wants a key: set OPENAI_API_KEY" in done.err
+    assert "secret" not in done.err
+
+
+def test_what_the_model_cannot_answer_is_remembered_and_not_paid_for_again(here: Shell, server: Server) -> None:
+    server.faults = [text(None, refusal="no")] * 3
+    done = here.mine(server, "--concurrency", "1")
+    assert done.code == 1
+    reason = "no valid answer in 3 attempts (the model declined to answer)"
+    assert f"1 of 4 questions of stage describe failed: 1 × {reason}" in done.err
+    sent = len(server.bodies)
+    assert sent == 3 + DESCRIBED - 1
+
+    done = here.mine(server)
+    assert done.code == 1
+    assert f"1 of 4 questions of stage describe failed in an earlier run: 1 × {reason}" in done.err
+    assert len(server.bodies) == sent
+    assert reason in here.run("cache", "info").out
+    assert [f["reason"] for f in json.loads(here.run("cache", "info", "--json").out)["failed"]] == [reason]
+
+    assert here.mine(server, "--retry-failed").code == 0
+    assert json.loads(here.run("cache", "info", "--json").out)["failed"] == []
+    assert here.mine(server, "--offline").code == 0
+
+
+def test_what_failed_for_now_is_simply_asked_again(here: Shell, server: Server) -> None:
+    server.faults = [status(500)]
+    done = here.mine(server, "--retries", "0", "--concurrency", "1")
+    assert done.code == 1
+    assert "1 of 4 questions of stage describe failed: 1 × 500 status 500" in done.err
+    sent = len(server.bodies)
+    assert here.mine(server).code == 0
+    assert server.bodies[sent] == server.bodies[0]
+
+
+def test_a_server_that_died_ends_the_run_soon(here: Shell, server: Server) -> None:
+    server.always = status(500)
+    done = here.mine(server, "--combinations", "40", "--retries", "0", "--concurrency", "2")
+    assert done.code == 1
+    assert "10 requests in a row failed" in done.err
+    assert len(server.bodies) <= 12
+
+
+def test_a_cut_answer_is_given_more_room_and_never_taken(here: Shell, server: Server) -> None:
+    server.always = edited(lambda good: good, "length")
+    done = here.mine(server, "--combinations", "1")
+    assert done.code == 1
+    first = server.bodies[0]["max_tokens"]
+    assert [body["max_tokens"] for body in server.bodies] == [first, 2 * first, 4 * first]
+    assert here.mine(server, "--offline").code != 0
+
+
+def test_an_invalid_answer_is_asked_again_with_what_was_wrong(here: Shell, server: Server) -> None:
+    server.faults = [text("<think>secret thoughts</think>no JSON")]
+    assert here.mine(server, "--concurrency", "1").code == 0
+    talk = server.bodies[1]["messages"]
+    assert [message["role"] for message in talk] == ["system", "user", "assistant", "user"]
+    assert talk[2]["content"] == "no JSON"
+    assert "cannot be used: there is no JSON in the answer" in talk[3]["content"]
+    assert talk[:2] == server.bodies[0]["messages"]
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [("0", 0.0), ("5", 5.0), ("2.5", 2.5), ("-3", 0.0), ("soon", None), ("", None), ("nan", None), ("1e999", None)],
+)
+def test_retry_after(said: str, seconds: float | None) -> None:
+    assert retry_after({"retry-after": said}) == seconds
+
+
+def test_retry_after_as_a_date() -> None:
+    soon = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
+    seconds = retry_after({"retry-after": soon})
+    assert seconds is not None
+    assert 85 < seconds <= 90
+    assert retry_after({"retry-after": "Wed, 21 Oct 2015 07:28:00 GMT"}) == 0
+    assert retry_after({"retry-after": "Wed, 99 Foo 2015"}) is None
