@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from trainer.errors import TrainerError
 
@@ -120,6 +120,14 @@ class FedMptConfig(Settings):
     temperature: float = Field(0.1, gt=0)
     """τ of the row marginal."""
     iterations: int = Field(20, ge=1)
+    """Of the transport, at the most."""
+    stop: Literal["never", "marginal", "published"] = "never"
+    """"never" runs all iterations; "marginal" stops each image and condition at its own marginal error; "published"
+    stops the batch as the published programs do."""
+    tolerance: float = Field(1e-3, gt=0)
+    """L1 marginal error (of a total mass of 1) at which a plan counts as converged, and at which `stop` stops."""
+    solver: Literal["own", "pot"] = "own"
+    """"pot" runs the batch solver of Python Optimal Transport (exact marginals only); slower, the same plan."""
     differentiate_plan: bool = True
     """True: the gradient runs through the iterations; False: it stops at the plan."""
     relaxation: float = Field(0.03, ge=0)
@@ -131,6 +139,12 @@ class FedMptConfig(Settings):
     prior_scale: float = Field(10.0, ge=0)
     """Columns are softmax of this times the best patch's cosine (`marginals = "prior"`); 0 is uniform."""
     logit: LogitConfig = LogitConfig()
+
+    @model_validator(mode="after")
+    def _pot_can_do_it(self) -> Self:
+        if self.solver == "pot" and (self.marginals.startswith("relaxed") or self.stop == "published"):
+            raise ValueError("solver pot holds marginals exactly and has its own stop: use solver=own")
+        return self
 
 
 class CoOpConfig(Settings):

@@ -47,7 +47,8 @@ def evaluate(run: Run, prepared: Prepared, checkpoint: str = "last") -> dict[str
     method, dataset = prepared.method, prepared.dataset
     method.receive(state)
     threshold = choose_threshold(*_columns(scores(method, prepared.features(dataset.validation)), method.seen))
-    logits, labels = scores(method, prepared.features(dataset.test))
+    test = prepared.features(dataset.test)
+    logits, labels = scores(method, test)
     result = {
         "method": prepared.config.method.name,
         "dataset": dataset.name,
@@ -67,6 +68,7 @@ def evaluate(run: Run, prepared: Prepared, checkpoint: str = "last") -> dict[str
         "per_label": per_label(dataset.label_names, logits, labels, threshold),
         **_seen_and_unseen(method, logits, labels, threshold),
         "clients": _clients(prepared, (logits, labels), threshold),
+        "diagnostics": diagnose(method, test),
         "description": method.describe(),
     }
     run.write_json("evaluation.json", result)
@@ -78,6 +80,12 @@ def scores(method: Method, features: FeatureStore) -> tuple[Tensor, Tensor]:
     with method.evaluating():
         logits = [method(b.to(method.clip.device)).cpu() for b in features.batches(EVALUATION_BATCH)]
     return torch.cat(logits), torch.from_numpy(features.labels.astype(np.int64))
+
+
+def diagnose(method: Method, features: FeatureStore) -> dict[str, float]:
+    """How the method's own computations fared (the transport's marginal error) on the first images of a split."""
+    with method.evaluating():
+        return method.diagnose(next(features.batches(EVALUATION_BATCH)).to(method.clip.device))
 
 
 def measure(method: Method, features: FeatureStore, threshold: float = 0.5) -> Figures:

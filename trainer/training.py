@@ -17,7 +17,7 @@ from trainer.data.base import MultiLabelDataset, Split
 from trainer.data.features import FeatureStore, feature_store
 from trainer.data.registry import load_dataset
 from trainer.errors import TrainerError, unknown_name
-from trainer.evaluation import measure
+from trainer.evaluation import diagnose, measure
 from trainer.federation.local import LocalEngine
 from trainer.federation.rounds import RoundContext, RoundRecord, run_round
 from trainer.federation.seeding import torch_generator
@@ -131,7 +131,7 @@ def train(run: Run, prepared: Prepared) -> None:
             )
             method.receive(state)
             measured = measure(method, validation)
-            run.append_metrics(_line(record, measured))
+            run.append_metrics({**_line(record, measured), **diagnose(method, validation)})
             log(record, measured)
             prepared.reporter.round(record, measured, rounds)
             if (index + 1) % config.checkpoint_every == 0 or index + 1 == rounds:

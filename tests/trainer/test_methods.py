@@ -13,7 +13,7 @@ from trainer.config import CoOpConfig, FedMptConfig, ZeroShotConfig
 from trainer.errors import TrainerError
 from trainer.methods.base import build
 from trainer.methods.fedmpt import FedMPT
-from trainer.methods.matching import match, transport_plan
+from trainer.methods.matching import match, transport
 
 CLIP = random_clip()
 
@@ -61,7 +61,7 @@ def test_prompts_are_those_of_the_specification() -> None:
 def test_score_is_the_papers_sum() -> None:
     """ψ = C Σ_m P s where the columns are uniform and exact."""
     s, settings = similarity(), FedMptConfig(matching="transport")
-    plan = transport_plan(s, 100.0, settings)
+    plan = transport(s, 100.0, settings).plan
     torch.testing.assert_close(match(s, 100.0, settings).scores, 3 * (plan * s).sum(-2), rtol=1e-4, atol=1e-6)
 
 
@@ -82,9 +82,39 @@ def test_every_marginal_gives_weights_over_patches(kind: Any) -> None:
     assert bool((found.scores <= similarity().amax(-2) + 1e-6).all())
 
 
+@pytest.mark.parametrize("kind", ["balanced", "background", "prior"])
+def test_pot_gives_the_same_scores_and_gradients(kind: Any) -> None:
+    found = []
+    for solver in ("own", "pot"):
+        s = similarity().requires_grad_()
+        chosen = FedMptConfig(matching="transport", marginals=kind, solver=solver, iterations=200)
+        scores = match(s, 100.0, chosen).scores
+        scores.square().sum().backward()
+        found.append((scores.detach(), s.grad))
+    torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=1e-3)
+
+
+def test_pot_cannot_relax() -> None:
+    with pytest.raises(ValueError, match="solver=own"):
+        FedMptConfig(solver="pot", marginals="relaxed-rows")
+    with pytest.raises(ValueError, match="solver=own"):
+        FedMptConfig(solver="pot", stop="published")
+
+
+def test_the_transport_is_diagnosed() -> None:
+    batch = random_batch(CLIP)
+    few, many = (fedmpt(matching="transport", iterations=n, temperature=0.01).diagnose(batch) for n in (1, 200))
+    assert few["converged"] < many["converged"] == 1.0
+    assert many["marginal_error"] <= many["largest_marginal_error"] < 1e-3 < few["largest_marginal_error"]
+    early = fedmpt(matching="transport", iterations=200, stop="marginal").diagnose(batch)
+    assert early["converged"] == 1.0
+    assert early["iterations"] < 200 == many["iterations"]
+    assert fedmpt(matching="softmax").diagnose(batch) == {}
+
+
 def test_prior_of_scale_zero_is_balanced() -> None:
     plans = [
-        transport_plan(similarity(), 100.0, FedMptConfig(marginals=kind, prior_scale=0.0))
+        transport(similarity(), 100.0, FedMptConfig(marginals=kind, prior_scale=0.0)).plan
         for kind in ("balanced", "prior")
     ]
     torch.testing.assert_close(plans[0], plans[1])

@@ -12,10 +12,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
+from scipy.optimize import linprog
 from torch import Tensor
 
 from tests.shared import shared
-from trainer.transport import sinkhorn
+from trainer.transport import pot_sinkhorn, sinkhorn
 
 SETTINGS = settings(max_examples=12, deadline=None)
 
@@ -170,7 +171,12 @@ def test_gradients_stay_finite_on_sharp_costs(entropy: float, relaxation: float 
 
 @pytest.mark.parametrize(
     ("change", "said"),
-    [({"entropy": 0.0}, "entropy"), ({"iterations": 0}, "iterations"), ({"row_relaxation": -1.0}, "relaxation")],
+    [
+        ({"entropy": 0.0}, "entropy"),
+        ({"iterations": 0}, "iterations"),
+        ({"row_relaxation": -1.0}, "relaxation"),
+        ({"tolerance": 0.0}, "tolerance"),
+    ],
 )
 def test_wrong_settings_are_named(change: dict[str, float], said: str) -> None:
     cost, a, b = problem(0)
@@ -185,26 +191,131 @@ def test_shapes_that_do_not_fit_are_named() -> None:
         sinkhorn(cost, a, b[:, :2], 0.2)
 
 
-def published_iterations(cost: Tensor, a: Tensor, b: Tensor, entropy: float) -> int:
-    """When the published solver stops: mean |r - r_before| < 1e-3 in every sample, 100 iterations at the most."""
-    kernel = torch.exp(-cost / entropy)
-    r, c = torch.ones_like(a), torch.ones_like(b)
-    for iteration in range(1, 101):
-        before = r
-        r = a / (kernel @ c[..., None])[..., 0]
-        c = b / (r[..., None, :] @ kernel)[..., 0, :]
-        if bool(((r - before).abs().mean(-1) < 1e-3).all()):
-            return iteration
-    return 100
+def test_small_problems_reach_the_linear_programs_optimum() -> None:
+    """scipy's linear program gives the least cost; the entropic plan's cost falls towards it with λ."""
+    for seed in range(4):
+        cost, a, b = problem(seed, batch=1, rows=5, columns=3)
+        equalities = np.zeros((8, 15))
+        for i in range(5):
+            equalities[i, 3 * i : 3 * i + 3] = 1
+        for j in range(3):
+            equalities[5 + j, j::3] = 1
+        marginals = np.concatenate([a[0].double().numpy(), b[0].double().numpy()])
+        # One equality follows from the others, but for rounding.
+        optimum = linprog(cost[0].double().numpy().ravel(), A_eq=equalities[:-1], b_eq=marginals[:-1]).fun
+        costs = [float((sinkhorn(cost, a, b, e, iterations=4000).plan * cost).sum()) for e in (0.1, 0.01, 0.001)]
+        assert costs[0] > costs[1] > costs[2] - 1e-6
+        assert costs[2] == pytest.approx(optimum, abs=2e-3)
+
+
+def test_each_problem_stops_at_its_own_error() -> None:
+    """An easy and a hard problem in a batch take the iterations that each takes alone, and are as good as asked."""
+    cost, a, b = problem(5)
+    cost[1] *= 8
+    for form in ("kernel", "log"):
+        together = sinkhorn(cost, a, b, 0.2, iterations=500, stop="marginal", tolerance=1e-4, form=form)  # type: ignore[arg-type]
+        assert bool(together.converged.all())
+        assert 1 < int(together.iterations[0]) < int(together.iterations[1]) < 500
+        for index in range(2):
+            alone = sinkhorn(cost[index], a[index], b[index], 0.2, iterations=500, stop="marginal", tolerance=1e-4)
+            fixed = sinkhorn(cost[index], a[index], b[index], 0.2, iterations=int(alone.iterations))
+            torch.testing.assert_close(together.plan[index], alone.plan, atol=1e-6, rtol=1e-4)
+            torch.testing.assert_close(alone.plan, fixed.plan, atol=1e-7, rtol=1e-5)
+
+
+def test_relaxed_rows_stop_too() -> None:
+    cost, a, b = problem(6)
+    rough = sinkhorn(cost, a, b, 0.1, iterations=3, row_relaxation=0.3)
+    stopped = sinkhorn(cost, a, b, 0.1, iterations=1000, stop="marginal", row_relaxation=0.3)
+    exact = sinkhorn(cost, a, b, 0.1, iterations=1000, row_relaxation=0.3)
+    assert bool(stopped.converged.all())
+    assert int(stopped.iterations.max()) < 100
+    assert float(exact.marginal_error.max()) < 1e-5 < float(rough.marginal_error.min())
+    torch.testing.assert_close(stopped.plan, exact.plan, atol=2e-3, rtol=0)
+
+
+def test_gradients_of_a_stopped_problem_are_those_of_its_iterations() -> None:
+    cost, a, b = problem(7)
+    weight = torch.rand(cost.shape, generator=torch.Generator().manual_seed(1))
+    stopped = sinkhorn(cost.requires_grad_(), a, b, 0.2, iterations=300, stop="marginal")
+    (stopped.plan * weight).sum().backward()
+    got = cost.grad
+    for index in range(2):
+        alone = cost[index].detach().requires_grad_()
+        plan = sinkhorn(alone, a[index], b[index], 0.2, iterations=int(stopped.iterations[index])).plan
+        (plan * weight[index]).sum().backward()
+        assert got is not None
+        torch.testing.assert_close(got[index], alone.grad, atol=1e-6, rtol=1e-4)
+
+
+def test_masses_that_differ_never_converge() -> None:
+    cost, a, b = problem(0)
+    assert not bool(sinkhorn(cost, 2 * a, b, 0.5, iterations=200).converged.any())
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("-inf")])
+@pytest.mark.parametrize("form", ["kernel", "log"])
+def test_a_bad_cost_is_not_converged_and_spoils_no_neighbour(bad: float, form: Any) -> None:
+    cost, a, b = problem(0)
+    expected = sinkhorn(cost, a, b, 0.2, form=form).plan[1]
+    cost[0, 2, 1] = bad
+    found = sinkhorn(cost, a, b, 0.2, form=form)
+    assert found.converged.tolist() == [False, True]
+    torch.testing.assert_close(found.plan[1], expected)
+
+
+@pytest.mark.parametrize("form", ["kernel", "log"])
+def test_a_forbidden_pair_gets_nothing(form: Any) -> None:
+    cost, a, b = problem(0)
+    cost[0, 2, 1] = float("inf")
+    found = sinkhorn(cost, a, b, 0.2, iterations=300, form=form)
+    assert float(found.plan[0, 2, 1]) == 0
+    assert bool(found.converged.all())
+
+
+@pytest.mark.parametrize("form", ["kernel", "log"])
+@pytest.mark.parametrize("relaxation", [None, 0.0, 0.1])
+def test_a_patch_without_mass_gets_nothing_and_gradients_stay_finite(form: Any, relaxation: float | None) -> None:
+    cost, a, b = problem(2)
+    a[:, 0] = 0.0
+    a, cost = a / a.sum(-1, keepdim=True), cost.requires_grad_()
+    plan = sinkhorn(cost, a, b, 0.2, row_relaxation=relaxation, form=form).plan
+    plan.square().sum().backward()
+    assert cost.grad is not None
+    assert bool(torch.isfinite(cost.grad).all())
+    if relaxation != 0.0:
+        assert float(plan[:, 0].detach().abs().max()) == 0
+
+
+def test_half_precision_is_solved_in_full() -> None:
+    """Also under autocast, which would otherwise round every product."""
+    cost, a, b = problem(3)
+    half = cost.bfloat16()
+    expected = sinkhorn(half.float(), a, b, 0.2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = sinkhorn(half, a, b, 0.2)
+    assert found.plan.dtype == torch.float32
+    torch.testing.assert_close(found.plan, expected.plan, atol=0, rtol=0)
+
+
+def test_pots_solver_is_pots() -> None:
+    cost, a, b = problem(4, batch=3)
+    own, pot = sinkhorn(cost, a, b, 0.2, iterations=300), pot_sinkhorn(cost, a, b, 0.2, iterations=300)
+    torch.testing.assert_close(pot.plan, own.plan, atol=1e-6, rtol=1e-4)
+    assert bool(pot.converged.all())
+    early = pot_sinkhorn(cost, a, b, 0.2, iterations=300, tolerance=1e-3)
+    assert int(early.iterations[0]) < int(pot.iterations[0]) == 300
+    alone = pot_sinkhorn(cost[0], a[0], b[0], 0.2, iterations=300)
+    torch.testing.assert_close(alone.plan, pot.plan[0], atol=1e-6, rtol=1e-5)
 
 
 def test_parity_with_the_published_solver() -> None:
-    """After as many iterations as the published solver takes, the plan is its plan."""
+    """With its rule to stop, the plan is its plan, whichever form computes it."""
     tensors = load_file(shared("fixtures/sinkhorn.safetensors"))
     for seed in range(5):
         for entropy in ("0.1", "0.15", "1.0"):
             cost, a, b = (tensors[f"s{seed}.{name}"] for name in ("cost", "a", "b"))
-            count = published_iterations(cost, a, b, float(entropy))
-            spread = float(cost.max() - cost.min())
-            plan = sinkhorn(cost, a, b, float(entropy), iterations=count, cost_range=spread).plan
-            torch.testing.assert_close(plan, tensors[f"s{seed}.eot_reg{entropy}"], atol=1e-5, rtol=1e-4)
+            for form in ("kernel", "log"):
+                found = sinkhorn(cost, a, b, float(entropy), iterations=100, stop="published", form=form)  # type: ignore[arg-type]
+                torch.testing.assert_close(found.plan, tensors[f"s{seed}.eot_reg{entropy}"], atol=1e-5, rtol=1e-4)
+                assert len(set(found.iterations.tolist())) == 1

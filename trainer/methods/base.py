@@ -113,7 +113,15 @@ class Method(nn.Module, ABC):
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits (B, C); sigmoid gives the probability."""
-        return self.logits(batch, self.text_features() if self._fixed is None else self._fixed)
+        return self.logits(batch, self.current_text())
+
+    def current_text(self) -> Tensor:
+        """The text features, computed anew unless `evaluating` fixed them."""
+        return self.text_features() if self._fixed is None else self._fixed
+
+    def diagnose(self, batch: Batch) -> dict[str, float]:
+        """How the method's own computations fared on a batch, for the record; nothing by default."""
+        return {}
 
     def loss(self, batch: Batch) -> Tensor:
         """The asymmetric loss of a batch, times its weight. Unseen labels take no part, not even in the matching."""

@@ -95,6 +95,18 @@ class FedMPT(Method):
             scores=found.scores,
         )
 
+    def diagnose(self, batch: Batch) -> dict[str, float]:
+        """Marginal error (mean and largest), share of converged plans and mean iterations of the transport."""
+        found = self.explain(batch, self.current_text())[0].transport
+        if found is None:
+            return {}
+        return {
+            "marginal_error": float(found.marginal_error.mean()),
+            "largest_marginal_error": float(found.marginal_error.max()),
+            "converged": float(found.converged.float().mean()),
+            "iterations": float(found.iterations.float().mean()),
+        }
+
     def describe(self) -> dict[str, Any]:
         """Title, conditions, one prompt of each, and the number of trained parameters."""
         matching = "softmax pooling" if self.settings.matching == "softmax" else self.settings.matching

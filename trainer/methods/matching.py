@@ -5,13 +5,14 @@ Shape letters: B images, N conditions, M patches, C labels.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from trainer.config import FedMptConfig
-from trainer.transport import sinkhorn
+from trainer.transport import Transport, pot_sinkhorn, sinkhorn
 
 
 class Match(NamedTuple):
@@ -21,6 +22,8 @@ class Match(NamedTuple):
     """(B, N, M, C); over the patches of a label they sum to 1. The transport plan's columns, or pooling weights."""
     scores: Tensor
     """ψ: (B, N, C), mean similarity of a label under its weights."""
+    transport: Transport | None
+    """How the solver fared, (B, N) each; None where labels are pooled."""
 
 
 def match(similarity: Tensor, scale: float, settings: FedMptConfig) -> Match:
@@ -36,20 +39,23 @@ def match(similarity: Tensor, scale: float, settings: FedMptConfig) -> Match:
     """
     if settings.matching == "softmax":
         weights = (settings.softmax_scale * similarity).softmax(dim=-2)
-    else:
-        with torch.set_grad_enabled(torch.is_grad_enabled() and settings.differentiate_plan):
-            plan = transport_plan(similarity, scale, settings)
-        # The floor only matters where a relaxed column lost all of its mass.
-        weights = plan / plan.sum(dim=-2, keepdim=True).clamp_min(1e-12)
-    return Match(weights, (weights * similarity).sum(dim=-2))
+        return Match(weights, (weights * similarity).sum(dim=-2), None)
+    with torch.set_grad_enabled(torch.is_grad_enabled() and settings.differentiate_plan):
+        solved = transport(similarity, scale, settings)
+    # The floor only matters where a relaxed column lost all of its mass.
+    weights = solved.plan / solved.plan.sum(dim=-2, keepdim=True).clamp_min(1e-12)
+    return Match(weights, (weights * similarity).sum(dim=-2), solved)
 
 
-def transport_plan(similarity: Tensor, scale: float, settings: FedMptConfig) -> Tensor:
+def transport(similarity: Tensor, scale: float, settings: FedMptConfig) -> Transport:
     """P: (B, N, M, C), the entropic plan between patches and labels under the chosen marginals.
+
+    In fp32, whatever the precision of the similarities.
 
     Cost 1 - softmax_c(κ s); rows softmax_m(max_c s / τ), without a gradient; columns uniform, unless the marginals
     are "prior" (softmax of the best patches' cosines) or "background" (one more column, left out of the result).
     """
+    similarity = similarity.float()
     cost = 1 - (scale * similarity).softmax(dim=-1)
     detached = similarity.detach()
     rows = (detached.amax(dim=-1) / settings.temperature).softmax(dim=-1)
@@ -62,14 +68,22 @@ def transport_plan(similarity: Tensor, scale: float, settings: FedMptConfig) -> 
         cost = torch.cat([cost, torch.full_like(cost[..., :1], settings.background_cost)], dim=-1)
         mass = torch.full_like(columns[..., :1], settings.background_mass)
         columns = torch.cat([columns * (1 - settings.background_mass), mass], dim=-1)
-    plan = sinkhorn(
-        cost,
-        rows,
-        columns,
-        settings.entropy,
-        iterations=settings.iterations,
-        row_relaxation=settings.relaxation if kind == "relaxed-rows" else None,
-        column_relaxation=settings.relaxation if kind == "relaxed-columns" else None,
-        cost_range=max(1.0, settings.background_cost),
-    ).plan
-    return plan[..., :count]
+    if settings.solver == "pot":
+        tolerance = settings.tolerance if settings.stop == "marginal" else None
+        solved = pot_sinkhorn(
+            cost, rows, columns, settings.entropy, iterations=settings.iterations, tolerance=tolerance
+        )
+    else:
+        solved = sinkhorn(
+            cost,
+            rows,
+            columns,
+            settings.entropy,
+            iterations=settings.iterations,
+            stop=settings.stop,
+            tolerance=settings.tolerance,
+            row_relaxation=settings.relaxation if kind == "relaxed-rows" else None,
+            column_relaxation=settings.relaxation if kind == "relaxed-columns" else None,
+            cost_range=max(1.0, settings.background_cost),
+        )
+    return replace(solved, plan=solved.plan[..., :count])
