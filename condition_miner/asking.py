@@ -6,39 +6,30 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NoReturn
 
 from condition_miner.address import IN_PROCESS, Address
 from condition_miner.backend import BadRequest, Busy, Refused, Reply, connect
 from condition_miner.budget import Budget, BudgetSpent
-from condition_miner.cache import Answer, AnswerCache, Question
+from condition_miner.cache import AnswerCache
 from condition_miner.errors import MiningFailed
 from condition_miner.interrupting import interruptible
 from condition_miner.modes import STRICTEST_FIRST, Dialect, Mode, known_dialect, less_strict, probe, probe_question
-from condition_miner.reading import InvalidAnswer, without_thinking
+from condition_miner.reading import InvalidAnswer
+from condition_miner.rows import Answer, Question
 from condition_miner.sending import Sender, Stopped
 from condition_miner.settings import ServiceSettings
+from condition_miner.trying import Ask, Unanswered, valid_answer
+from prompt_bank.store import now
 
-MOST_ROOM = 4
-"""An answer that was cut off gets at most so many times the room that it was first given."""
 MOST_REASONS = 5
 """Reasons of failures that an error lists."""
 
-Check = Callable[[str], object]
-"""Raises InvalidAnswer where a raw answer cannot be used."""
 Progress = Callable[[str, int, int], None]
 """Called with stage, questions answered, questions in all."""
 Notice = Callable[[str], None]
 """Called with what the user should know."""
-
-
-@dataclass(frozen=True)
-class Ask:
-    """A question, asked by JSON schema, and what makes an answer to it valid."""
-
-    question: Question
-    check: Check
 
 
 @dataclass
@@ -168,7 +159,7 @@ class Asker:
             return known
         asked = probe_question(question.endpoint, str(question.body["model"]))
         try:
-            self._dialect, answer = await probe(sender.send, asked, _now())
+            self._dialect, answer = await probe(sender.send, asked, now())
         except Refused as error:
             raise MiningFailed(f"{self.address.shown}: the first question failed: {error}") from error
         self.cache.put(asked, answer)
@@ -191,7 +182,8 @@ class Asker:
             except Refused as error:
                 work.failures.append(str(error))
                 if not isinstance(error, Busy):
-                    self.cache.fail(ask.question, str(error), _now())
+                    requests = error.requests if isinstance(error, Unanswered) else 0
+                    self.cache.fail(ask.question, str(error), requests, now())
                 continue
             self.cache.put(dialect.question(ask.question, mode), answer)
             self.cache.forget(ask.question)
@@ -200,11 +192,13 @@ class Asker:
 
     async def _ask(self, sender: Sender, dialect: Dialect, ask: Ask) -> tuple[Answer, Mode]:
         """One valid answer; a form that the server refuses is given up for a less strict one."""
-        stage = ask.question.stage
+        stage, attempts = ask.question.stage, self.service.attempts
+        failure = self.cache.failure(ask.question)
+        earlier = failure.requests if failure else 0
         mode = begun = self._fallen.get(stage, dialect.mode)
         while True:
             try:
-                answer = await self._valid(sender, dialect, mode, ask)
+                answer = await valid_answer(partial(self._send, sender, dialect, mode), ask, attempts, earlier)
             except BadRequest as error:
                 if mode is Mode.WORDS or _too_long(error):
                     raise Refused(str(error)) from error
@@ -215,27 +209,9 @@ class Asker:
                 self.notice(f"stage {stage}: the server refuses {begun} ({refusal}); asked for by {mode} instead")
             return answer, mode
 
-    async def _valid(self, sender: Sender, dialect: Dialect, mode: Mode, ask: Ask) -> Answer:
-        """One valid answer: a cut one is asked for again with more room, an invalid one with what was wrong."""
-        first = body = ask.question.body
-        used = [0, 0]
-        problem = ""
-        for attempt in range(1, self.service.attempts + 1):
-            reply = await sender.send(dialect.body(body, mode))
-            used[0] += reply.tokens_in
-            used[1] += reply.tokens_out
-            try:
-                _whole(reply)
-                ask.check(reply.text)
-            except InvalidAnswer as error:
-                problem = str(error)
-                if reply.finish_reason == "length":
-                    body = _more_room(body, first["max_tokens"])
-                else:
-                    body = _told(first, reply.text, problem, attempt)
-                continue
-            return Answer(reply.text, reply.finish_reason, used[0], used[1], attempt, _now())
-        raise Refused(f"no valid answer in {self.service.attempts} attempts ({problem})")
+    @staticmethod
+    async def _send(sender: Sender, dialect: Dialect, mode: Mode, body: dict[str, Any]) -> Reply:
+        return await sender.send(dialect.body(body, mode))
 
     def _fail(self, work: _Work) -> NoReturn:
         """Say what is missing and why."""
@@ -285,32 +261,9 @@ def _first(mode: Mode) -> list[Mode]:
     return [mode, *(other for other in STRICTEST_FIRST if other is not mode)]
 
 
-def _whole(reply: Reply) -> None:
-    if reply.finish_reason == "refusal":
-        raise InvalidAnswer("the model declined to answer")
-    if reply.finish_reason != "stop":
-        raise InvalidAnswer(f"the answer was not finished (finish_reason {reply.finish_reason})")
-
-
 def _too_long(error: BadRequest) -> bool:
     """Whether a request was refused for its length: another form would be too long as well."""
     return any(word in str(error).lower() for word in ("context", "too long", "too large"))
-
-
-def _more_room(body: dict[str, Any], first: int) -> dict[str, Any]:
-    # A model that runs in circles fills any room, so its draw is changed too.
-    room = min(2 * body["max_tokens"], MOST_ROOM * first)
-    return {**body, "max_tokens": room, "seed": body["seed"] + 1}
-
-
-def _told(body: dict[str, Any], answer: str, problem: str, attempt: int) -> dict[str, Any]:
-    again = f"Your answer cannot be used: {problem}. Answer again, with JSON of the asked form only."
-    talk = [
-        *body["messages"],
-        {"role": "assistant", "content": without_thinking(answer)[:4000] or "…"},
-        {"role": "user", "content": again},
-    ]
-    return {**body, "messages": talk, "seed": body["seed"] + attempt, "temperature": max(0.5, body["temperature"])}
 
 
 def _counted(reasons: list[str]) -> str:
@@ -318,7 +271,3 @@ def _counted(reasons: list[str]) -> str:
     more = len(set(reasons)) - len(most)
     listed = "; ".join(f"{count} × {reason}" for reason, count in most)
     return f"{listed}; and {more} other reasons" if more else listed
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

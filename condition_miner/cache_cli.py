@@ -11,7 +11,8 @@ import typer
 from condition_miner.console import CacheOption, DebugOption, JsonOption, opened
 
 if TYPE_CHECKING:
-    from condition_miner.cache import AnswerCache, Failure
+    from condition_miner.cache import AnswerCache
+    from condition_miner.rows import Failure
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -52,8 +53,8 @@ def clear(
     Example:  fedmpt cache clear --model tiny --stage describe
     """
     with opened(cache_dir, debug) as cache:
-        from condition_miner.cache import Origin
         from condition_miner.errors import MinerError
+        from condition_miner.rows import Origin
 
         def wanted(origin: Origin) -> bool:
             return model in (None, origin.model) and stage in (None, origin.stage)

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from condition_miner.cache import AnswerCache, DamagedRow, read_row, row_text
+from condition_miner.cache import AnswerCache
 from condition_miner.errors import MinerError, MiningFailed
+from condition_miner.rows import DamagedRow, read_row, row_text
 
 LONGEST_LINE = 16 * 2**20
 """Bytes of a line of an export; no answer comes near."""

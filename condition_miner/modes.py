@@ -13,8 +13,8 @@ from enum import StrEnum
 from typing import Any
 
 from condition_miner.backend import BadRequest, Reply
-from condition_miner.cache import Answer, Question, canonical
 from condition_miner.reading import InvalidAnswer, parse
+from condition_miner.rows import Answer, Question, canonical
 
 Send = Callable[[dict[str, Any]], Awaitable[Reply]]
 

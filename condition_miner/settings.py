@@ -43,7 +43,7 @@ class ServiceSettings(BaseModel):
     """Of a request that the server refused or lost for now; Retry-After is obeyed."""
     longest_wait: float = Field(120.0, ge=0, allow_inf_nan=False)
     """Seconds that a server may ask to wait; where it asks for more, the run stops."""
-    attempts: int = Field(3, ge=1)
+    attempts: int = Field(5, ge=1)
     """Of a request whose answer was not valid."""
     budget_tokens: int | None = Field(None, ge=1)
     """Tokens, in and out, that a run may use at the most; None for no limit."""

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from condition_miner.address import identity
-from condition_miner.cache import Answer, AnswerCache, Question
+from condition_miner.cache import AnswerCache
 from condition_miner.cache_files import export_answers, import_answers
 from condition_miner.errors import MinerError
+from condition_miner.rows import Answer, Question
 
 
 def question(**change: object) -> Question:

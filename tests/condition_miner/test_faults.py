@@ -96,7 +96,7 @@ LASTING: dict[str, tuple[Fault, str]] = {
     "null content": (text(None), "finish_reason no content"),
     "a refusal": (text(None, refusal="I cannot"), "declined"),
     "length": (text('{"reasoning": "', "length"), "finish_reason length"),
-    "wrong schema": (text("{}"), "no valid answer in 3 attempts"),
+    "wrong schema": (text("{}"), "no valid answer in 5 attempts"),
     "401": (status(401), "OPENAI_API_KEY"),
     "403": (status(403), "OPENAI_API_KEY"),
     "404": (status(404), "check --model"),
@@ -148,13 +148,13 @@ def test_an_endpoint_away_from_here_wants_a_key(here: Shell) -> None:
 
 
 def test_what_the_model_cannot_answer_is_remembered_and_not_paid_for_again(here: Shell, server: Server) -> None:
-    server.faults = [text(None, refusal="no")] * 3
+    server.faults = [text(None, refusal="no")] * 5
     done = here.mine(server, "--concurrency", "1")
     assert done.code == 1
-    reason = "no valid answer in 3 attempts (the model declined to answer)"
+    reason = "no valid answer in 5 attempts (the model declined to answer)"
     assert f"1 of 4 questions of stage describe failed: 1 × {reason}" in done.err
     sent = len(server.bodies)
-    assert sent == 3 + DESCRIBED - 1
+    assert sent == 5 + DESCRIBED - 1
 
     done = here.mine(server)
     assert done.code == 1
@@ -164,6 +164,8 @@ def test_what_the_model_cannot_answer_is_remembered_and_not_paid_for_again(here:
     assert [f["reason"] for f in json.loads(here.run("cache", "info", "--json").out)["failed"]] == [reason]
 
     assert here.mine(server, "--retry-failed").code == 0
+    seeds = [body["seed"] for body in server.bodies if body["messages"][1] == server.bodies[0]["messages"][1]]
+    assert seeds == [0, 1, 2, 3, 4, 5], "the same draw would fail the same way"
     assert json.loads(here.run("cache", "info", "--json").out)["failed"] == []
     assert here.mine(server, "--offline").code == 0
 
@@ -191,7 +193,7 @@ def test_a_cut_answer_is_given_more_room_and_never_taken(here: Shell, server: Se
     done = here.mine(server, "--combinations", "1")
     assert done.code == 1
     first = server.bodies[0]["max_tokens"]
-    assert [body["max_tokens"] for body in server.bodies] == [first, 2 * first, 4 * first]
+    assert [body["max_tokens"] for body in server.bodies] == [first, 2 * first, 4 * first, 4 * first, 4 * first]
     assert here.mine(server, "--offline").code != 0
 
 
@@ -203,6 +205,16 @@ def test_an_invalid_answer_is_asked_again_with_what_was_wrong(here: Shell, serve
     assert talk[2]["content"] == "no JSON"
     assert "cannot be used: there is no JSON in the answer" in talk[3]["content"]
     assert talk[:2] == server.bodies[0]["messages"]
+
+
+def test_an_answer_that_stays_invalid_is_drawn_anew(here: Shell, server: Server) -> None:
+    """By turns with what was wrong and without, each time with another seed, and warmer than greedy."""
+    server.faults = [text("{}")] * 4
+    assert here.mine(server, "--concurrency", "1", "--combinations", "1").code == 0
+    tries = server.bodies[:5]
+    assert [len(body["messages"]) for body in tries] == [2, 4, 2, 4, 2]
+    assert [body["seed"] for body in tries] == [0, 1, 2, 3, 4]
+    assert all(body["temperature"] >= 0.5 for body in tries)
 
 
 @pytest.mark.parametrize(
