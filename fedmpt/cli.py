@@ -65,7 +65,10 @@ def _version(wanted: bool) -> None:
 
 def build(named: str | None) -> typer.Typer:
     """The command line in which `named` is mounted for real and every other command is only listed."""
-    app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    # Rich's own markup would swallow the defaults that stand in square brackets.
+    app = typer.Typer(
+        no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown"
+    )
 
     @app.callback()
     def root(

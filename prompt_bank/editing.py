@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Sequence
-from difflib import get_close_matches
 from typing import Any, Literal, NoReturn
 
 from pydantic import ValidationError
 
 from prompt_bank.checks import check, fold
-from prompt_bank.errors import BankError, Problem
+from prompt_bank.errors import BankError, Problem, offered
 from prompt_bank.locate import Place, written
 from prompt_bank.schema import Bank, Caption, Condition, Dependency
 from prompt_bank.validation import described
@@ -240,6 +239,16 @@ def set_dependency(bank: Bank, labels: Sequence[str], condition_ids: Sequence[st
     return _checked(bank.model_copy(update={"dependencies": dependencies}))
 
 
+def with_origins(before: Bank, after: Bank) -> Bank:
+    """The changed bank with honest origins, for one that a person wrote in an editor.
+
+    A mined condition whose words a person changed is an edited one; one that was not there before is an added one.
+    """
+    known = {c.id: c for c in before.conditions}
+    conditions = (_as_edited(known[c.id], c) if c.id in known else _as_added(c) for c in after.conditions)
+    return after.model_copy(update={"conditions": tuple(conditions)})
+
+
 def identifier(text: str, taken: Collection[str]) -> str:
     """An id for a condition's text that is not taken yet: "time of day" → "time-of-day", then "time-of-day-2"."""
     stem = re.sub(r"[^a-z0-9]+", "-", fold(text)).strip("-")[:48] or "condition"
@@ -298,6 +307,11 @@ def _as_edited(before: Condition, after: Condition) -> Condition:
     return after if same or after.origin != "mined" else after.model_copy(update={"origin": "edited"})
 
 
+def _as_added(condition: Condition) -> Condition:
+    """A condition that a person wrote: no model proposed it."""
+    return condition if condition.origin != "mined" else condition.model_copy(update={"origin": "added"})
+
+
 def _united_support(merged: Sequence[Condition], captions: Sequence[Caption]) -> float | None:
     """The share of the captions that one of the conditions explains; None where some evidence was left out."""
     if not captions:
@@ -335,9 +349,7 @@ def _once(texts: Iterable[str], folded: bool = False) -> tuple[str, ...]:
 
 
 def _unknown(bank: Bank, place: str, what: str, name: str, known: Sequence[str]) -> NoReturn:
-    near = get_close_matches(name, known, n=3, cutoff=0.5)
-    offered = ", ".join([*near, *(other for other in known if other not in near)][:20]) or "none"
-    _fail(bank, place, f"there is no {what} '{name}'; there are {offered}")
+    _fail(bank, place, f"there is no {what} '{name}'; there are {offered(name, known)}")
 
 
 def _fail(bank: Bank, place: str, message: str) -> NoReturn:

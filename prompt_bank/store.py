@@ -1,4 +1,4 @@
-"""Load, record and keep banks: locked, atomic, every recorded revision kept beside the file."""
+"""Load and record banks: locked, atomic, every recorded revision kept beside the file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -14,7 +15,7 @@ from prompt_bank.errors import BankConflict, BankError, Problem
 from prompt_bank.files import locked, replace, sweep
 from prompt_bank.locate import written
 from prompt_bank.schema import SCHEMA_FILE, Bank, Revision
-from prompt_bank.validation import described, validate
+from prompt_bank.validation import BYTE_ORDER_MARK, described, validate
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,7 @@ def dumps(bank: Bank) -> str:
 
 def content_hash(bank: Bank) -> str:
     """ "sha256:…" over everything but the history."""
-    content = bank.model_dump(mode="json", by_alias=True, exclude={"history"})
-    text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+    return _hash(bank.model_dump(mode="json", by_alias=True))
 
 
 def loads(text: str, source: Path | str = "bank") -> tuple[Bank, tuple[Problem, ...]]:
@@ -66,8 +65,11 @@ def load(path: Path) -> LoadedBank:
     Raises:
         BankError: the file is missing, unreadable or wrong; all problems at once.
     """
-    bank, warnings = loads(_read(path), path)
-    edited = not bank.history or bank.history[-1].hash != content_hash(bank)
+    text = _read(path)
+    bank, warnings = loads(text, path)
+    newest = bank.history[-1].hash if bank.history else None
+    # A version of fedmpt that knew fewer fields hashed the fewer fields that it wrote: no person has edited that file.
+    edited = newest != content_hash(bank) and newest != _hash(json.loads(text.removeprefix(BYTE_ORDER_MARK)))
     return LoadedBank(bank, path, edited, warnings)
 
 
@@ -100,7 +102,10 @@ def record(bank: Bank, path: Path, *, by: str, did: str, expected_hash: str | No
         recorded = _next_revision(bank, before.bank if before else bank, by, did, path)
         sweep(path.parent, path.name)
         sweep(versions(path))
-        _keep(recorded, path)
+        if before is not None and not before.edited:
+            _keep(before.bank, _read(path), path)  # somebody may have removed the versions: this is the last copy
+        _keep(recorded, dumps(recorded), path)
+        _put_schema(path)
         replace(path, dumps(recorded))
     return recorded
 
@@ -115,6 +120,18 @@ def now() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def copy_name(revision: int, content: str) -> str:
+    """What a revision's copy is called among the versions: by its number and its content's hash."""
+    return f"{revision:05d}-{content.removeprefix('sha256:')[:16]}.json"
+
+
+def _hash(content: dict[str, Any]) -> str:
+    """Of a bank as JSON, without its history."""
+    content = {name: value for name, value in content.items() if name != "history"}
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return "sha256:" + hashlib.sha256(text.encode()).hexdigest()
+
+
 def _valid(bank: Bank, source: Path) -> None:
     """Raise BankError unless the bank could be read back from a file."""
     try:
@@ -126,7 +143,8 @@ def _valid(bank: Bank, source: Path) -> None:
 
 def _next_revision(bank: Bank, before: Bank, by: str, did: str, source: Path) -> Bank:
     """The bank numbered after what `before` has recorded, with its entry in the history."""
-    number = before.history[-1].revision + 1 if before.history else 1
+    # The highest, not the last: where git merged two histories, the last one may be the lower one.
+    number = max((entry.revision for entry in before.history), default=0) + 1
     numbered = bank.model_copy(update={"revision": number})
     try:
         entry = Revision(revision=number, at=now(), by=by, did=did, hash=content_hash(numbered))
@@ -136,17 +154,16 @@ def _next_revision(bank: Bank, before: Bank, by: str, did: str, source: Path) ->
     return numbered.model_copy(update={"history": (*before.history, entry)})
 
 
-def _copy(bank: Bank, path: Path) -> Path:
-    """Where a revision is kept: named by its number and its content."""
-    digest = content_hash(bank).removeprefix("sha256:")
-    return versions(path) / f"{bank.revision:05d}-{digest[:16]}.json"
-
-
-def _keep(bank: Bank, path: Path) -> None:
-    """Put the revision's copy into the versions, where nothing is ever changed, and the schema beside the bank."""
-    copy = _copy(bank, path)
+def _keep(bank: Bank, text: str, path: Path) -> None:
+    """Put a recorded bank, as it is written, into the versions, where nothing is ever changed."""
+    newest = bank.history[-1]
+    copy = versions(path) / copy_name(newest.revision, newest.hash)
     if not copy.exists():
-        replace(copy, dumps(bank))
+        replace(copy, text)
+
+
+def _put_schema(path: Path) -> None:
+    """Put the schema that a bank names beside it."""
     schema, shipped = path.with_name(SCHEMA_FILE.name), SCHEMA_FILE.read_text(encoding="utf-8")
     if not schema.exists() or schema.read_text(encoding="utf-8") != shipped:
         replace(schema, shipped)

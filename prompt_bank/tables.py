@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from prompt_bank.diff import Change
 from prompt_bank.schema import Bank, Condition, Provenance
 
 
@@ -41,3 +46,90 @@ def _origin(provenance: Provenance) -> str:
         return "written by hand"
     asked = f"{provenance.requests} requests"
     return f"mined with {provenance.model} ({provenance.endpoint}), {provenance.created}, {asked}"
+
+
+SIGNS = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow"), "moved": ("~", "yellow")}
+"""How a change is marked on a terminal."""
+
+FEW = 10
+"""More changed captions, or dependencies that changed alike, than these are counted, not listed."""
+
+
+def change_lines(changes: Sequence[Change]) -> list[Text]:
+    """Differences between two banks, for a person: a line for each thing, and one for each of its fields.
+
+    Merging two conditions changes dozens of dependencies alike: what happened alike is told once.
+    """
+    captions = [change for change in changes if change.part == "caption"]
+    listed = [change for change in changes if change.part != "caption" or len(captions) <= FEW]
+    alike: dict[tuple[str, str, str], tuple[list[str], list[Text]]] = {}
+    for (part, key), found in groupby(listed, key=lambda change: (change.part, change.key)):
+        of_one = list(found)
+        told = [line for change in of_one for line in _told(change)]
+        # Conditions are never told together: each one is a decision.
+        same = "\n".join(line.plain for line in told) if part == "dependency" else key
+        alike.setdefault((part, of_one[0].kind, same), ([], told))[0].append(key)
+    lines: list[Text] = []
+    for (part, kind, _), (keys, told) in alike.items():
+        sign, colour = SIGNS[kind]
+        lines += [Text(printable(f"{sign} {_heading(part, keys)}"), style=colour), *told]
+    if len(captions) > FEW:
+        counted = Counter(change.kind for change in captions)
+        lines.append(Text(f"~ captions: {', '.join(f'{count} {kind}' for kind, count in counted.items())}", "yellow"))
+    return lines
+
+
+def _heading(part: str, keys: list[str]) -> str:
+    if keys == [part]:
+        return part
+    if len(keys) == 1:
+        return f"{part} {keys[0]}"
+    more = f" and {len(keys) - FEW} more" if len(keys) > FEW else ""
+    return f"{len(keys)} dependencies: {', '.join(keys[:FEW])}{more}"
+
+
+def _told(change: Change) -> list[Text]:
+    """The lines of one change: each field of what was added, both sides of what changed."""
+    if change.kind == "moved":
+        return [Text(f"    place       {change.before + 1} → {change.after + 1}")]
+    if change.kind == "added":
+        return [
+            _field(name, Text(_value(value))) for name, value in change.after.items() if _worth(change, name, value)
+        ]
+    if change.kind == "removed":
+        return []
+    if isinstance(change.before, list) and isinstance(change.after, list):
+        return [_field(change.field, _list_change(change.before, change.after))]
+    both = Text.assemble((_value(change.before), "red"), " → ", (_value(change.after), "green"))
+    return [_field(change.field, both)]
+
+
+def _worth(change: Change, name: str, value: Any) -> bool:
+    """Whether a field of something new tells anything beside its heading."""
+    shown_above = {"label": "name", "condition": "id", "caption": "id", "dependency": "labels"}
+    return name != shown_above.get(change.part) and value not in ("", [], None)
+
+
+def _list_change(before: list[Any], after: list[Any]) -> Text:
+    """What went and what came; the whole where only the order differs."""
+    gone = [item for item in before if item not in after]
+    come = [item for item in after if item not in before]
+    if not gone and not come:
+        return Text(f"in another order: {_value(after)}")
+    return Text.assemble(
+        *((f"-{_value(item)} ", "red") for item in gone), *((f"+{_value(item)} ", "green") for item in come)
+    )
+
+
+def _field(name: str, told: Text) -> Text:
+    return Text.assemble(f"    {printable(name):<12}", told)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(_value(item) for item in value) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_value(item)}" for name, item in value.items())
+    if value is None or value == "":
+        return "none"
+    return printable(str(value))

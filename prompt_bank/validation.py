@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ BYTE_ORDER_MARK = "\ufeff"
 
 FIELDS = sorted({field.alias or name for part in Part.__subclasses__() for name, field in part.model_fields.items()})
 """The names of all fields that a bank has anywhere."""
+
+CONFLICT = re.compile(r"^<{7} ", re.MULTILINE)
+"""How git marks where a merge needs a person; no line of JSON begins so."""
 
 MESSAGES = {
     "missing": "is missing",
@@ -73,6 +77,11 @@ def described(error: ErrorDetails) -> str:
 
 
 def _parsed(text: str, source: Path | str) -> Located:
+    conflict = CONFLICT.search(text)
+    if conflict:
+        line = text.count("\n", 0, conflict.start()) + 1
+        message = "git has left both sides of a conflict here; keep one of them and remove git's marks"
+        raise BankError(source, [Problem("", message, line)])
     try:
         located = Located(text)
     except SyntaxProblem as error:

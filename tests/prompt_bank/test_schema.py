@@ -7,50 +7,12 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from prompt_bank.checks import fold
-from prompt_bank.schema import SCHEMA_FILE, Bank, Caption, Condition, Label, Prompt, Provenance, json_schema
+from prompt_bank.schema import SCHEMA_FILE, Bank, Label, json_schema
 from prompt_bank.store import content_hash, dumps, loads
 from tests.prompt_bank.banks import content, good, text
-
-WORDS = st.text(st.characters(categories=("L", "N")), min_size=1, max_size=12)
-PROSE = st.text(st.characters(exclude_categories=("Cs",)), max_size=30)
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | PROSE
-
-
-@st.composite
-def banks(draw: st.DrawFn) -> Bank:
-    """Any bank that passes its checks, with awkward prose and parameters."""
-    folded = st.lists(WORDS, min_size=1, max_size=4, unique_by=fold)
-    labels = draw(folded)
-    texts = draw(folded)
-    captions = tuple(
-        Caption(id=f"cap-{i}", labels=(draw(st.sampled_from(labels)),), text=draw(PROSE) + "x")
-        for i in range(draw(st.integers(0, 3)))
-    )
-    evidence = st.lists(st.sampled_from([c.id for c in captions]), max_size=3) if captions else st.just([])
-    conditions = tuple(
-        Condition(
-            id=f"c{i}",
-            text=words,
-            definition=draw(PROSE),
-            status=draw(st.sampled_from(["proposed", "accepted", "rejected"])),
-            support=draw(st.none() | st.floats(0, 1)),
-            evidence=tuple(draw(evidence)),
-            note=draw(PROSE),
-        )
-        for i, words in enumerate(texts)
-    )
-    prompt = Prompt(condition_tokens=draw(st.integers(0, 64)), class_tokens=draw(st.integers(0, 64)))
-    provenance = Provenance(
-        parameters=draw(st.dictionaries(PROSE, SCALARS, max_size=4)), seed=draw(st.integers(-(2**40), 2**40))
-    )
-    named = tuple(Label(name=name) for name in labels)
-    return Bank(
-        name="any", labels=named, conditions=conditions, captions=captions, prompt=prompt, provenance=provenance
-    )
+from tests.prompt_bank.strategies import banks
 
 
 @settings(max_examples=80, deadline=None)

@@ -1,0 +1,76 @@
+"""CLIP's tokens without CLIP: the byte-pair encoding of Radford et al. (2021), as open_clip's tokenizer does it.
+
+The vocabulary is the file that open_clip_torch ships, read where it lies, without importing open_clip (and torch).
+"""
+
+from __future__ import annotations
+
+import gzip
+import html
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import ftfy
+import regex
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel
+
+VOCABULARY = "bpe_simple_vocab_16e6.txt.gz"
+MERGES = 49152 - 256 - 2
+"""How many merges of the file CLIP knows: its vocabulary without the single bytes and the two special tokens."""
+
+START, END = "<start_of_text>", "<end_of_text>"
+WORD = regex.compile(
+    rf"{START}|{END}|'s|'t|'re|'ve|'m|'ll|'d|[\p{{L}}]+|[\p{{N}}]|[^\s\p{{L}}\p{{N}}]+", regex.IGNORECASE
+)
+END_OF_WORD = "</w>"
+
+
+def token_ids(text: str) -> tuple[int, ...]:
+    """The tokens of a text, without [SOS] and [EOT]: those of open_clip's `SimpleTokenizer.encode`.
+
+    Raises:
+        FileNotFoundError: open_clip_torch, which brings the vocabulary, is not installed.
+    """
+    cleaned = html.unescape(html.unescape(ftfy.fix_text(text)))
+    words = WORD.findall(" ".join(cleaned.split()).lower())
+    return tuple(token for word in words for token in _of_word(word))
+
+
+def special_tokens() -> tuple[int, int]:
+    """[SOS] and [EOT]."""
+    ids = _vocabulary()[0]
+    return ids[START], ids[END]
+
+
+@cache
+def _of_word(word: str) -> tuple[int, ...]:
+    ids, merging = _vocabulary()
+    if word in (START, END):
+        return (ids[word],)
+    signs = "".join(part for part, _ in ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str(word))
+    return tuple(token.id for token in merging.tokenize(signs))
+
+
+@cache
+def _vocabulary() -> tuple[dict[str, int], BPE]:
+    """The ids and the merging of words, in open_clip's order: bytes, bytes that end a word, merges, special tokens."""
+    spec = find_spec("open_clip")
+    if spec is None or not spec.submodule_search_locations:
+        raise FileNotFoundError(2, "CLIP's vocabulary is missing: pip install open_clip_torch", VOCABULARY)
+    lines = gzip.decompress((Path(spec.submodule_search_locations[0]) / VOCABULARY).read_bytes()).decode().split("\n")
+    merges: list[tuple[str, str]] = []
+    for line in lines[1 : MERGES + 1]:
+        first, second = line.split()
+        merges.append((first, second))
+    signs = _byte_signs()
+    known = [*signs, *(sign + END_OF_WORD for sign in signs), *map("".join, merges), START, END]
+    ids = {token: number for number, token in enumerate(known)}
+    return ids, BPE(ids, merges, end_of_word_suffix=END_OF_WORD)
+
+
+def _byte_signs() -> list[str]:
+    """A printable sign for each of the 256 bytes, in the vocabulary's order: printable bytes first."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    return [*map(chr, printable), *(chr(256 + number) for number in range(256 - len(printable)))]

@@ -1,0 +1,1 @@
+"""The commands of `fedmpt bank`, in files of related ones."""

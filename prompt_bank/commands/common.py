@@ -1,0 +1,164 @@
+"""What the bank's commands share: arguments, errors and how things are told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from prompt_bank.changes import Recorded
+    from prompt_bank.diff import Change
+    from prompt_bank.errors import BankError, Problem
+    from prompt_bank.schema import Bank
+    from prompt_bank.store import LoadedBank
+
+BankArgument = Annotated[Path, typer.Argument(metavar="BANK", help="The bank's file.", show_default=False)]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+ByOption = Annotated[str | None, typer.Option(help="Who changes it. [the user's name]")]
+MessageOption = Annotated[
+    str | None, typer.Option("-m", "--message", help="What was changed, and why. [what the command did]")
+]
+
+
+@contextmanager
+def reported(as_json: bool) -> Iterator[None]:
+    """Prints the problems of a bank, one a line, and ends with exit code 2; 1 where the disk failed."""
+    from prompt_bank.errors import BankConflict, BankError
+
+    try:
+        yield
+    except BankError as error:
+        _print_problems(error, as_json)
+        raise typer.Exit(1 if isinstance(error, BankConflict) else 2) from error
+    except OSError as error:
+        typer.echo(f"error: {error.filename or 'writing'}: {error.strerror or error}", err=True)
+        raise typer.Exit(1) from error
+
+
+def change_and_tell(
+    path: Path, edit: Callable[[Bank], Bank], *, by: str | None, did: str, message: str | None, as_json: bool
+) -> None:
+    """Apply an edit to a bank's file, record it, and say what it did."""
+    from prompt_bank.changes import change
+
+    tell(change(path, edit, by=user(by), did=one_line(message or did)), path, as_json)
+
+
+def tell(recorded: Recorded, path: Path, as_json: bool) -> None:
+    """Say what a change did and as which revision it was recorded."""
+    if as_json:
+        told = {
+            "bank": str(path),
+            "recorded": recorded.written,
+            "revision": recorded.bank.revision,
+            "hand_edit": recorded.hand_edit,
+            "changes": changes_as_json(recorded.changes),
+        }
+        print_json(told)
+        return
+    if recorded.hand_edit is not None:
+        typer.echo(f"{path}: revision {recorded.hand_edit} recorded: what was edited by hand before")
+    if not recorded.written:
+        typer.echo(f"{path}: nothing to change")
+        return
+    print_changes(recorded.changes)
+    typer.echo(f"{path}: revision {recorded.bank.revision} recorded; training uses {_trained(recorded.bank)}")
+
+
+def print_changes(changes: tuple[Change, ...]) -> None:
+    """Print differences for a person, coloured on a terminal."""
+    from rich.console import Console
+
+    from prompt_bank.tables import change_lines
+
+    console = Console(soft_wrap=True)
+    for line in change_lines(changes):
+        console.print(line)
+
+
+def changes_as_json(changes: tuple[Change, ...]) -> list[dict[str, Any]]:
+    """Differences for a program."""
+    return [vars(change) for change in changes]
+
+
+def print_state(loaded: LoadedBank) -> None:
+    """Warnings, and whether a person changed the bank since it was recorded."""
+    for warning in loaded.warnings:
+        print_problem(warning, loaded.path)
+    if loaded.edited:
+        history = loaded.bank.history
+        since = f"edited by hand since revision {history[-1].revision}" if history else "not recorded yet"
+        typer.echo(f'{since}; fedmpt bank commit {loaded.path} -m "…" records it')
+
+
+def state(loaded: LoadedBank) -> dict[str, Any]:
+    """What a program should know about a good bank beside its content."""
+    return {"edited": loaded.edited, "errors": [], "warnings": [as_dict(warning) for warning in loaded.warnings]}
+
+
+def print_problem(problem: Problem, source: Path | str) -> None:
+    """One line on the error output."""
+    from prompt_bank.tables import printable
+
+    typer.echo(printable(f"{problem.severity}: {source}: {problem}"), err=True)
+
+
+def as_dict(problem: Problem) -> dict[str, Any]:
+    """A problem for a program."""
+    return {"place": problem.place, "line": problem.line, "message": problem.message}
+
+
+def print_json(content: Any) -> None:
+    """JSON for a program."""
+    typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def wrong(source: Path | str, message: str) -> NoReturn:
+    """End with one problem of the file as a whole."""
+    from prompt_bank.errors import BankError, Problem
+
+    raise BankError(source, [Problem("", message)])
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks."""
+    return " ".join(text.split())
+
+
+def user(by: str | None) -> str:
+    """Who changes a bank: as named, else who runs the command."""
+    if by is not None:
+        return by
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        return "unknown"
+
+
+def _trained(bank: Bank) -> str:
+    """Which conditions training would take."""
+    from prompt_bank.errors import BankError
+    from prompt_bank.prompts import active_conditions
+
+    try:
+        conditions, status = active_conditions(bank)
+    except BankError:
+        return "none: no condition is accepted or proposed"
+    return f"the {len(conditions)} {status} condition{'s' if len(conditions) > 1 else ''}"
+
+
+def _print_problems(error: BankError, as_json: bool) -> None:
+    if as_json:
+        errors = [as_dict(p) for p in error.problems if p.severity == "error"]
+        warnings = [as_dict(p) for p in error.problems if p.severity == "warning"]
+        print_json({"ok": False, "errors": errors, "warnings": warnings})
+        return
+    for problem in error.problems:
+        print_problem(problem, error.source)

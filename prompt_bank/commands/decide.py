@@ -1,0 +1,193 @@
+"""fedmpt bank: accept · reject · propose · rename · merge · add · remove. Each is recorded as a revision at once."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from prompt_bank.commands.common import (
+    BankArgument,
+    ByOption,
+    JsonOption,
+    MessageOption,
+    change_and_tell,
+    reported,
+    wrong,
+)
+
+if TYPE_CHECKING:
+    from prompt_bank.schema import Bank
+
+Ids = Annotated[list[str], typer.Argument(metavar="ID…", help="Conditions.", show_default=False)]
+SomeIds = Annotated[list[str] | None, typer.Argument(metavar="ID…", help="Conditions.", show_default=False)]
+Id = Annotated[str, typer.Argument(metavar="ID", help="The condition.", show_default=False)]
+Definition = Annotated[str | None, typer.Option(help="One sentence that says what it is.")]
+
+
+def accept(
+    bank: BankArgument,
+    ids: SomeIds = None,
+    everything: Annotated[bool, typer.Option("--all", help="All proposed ones.")] = False,
+    by: ByOption = None,
+    message: MessageOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take conditions into training. Once one is accepted, training uses the accepted ones alone.
+
+    Example:  fedmpt bank accept bank.json lighting weather
+    """
+    with reported(as_json):
+        from prompt_bank import editing
+
+        if everything == bool(ids):
+            wrong(bank, "name the conditions to accept, or --all")
+
+        def edit(content: Bank) -> Bank:
+            proposed = [c.id for c in content.conditions if c.status == "proposed"]
+            return editing.accept(content, proposed if everything else ids or [])
+
+        did = "accepted all proposed conditions" if everything else f"accepted {_listed(ids)}"
+        change_and_tell(bank, edit, by=by, did=did, message=message, as_json=as_json)
+
+
+def reject(
+    bank: BankArgument,
+    ids: Ids,
+    by: ByOption = None,
+    message: MessageOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Keep conditions out of training; mining again does not propose them anew.
+
+    Example:  fedmpt bank reject bank.json purpose -m "says the same as activity"
+    """
+    with reported(as_json):
+        from prompt_bank import editing
+
+        did = f"rejected {_listed(ids)}"
+        change_and_tell(bank, partial(editing.reject, ids=ids), by=by, did=did, message=message, as_json=as_json)
+
+
+def propose(
+    bank: BankArgument,
+    ids: Ids,
+    by: ByOption = None,
+    message: MessageOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take a decision back: conditions are proposals again.
+
+    Example:  fedmpt bank propose bank.json lighting
+    """
+    with reported(as_json):
+        from prompt_bank import editing
+
+        did = f"took the decision on {_listed(ids)} back"
+        change_and_tell(bank, partial(editing.propose, ids=ids), by=by, did=did, message=message, as_json=as_json)
+
+
+def rename(
+    bank: BankArgument,
+    condition: Id,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="Its words in the prompts.", show_default=False)],
+    by: ByOption = None,
+    message: MessageOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Give a condition other words; its id stays.
+
+    Example:  fedmpt bank rename bank.json lighting "light and shadow"
+    """
+    with reported(as_json):
+        from prompt_bank import editing
+
+        edit = partial(editing.rename, condition_id=condition, text=text)
+        did = f"renamed {condition} to '{text}'"
+        change_and_tell(bank, edit, by=by, did=did, message=message, as_json=as_json)
+
+
+def merge(
+    bank: BankArgument,
+    ids: Ids,
+    text: Annotated[str | None, typer.Option(help="The words of the one. [the first one's]")] = None,
+    definition: Definition = None,
+    by: ByOption = None,
+    message: MessageOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make one condition of several. The first id stays; values, evidence and dependencies are united.
+
+    Example:  fedmpt bank merge bank.json lighting weather --text "light and weather"
+    """
+    with reported(as_json):
+        from prompt_bank import editing
+
+        def edit(content: Bank) -> Bank:
+            texts = {c.id: c.text for c in content.conditions}
+            return editing.merge(content, ids, text=text or texts.get(ids[0], ids[0]), definition=definition)
+
+        did = f"merged {_listed(ids)}"
+        change_and_tell(bank, edit, by=by, did=did, message=message, as_json=as_json)
+
+
+def add(
+    bank: BankArgument,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="Its words in the prompts.", show_default=False)],
+    definition: Definition = None,
+    values: Annotated[
+        list[str] | None, typer.Option("--value", help="A typical value; may stand several times.")
+    ] = None,
+    note: Annotated[str, typer.Option(help="A remark for other people.")] = "",
+    accepted: Annotated[bool, typer.Option("--accept", help="Take it into training at once.")] = False,
+    by: ByOption = None,
+    message: MessageOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Add a condition of your own, behind the others.
+
+    Example:  fedmpt bank add bank.json season --definition "The time of the year." --value winter --accept
+    """
+    with reported(as_json):
+        from prompt_bank import editing
+
+        edit = partial(
+            editing.add,
+            text=text,
+            definition=definition or "",
+            values=values or [],
+            note=note,
+            status="accepted" if accepted else "proposed",
+        )
+        change_and_tell(bank, edit, by=by, did=f"added '{text}'", message=message, as_json=as_json)
+
+
+def remove(
+    bank: BankArgument,
+    ids: Ids,
+    by: ByOption = None,
+    message: MessageOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take conditions out; dependencies drop them. `reject` keeps them in sight instead.
+
+    Example:  fedmpt bank remove bank.json purpose
+    """
+    with reported(as_json):
+        from prompt_bank import editing
+
+        def edit(content: Bank) -> Bank:
+            for condition in ids:
+                content = editing.remove(content, condition)
+            return content
+
+        did = f"removed {_listed(ids)}"
+        change_and_tell(bank, edit, by=by, did=did, message=message, as_json=as_json)
+
+
+def _listed(ids: list[str] | None) -> str:
+    """Ids for the history, whose lines are bounded: some, and how many more."""
+    names = ids or []
+    shown = ", ".join(name[:64] for name in names[:6])
+    return shown if len(names) <= 6 else f"{shown} and {len(names) - 6} more"

@@ -1,0 +1,136 @@
+"""fedmpt bank: show · check · log · diff."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from prompt_bank.commands.common import (
+    BankArgument,
+    JsonOption,
+    as_dict,
+    changes_as_json,
+    print_changes,
+    print_json,
+    print_problem,
+    print_state,
+    reported,
+    state,
+    wrong,
+)
+
+if TYPE_CHECKING:
+    from prompt_bank.schema import Bank
+    from prompt_bank.store import LoadedBank
+
+
+def show(bank: BankArgument, as_json: JsonOption = False) -> None:
+    """The conditions, and where they come from.
+
+    Example:  fedmpt bank show bank.json
+    """
+    with reported(as_json):
+        from prompt_bank.store import load
+
+        loaded = load(bank)
+        if as_json:
+            content = loaded.bank.model_dump(mode="json", by_alias=True)
+            print_json({**state(loaded), "counts": _counts(loaded.bank), "bank": content})
+            return
+        from prompt_bank.tables import print_bank
+
+        print_bank(loaded.bank)
+        print_state(loaded)
+
+
+def check(bank: BankArgument, as_json: JsonOption = False) -> None:
+    """Say everything that is wrong with a bank, with line numbers; its prompts and its kept revisions included.
+
+    Example:  fedmpt bank check bank.json
+    """
+    with reported(as_json):
+        from prompt_bank.prompt_lengths import troubles as prompt_troubles
+        from prompt_bank.revisions import troubles as revision_troubles
+        from prompt_bank.store import load
+
+        loaded = load(bank)
+        found = [*prompt_troubles(loaded.bank), *revision_troubles(loaded)]
+        if as_json:
+            told = state(loaded)
+            told["warnings"] += [as_dict(problem) for problem in found]
+            print_json({"ok": True, **told, "counts": _counts(loaded.bank)})
+            return
+        counts = _counts(loaded.bank)
+        counted = ", ".join(f"{counts[part]} {part}" for part in ("labels", "conditions", "captions"))
+        typer.echo(f"{bank}: good (revision {loaded.bank.revision}; {counted})")
+        for problem in found:
+            print_problem(problem, bank)
+        print_state(loaded)
+
+
+def log(bank: BankArgument, as_json: JsonOption = False) -> None:
+    """The recorded revisions, oldest first.
+
+    Example:  fedmpt bank log bank.json
+    """
+    with reported(as_json):
+        from prompt_bank.store import load
+        from prompt_bank.tables import printable
+
+        loaded = load(bank)
+        if as_json:
+            print_json([entry.model_dump() for entry in loaded.bank.history])
+            return
+        for entry in loaded.bank.history:
+            typer.echo(printable(f"{entry.revision:>4}  {entry.at}  {entry.by}: {entry.did}  ({entry.hash[7:19]})"))
+        print_state(loaded)
+
+
+def diff(
+    bank: BankArgument,
+    revisions: Annotated[
+        list[str] | None, typer.Argument(metavar="[REV [REV]]", help="Numbers of revisions, or first digits of hashes.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """What changed: since the newest revision, since REV, or from the first REV to the second.
+
+    Example:  fedmpt bank diff bank.json 1 3
+    """
+    with reported(as_json):
+        from prompt_bank.diff import diff as differences
+        from prompt_bank.store import load
+
+        loaded = load(bank)
+        before, after = _compared(loaded, revisions or [])
+        changes = differences(before, after)
+        if as_json:
+            print_json(changes_as_json(changes))
+        elif changes:
+            print_changes(changes)
+        else:
+            typer.echo("no difference")
+
+
+def _compared(loaded: LoadedBank, revisions: list[str]) -> tuple[Bank, Bank]:
+    from prompt_bank.revisions import find
+
+    if len(revisions) > 2:
+        wrong(loaded.path, "diff compares two revisions at the most")
+    before = find(loaded, revisions[0] if revisions else "newest")
+    after = find(loaded, revisions[1]) if len(revisions) == 2 else loaded.bank
+    return before, after
+
+
+def _counts(bank: Bank) -> dict[str, Any]:
+    """How much a bank holds."""
+    statuses = [condition.status for condition in bank.conditions]
+    return {
+        "labels": len(bank.labels),
+        "conditions": len(bank.conditions),
+        **{status: statuses.count(status) for status in ("accepted", "proposed", "rejected")},
+        "dependencies": len(bank.dependencies),
+        "captions": len(bank.captions),
+        "revisions": len(bank.history),
+    }

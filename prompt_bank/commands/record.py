@@ -1,0 +1,55 @@
+"""fedmpt bank: commit · restore."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from prompt_bank.commands.common import BankArgument, ByOption, JsonOption, one_line, reported, tell, user
+
+
+def commit(
+    bank: BankArgument,
+    message: Annotated[str, typer.Option("-m", "--message", help="What was changed, and why.")],
+    by: ByOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Record a hand edit as a new revision.
+
+    Example:  fedmpt bank commit bank.json -m "merge lighting into weather"
+    """
+    with reported(as_json):
+        from prompt_bank.changes import Recorded, record_hand_edit
+        from prompt_bank.store import load
+
+        loaded = load(bank)
+        if loaded.edited:
+            tell(record_hand_edit(loaded, user(by), one_line(message)), bank, as_json)
+        elif as_json:
+            tell(Recorded(loaded.bank, False), bank, as_json)
+        else:
+            typer.echo(f"{bank}: nothing was edited since revision {loaded.bank.revision}")
+
+
+def restore(
+    bank: BankArgument,
+    revision: Annotated[
+        str, typer.Argument(metavar="REV", help="A revision's number, or the first digits of its hash.")
+    ],
+    by: ByOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Bring back what a revision held, as a new revision; nothing that came after it is lost.
+
+    It mends a file that was cut off or removed, too: a broken one is put aside.
+
+    Example:  fedmpt bank restore bank.json 2
+    """
+    with reported(as_json):
+        from prompt_bank.rescue import restore as bring_back
+
+        restored = bring_back(bank, revision, by=user(by))
+        if restored.aside is not None:
+            typer.echo(f"{bank} could not be read; it was put aside as {restored.aside}", err=True)
+        tell(restored.recorded, bank, as_json)

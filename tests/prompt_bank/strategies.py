@@ -1,0 +1,76 @@
+"""Banks and texts to draw, awkward ones above all."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from prompt_bank.checks import fold
+from prompt_bank.schema import Bank, Caption, Condition, Dependency, Label, Prompt, Provenance
+
+WORDS = st.text(st.characters(categories=("L", "N")), min_size=1, max_size=12)
+PROSE = st.text(st.characters(exclude_categories=("Cs",)), max_size=30)
+# fmt: off
+ODD = st.sampled_from(
+    ["no", "null", "~", "1e3", "0x1F", "2026-11-24", "=1+1", "-x", "@a", "'=x", "''", "- a", "a: b", "#c", "{x}", "[y]",
+     "&a", "*a", "!!python/object:x", "%d", "| ", "> ", "a;b", "a\\;b", '"q"', "a\tb", "\ufeffx", "x\u2028y", "\x85",
+     "天気", "👩‍👩‍👧", "e\u0301", "\u202ertl", "{{7*7}}", "<b>&amp;", "a,b", "true", ".", "yes", "1_000", " padded "]
+)
+# fmt: on
+"""Texts that YAML, spreadsheets, HTML or templates like to take for something else."""
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | PROSE
+NAMES = st.lists(WORDS, min_size=1, max_size=4, unique_by=fold)
+VALUES = st.lists((PROSE | ODD).filter(bool), max_size=3)
+
+
+@st.composite
+def banks(draw: st.DrawFn) -> Bank:
+    """Any bank that passes its checks, with awkward prose and parameters."""
+    labels = draw(NAMES)
+    texts = draw(NAMES)
+    captions = tuple(
+        Caption(id=f"cap-{i}", labels=(draw(st.sampled_from(labels)),), text=draw(PROSE) + "x")
+        for i in range(draw(st.integers(0, 3)))
+    )
+    evidence = st.lists(st.sampled_from([c.id for c in captions]), max_size=3) if captions else st.just([])
+    conditions = tuple(
+        Condition(
+            id=f"c{i}",
+            text=words,
+            definition=draw(PROSE | ODD),
+            status=draw(st.sampled_from(["proposed", "accepted", "rejected"])),
+            origin=draw(st.sampled_from(["mined", "edited", "added"])),
+            support=draw(st.none() | st.floats(0, 1)),
+            values=tuple(draw(VALUES)),
+            evidence=tuple(draw(evidence)),
+            note=draw(PROSE | ODD),
+        )
+        for i, words in enumerate(texts)
+    )
+    prompt = Prompt(condition_tokens=draw(st.integers(0, 64)), class_tokens=draw(st.integers(0, 64)))
+    provenance = Provenance(
+        parameters=draw(st.dictionaries(PROSE, SCALARS, max_size=4)), seed=draw(st.integers(-(2**40), 2**40))
+    )
+    return Bank(
+        name="any",
+        labels=tuple(Label(name=name, aliases=tuple(draw(st.lists(WORDS, max_size=1)))) for name in labels),
+        conditions=conditions,
+        dependencies=tuple(draw(_dependencies(labels, [c.id for c in conditions], evidence))),
+        captions=captions,
+        prompt=prompt,
+        provenance=provenance,
+    )
+
+
+def _dependencies(
+    labels: list[str], ids: list[str], evidence: st.SearchStrategy[list[str]]
+) -> st.SearchStrategy[list[Dependency]]:
+    if len(labels) < 2:
+        return st.just([])
+    one = st.builds(
+        Dependency,
+        labels=st.lists(st.sampled_from(labels), min_size=2, max_size=3, unique=True).map(tuple),
+        conditions=st.lists(st.sampled_from(ids), min_size=1, unique=True).map(tuple),
+        because=PROSE,
+        evidence=evidence.map(tuple),
+    )
+    return st.lists(one, max_size=3)

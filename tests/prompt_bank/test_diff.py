@@ -1,0 +1,114 @@
+"""A diff says everything that differs, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prompt_bank import editing
+from prompt_bank.diff import Change, diff
+from prompt_bank.schema import Bank, Label
+from prompt_bank.store import content_hash
+from prompt_bank.tables import change_lines
+from tests.prompt_bank.banks import good
+from tests.prompt_bank.strategies import banks
+
+LISTS = {"label": "labels", "condition": "conditions", "dependency": "dependencies", "caption": "captions"}
+
+
+def key(part: str, row: dict[str, Any]) -> str:
+    if part == "dependency":
+        return " + ".join(sorted(row["labels"]))
+    return str(row["name" if part == "label" else "id"])
+
+
+def names(part: str, rows: list[dict[str, Any]]) -> list[str]:
+    """The keys of rows, the second of the same name with a number, as a diff calls them."""
+    found: list[str] = []
+    for row in rows:
+        name, number = key(part, row), 2
+        while name in found:
+            name, number = f"{key(part, row)} + #{number}", number + 1
+        found.append(name)
+    return found
+
+
+def applied(bank: Bank, changes: tuple[Change, ...]) -> Bank:
+    """The bank after the changes: a diff that leaves something out does not lead to the other bank."""
+    content = bank.model_dump(mode="json", by_alias=True)
+    for part in ("prompt", "provenance"):
+        content[part] |= {c.field: c.after for c in changes if c.part == part}
+    content |= {c.field: c.after for c in changes if c.part == "bank"}
+    for part, name in LISTS.items():
+        mine = [c for c in changes if c.part == part]
+        rows = dict(zip(names(part, content[name]), content[name], strict=True))
+        for change in mine:
+            if change.kind == "removed":
+                assert rows.pop(change.key) == change.before
+            elif change.kind == "changed":
+                assert rows[change.key][change.field] == change.before
+                rows[change.key] = {**rows[change.key], change.field: change.after}
+        placed = {c.position: rows.pop(c.key) for c in mine if c.kind == "moved"}
+        placed |= {c.position: c.after for c in mine if c.kind == "added"}
+        stayed = iter(rows.values())
+        content[name] = [placed[i] if i in placed else next(stayed) for i in range(len(rows) + len(placed))]
+    return Bank.model_validate(content)
+
+
+@settings(max_examples=150, deadline=None)
+@given(banks(), banks(), st.randoms(use_true_random=False))
+def test_a_diff_describes_all_changes(before: Bank, other: Bank, rng: Any) -> None:
+    shuffled = list(before.conditions)
+    rng.shuffle(shuffled)
+    for after in (other, before.model_copy(update={"conditions": tuple(shuffled)})):
+        changes = diff(before, after)
+        assert content_hash(applied(before, changes)) == content_hash(after)
+        assert (changes == ()) == (content_hash(before) == content_hash(after))
+        assert change_lines(changes) or not changes
+    assert diff(before, before) == ()
+
+
+def test_revision_and_history_are_no_content() -> None:
+    assert diff(good(), good().model_copy(update={"revision": 7})) == ()
+
+
+def test_a_rename_is_one_change_of_the_text() -> None:
+    changes = diff(good(), editing.rename(good(), "pose", "body pose"))
+    assert changes == (
+        Change("condition", "pose", "changed", "text", "object pose", "body pose", 1),
+        Change("condition", "pose", "changed", "origin", "mined", "edited", 1),
+    )
+
+
+def test_moving_one_condition_moves_one() -> None:
+    bank = good()
+    for text in ("a", "b", "c", "d"):
+        bank = editing.add(bank, text)
+    changes = diff(bank, editing.move(bank, "d", 1))
+    assert changes == (Change("condition", "d", "moved", "position", 5, 1, 1),)
+
+
+def test_the_order_of_a_dependencys_labels_does_not_make_it_another_one() -> None:
+    bank = good()
+    turned = bank.dependencies[0].model_copy(update={"labels": ("potted plant", "cat")})
+    (change,) = diff(bank, bank.model_copy(update={"dependencies": (turned,)}))
+    assert (change.kind, change.field, change.key) == ("changed", "labels", "cat + potted plant")
+
+
+def test_what_happened_alike_to_many_dependencies_is_told_once() -> None:
+    bank = good().model_copy(update={"labels": tuple(Label(name=f"l{i}") for i in range(15)), "captions": ()})
+    bank = bank.model_copy(update={"dependencies": (), "conditions": good().conditions[1:]})
+    bank = editing.add(bank, "place")
+    for i in range(1, 15):
+        bank = editing.set_dependency(bank, ["l0", f"l{i}"], ["pose", "place"])
+    lines = [line.plain for line in change_lines(diff(bank, editing.remove(bank, "place")))]
+    assert lines[0] == "- condition place"
+    assert lines[1].startswith("~ 14 dependencies: l0 + l1, ") and lines[1].endswith(" and 4 more")
+    assert lines[2].split() == ["conditions", "-place"] and len(lines) == 3
+
+
+def test_signs_that_steer_a_terminal_are_not_printed() -> None:
+    bank = editing.edit(good(), "pose", definition="a\x1b]0;owned\x07", values=["\x1b[2J"])
+    assert "\x1b" not in "".join(line.plain for line in change_lines(diff(good(), bank)))
