@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,13 @@ if TYPE_CHECKING:
     from prompt_bank.schema import Bank
 
 
+class Backend(StrEnum):
+    """Who answers."""
+
+    OPENAI = "openai"
+    TRANSFORMERS = "transformers"
+
+
 def mine_conditions(
     labels: Annotated[
         Path,
@@ -24,6 +32,9 @@ def mine_conditions(
     out: Annotated[Path, typer.Option(help="The bank to write.")] = Path("bank.json"),
     name: Annotated[str | None, typer.Option(help="The bank's name. [the label file's]")] = None,
     column: Annotated[str | None, typer.Option(help="Of a CSV file: the labels' column. [see fedmpt labels]")] = None,
+    backend: Annotated[
+        Backend, typer.Option(help="A server, or a model that this process loads (--model FOLDER or hub name).")
+    ] = Backend.OPENAI,
     base_url: Annotated[
         str | None, typer.Option(help="An OpenAI-compatible endpoint. [OPENAI_BASE_URL, else OpenAI's]")
     ] = None,
@@ -33,6 +44,7 @@ def mine_conditions(
     conditions: Annotated[int | None, typer.Option(help="How many abstract conditions.")] = None,
     combinations: Annotated[int | None, typer.Option(help="How many label combinations are described.")] = None,
     captions: Annotated[int | None, typer.Option(help="Descriptions of each combination.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Room for an answer; a model that reasons needs more.")] = None,
     seed: Annotated[int | None, typer.Option(help="Draws the combinations and the samples.")] = None,
     cooccurrence: Annotated[
         Path | None, typer.Option(help="Annotations of images; combinations follow what occurs together in them.")
@@ -67,7 +79,7 @@ def mine_conditions(
         from condition_miner.cooccurrence import read_cooccurrence
         from condition_miner.labels import read_labels
         from condition_miner.mining import Miner
-        from condition_miner.models import origin
+        from condition_miner.models import in_process, origin
         from condition_miner.progress import Lines, say
         from condition_miner.settings import MinerSettings, ServiceSettings
         from condition_miner.templates import Templates
@@ -76,7 +88,8 @@ def mine_conditions(
         observed = read_cooccurrence(cooccurrence, read.labels) if cooccurrence else None
         for warning in (*read.warnings, *(observed.warnings if observed else ())):
             typer.echo(f"warning: {warning}", err=True)
-        asked = {"conditions": conditions, "combinations": combinations, "captions": captions, "seed": seed}
+        asked = {"conditions": conditions, "combinations": combinations, "captions": captions}
+        asked |= {"max_tokens": max_tokens, "seed": seed}
         settings: MinerSettings = chosen(MinerSettings, asked)
         limits = {"concurrency": concurrency, "timeout": timeout, "retries": retries}
         limits |= {"longest_wait": longest_wait, "budget_tokens": budget_tokens}
@@ -84,7 +97,8 @@ def mine_conditions(
         own = Templates(templates)
         before = _replaceable(out)
         with AnswerCache(folder(cache_dir)) as cache:
-            address, found = origin(cache, base_url, model, service, offline)
+            local = backend is Backend.TRANSFORMERS
+            address, found = in_process(model) if local else origin(cache, base_url, model, service, offline)
             asker = Asker(cache, address, service, offline, Lines(), say, retry_failed)
             bank = Miner(read.labels, name or labels.stem, found, settings, own, asker, observed).mine()
         _write(bank, out, before, asker, as_json)

@@ -5,11 +5,25 @@ from __future__ import annotations
 import asyncio
 import os
 
-from condition_miner.address import Address
+from condition_miner.address import IN_PROCESS, Address
 from condition_miner.backend import connect
 from condition_miner.cache import AnswerCache
 from condition_miner.errors import MinerError
 from condition_miner.settings import ServiceSettings
+
+
+def in_process(model: str | None) -> tuple[Address, str]:
+    """The address and the identity of a model that is run by this process.
+
+    Raises:
+        MinerError: none is named, or its folder has no model in it.
+    """
+    named = model or os.environ.get("FEDMPT_MODEL")
+    if not named:
+        raise MinerError("--backend transformers needs --model: a folder, or a name on the hub")
+    from condition_miner.local_model import model_identity
+
+    return Address(named, IN_PROCESS), model_identity(named)
 
 
 def origin(

@@ -1,0 +1,155 @@
+"""A model in this process: a tiny random one, made here. It says nothing of sense, which is enough for the wiring."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from condition_miner.address import IN_PROCESS, Address
+from condition_miner.asking import Asker
+from condition_miner.backend import BadRequest, Refused
+from condition_miner.cache import AnswerCache
+from condition_miner.errors import MinerError
+from condition_miner.local_model import LocalModel, model_identity
+from condition_miner.rows import Question
+from condition_miner.settings import ServiceSettings
+from condition_miner.trying import Ask
+from tests.condition_miner.commands import Shell
+
+TEMPLATE = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}assistant: "
+CONTEXT = 4096
+ENDS = list(range(0, 256, 3))
+"""Every third byte ends an answer, so that random ones are short."""
+
+
+def make(folder: Path, seed: int = 0, template: str | None = TEMPLATE, ends: list[int] = ENDS) -> Path:
+    """A byte-level Llama of 2 layers with random weights."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE(vocab={sign: i for i, sign in enumerate(alphabet)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer)
+    if template:
+        fast.chat_template = template
+    fast.save_pretrained(folder)
+    torch.manual_seed(seed)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=256, max_position_embeddings=CONTEXT, **sizes))
+    model.generation_config = GenerationConfig(eos_token_id=ends, pad_token_id=0)
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make(tmp_path_factory.mktemp("model") / "tiny")
+
+
+def body(**change: Any) -> dict[str, Any]:
+    messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"}]
+    return {"model": "tiny", "messages": messages, "temperature": 0.9, "seed": 1, "max_tokens": 40, **change}
+
+
+def ask(folder: Path, timeout: float = 60, **change: Any) -> Any:
+    async def once() -> Any:
+        async with LocalModel(str(folder), ServiceSettings(timeout=timeout)) as model:
+            return await model.ask(body(**change))
+
+    return asyncio.run(once())
+
+
+def test_the_same_seed_gives_the_same_answer(model: Path) -> None:
+    replies = {seed: ask(model, seed=seed) for seed in range(6)}
+    assert all(ask(model, seed=seed) == reply for seed, reply in replies.items())
+    assert len({reply.text for reply in replies.values()}) > 1
+    assert all(reply.tokens_in == len("system: Be brief.\nuser: Hello\nassistant: ") for reply in replies.values())
+    greedy = {ask(model, seed=seed, temperature=0.0).text for seed in range(3)}
+    assert len(greedy) == 1
+
+
+def test_an_answer_ends_or_is_cut(model: Path, tmp_path: Path) -> None:
+    assert ask(model).finish_reason == "stop"
+    endless = make(tmp_path / "endless", ends=[])
+    cut = ask(endless, max_tokens=7)
+    assert (cut.finish_reason, cut.tokens_out) == ("length", 7)
+
+
+def test_what_is_too_long_for_the_model(model: Path) -> None:
+    with pytest.raises(BadRequest, match=f"exceed the model's context of {CONTEXT}"):
+        ask(model, max_tokens=CONTEXT)
+
+
+def test_the_time_limit_ends_the_work(tmp_path: Path) -> None:
+    endless = make(tmp_path / "endless", ends=[])
+    ask(endless, max_tokens=1)
+    with pytest.raises(Refused, match=r"no answer in 0\.05 s"):
+        ask(endless, timeout=0.05, max_tokens=4000)
+
+
+def test_pickled_weights_are_refused(model: Path, tmp_path: Path) -> None:
+    folder = make(tmp_path / "pickled")
+    (folder / "model.safetensors").unlink()
+    torch.save({}, folder / "pytorch_model.bin")
+    with pytest.raises(MinerError, match="cannot be loaded"):
+        ask(folder)
+
+
+def test_code_that_a_model_brings_along_is_not_run(tmp_path: Path) -> None:
+    folder = make(tmp_path / "own")
+    config = folder / "config.json"
+    text = config.read_text().replace(
+        '"model_type": "llama"',
+        '"model_type": "own", "auto_map": {"AutoConfig": "own.C", "AutoModelForCausalLM": "own.M"}',
+    )
+    config.write_text(text)
+    (folder / "own.py").write_text(f"open({str(tmp_path / 'owned')!r}, 'w')\n")
+    with pytest.raises(MinerError, match="cannot be loaded"):
+        ask(folder)
+    assert not (tmp_path / "owned").exists()
+
+
+def test_a_base_model_has_no_chat_template(tmp_path: Path) -> None:
+    with pytest.raises(MinerError, match="no chat template"):
+        ask(make(tmp_path / "base", template=None))
+
+
+def test_identity_is_the_folders_name_and_content(model: Path, tmp_path: Path) -> None:
+    same, other = make(tmp_path / "a" / "tiny"), make(tmp_path / "b" / "tiny", seed=1)
+    assert model_identity(str(model)) == model_identity(str(same))
+    assert model_identity(str(other)) != model_identity(str(same))
+    assert model_identity(str(same)).startswith("tiny@")
+    assert model_identity("org/model@main") == "org/model@main"
+    with pytest.raises(MinerError, match="no model's folder"):
+        model_identity(str(tmp_path))
+
+
+def test_answers_are_kept_and_found_again_without_the_model(model: Path, tmp_path: Path) -> None:
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
+    question = Question("describe", IN_PROCESS, body(response_format=form), "t")
+    said: list[str] = []
+    for name, offline in ((str(model), False), (str(tmp_path / "gone"), True)):
+        with AnswerCache(tmp_path / "cache") as cache:
+            asker = Asker(cache, Address(name, IN_PROCESS), ServiceSettings(), offline, lambda *_: None)
+            said.append(asker.answers([Ask(question, check=lambda text: None)])[0].text)
+            assert asker.recorded() == {"asked_by": {"words": 1}}
+    assert said[0] == said[1]
+
+
+def test_the_command(here: Shell, model: Path) -> None:
+    """All the way to the model; a random one has no valid answer."""
+    words = ("--backend", "transformers", "--combinations", "1", "--max-tokens", "20")
+    done = here.mine(None, *words, "--model", str(model))
+    assert done.code == 1
+    assert "no valid answer in 5 attempts" in done.err
+    done = here.mine(None, *words)
+    assert done.code == 2
+    assert "--backend transformers needs --model" in done.err
+    done = here.mine(None, *words, "--model", str(here.folder))
+    assert done.code == 2
+    assert "no config.json" in done.err
