@@ -143,7 +143,8 @@ class TestDamage:
     def test_a_damaged_row_is_asked_again(self, here: Shell, server: Server) -> None:
         assert here.mine(server).code == 0
         sent = len(server.bodies)
-        change(here.folder / "cache", "UPDATE Cache SET value = replace(value, 'In place', 'In') WHERE tag LIKE '%desc%'")
+        edit = "UPDATE Cache SET value = replace(value, 'In place', 'In') WHERE tag LIKE '%describe%'"
+        change(here.folder / "cache", edit)
         done = here.mine(server)
         assert done.code == 0
         assert "4 damaged rows of the answer cache count as missing" in done.err
