@@ -1,0 +1,90 @@
+"""Unsaved edits, kept beside the bank: no reload, crash of the browser or end of the server loses them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from prompt_bank.errors import Problem
+from prompt_bank.files import replace
+from prompt_bank.review.operations import Operations
+from prompt_bank.store import now, versions
+
+DraftId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+
+
+class Draft(BaseModel):
+    """The edits that one page holds.
+
+    Attributes:
+        id: of the page.
+        by: who edits.
+        at: when the last edit was made.
+        base: hash of the content that the edits were made to.
+        operations: the edits, the oldest first.
+        undone: edits that were taken back, the newest first.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    id: DraftId
+    by: str
+    at: Annotated[str, Field(default_factory=now)]
+    base: str
+    operations: Operations
+    undone: Operations = []
+
+
+def folder(bank: Path) -> Path:
+    """Where the drafts of a bank lie."""
+    return versions(bank.resolve()) / "drafts"
+
+
+def keep(bank: Path, draft: Draft) -> None:
+    """Write a draft; one without edits is removed.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    path = _file(bank, draft.id)
+    if not draft.operations and not draft.undone:
+        path.unlink(missing_ok=True)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace(path, draft.model_dump_json(indent=2, exclude_none=True) + "\n")
+
+
+def drop(bank: Path, draft_id: str) -> None:
+    """Remove a draft, if it is there.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    _file(bank, draft_id).unlink(missing_ok=True)
+
+
+def kept(bank: Path) -> tuple[list[Draft], list[Problem]]:
+    """All drafts with unsaved edits, the newest first, and what is wrong with those that cannot be read."""
+    drafts: list[Draft] = []
+    problems: list[Problem] = []
+    for path in sorted(folder(bank).glob("*.json")):
+        try:
+            draft = Draft.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            found = error.strerror if isinstance(error, OSError) else error.errors()[0]["msg"]
+            problems.append(Problem("", f"unsaved edits in {path} cannot be read: {found}", severity="warning"))
+            continue
+        if draft.operations:
+            drafts.append(draft)
+    return sorted(drafts, key=lambda draft: draft.at, reverse=True), problems
+
+
+def as_json(draft: Draft) -> dict[str, Any]:
+    """What the page may know about a draft that it does not hold."""
+    return {"id": draft.id, "by": draft.by, "at": draft.at, "edits": len(draft.operations)}
+
+
+def _file(bank: Path, draft_id: str) -> Path:
+    return folder(bank) / f"{draft_id}.json"

@@ -1,0 +1,218 @@
+"""What the page asks for, without the web: open, preview, save, put edits on top of another content.
+
+The page's edits are a list of operations on a base, the content that the page has opened. They are replayed here for a
+preview and again for the save, and the save succeeds only where the file still holds the base.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from prompt_bank.changes import record_hand_edit
+from prompt_bank.errors import BankConflict, BankError, Problem
+from prompt_bank.review import drafts, view
+from prompt_bank.review.differences import differences
+from prompt_bank.review.operations import Operation, summary
+from prompt_bank.schema import Bank
+from prompt_bank.store import LoadedBank, content_hash, load, record
+
+
+class OperationRefused(Exception):
+    """The bank does not allow an operation.
+
+    Attributes:
+        index: of the operation in the list.
+        problems: why.
+    """
+
+    def __init__(self, index: int, problems: list[Problem]) -> None:
+        self.index, self.problems = index, problems
+        super().__init__(f"operation {index}: " + "; ".join(str(problem) for problem in problems))
+
+
+class Outdated(Exception):
+    """The file no longer holds the content that the edits were made to, or this server has never seen that content."""
+
+
+class Session:
+    """A bank under review.
+
+    Args:
+        path: the bank's file.
+        by: who is named in the revisions.
+    """
+
+    def __init__(self, path: Path, by: str) -> None:
+        self.path, self.by = path, by
+        self._bases: dict[str, Bank] = {}
+        self._lock = Lock()
+        self._replayed: tuple[list[str], list[Bank]] = ([], [])
+
+    def opened(self) -> dict[str, Any]:
+        """The file's content as it is now, and the unsaved edits that are kept beside it.
+
+        Raises:
+            BankError: the file is missing or wrong.
+        """
+        loaded = self._load()
+        drafted, problems = drafts.kept(self.path)
+        return {
+            **view.whole(loaded.bank),
+            **self._state(loaded.hash, loaded.bank, ()),
+            "file": self.path.name,
+            "by": self.by,
+            "hand_edited": loaded.edited,
+            "warnings": view.problems([*loaded.warnings, *problems]),
+            "drafts": [drafts.as_json(draft) for draft in drafted],
+        }
+
+    def draft(self, draft_id: str) -> drafts.Draft | None:
+        """The unsaved edits of a page, as they were kept."""
+        return next((draft for draft in drafts.kept(self.path)[0] if draft.id == draft_id), None)
+
+    def preview(self, draft: drafts.Draft) -> dict[str, Any]:
+        """What the edits make of their base; they are kept as the page's draft.
+
+        Raises:
+            OperationRefused: the bank does not allow one; nothing is kept.
+            Outdated: the base is unknown to this server.
+            OSError: the draft cannot be kept.
+        """
+        bank = self._replay(draft.base, draft.operations)
+        drafts.keep(self.path, draft)
+        return {**self._state(draft.base, bank, draft.operations), "outdated": self._hash() != draft.base}
+
+    def save(self, draft: drafts.Draft, did: str, over: str | None = None) -> dict[str, Any]:
+        """Record the edits as a new revision; the draft is dropped.
+
+        What was changed by hand in the file and never recorded becomes a revision of its own first.
+
+        Args:
+            draft: the edits.
+            did: the revision's message.
+            over: hash of another content than the base that the result may replace: the person has seen both.
+
+        Raises:
+            OperationRefused: the bank does not allow an operation.
+            Outdated: the base is unknown to this server.
+            BankConflict: the file holds another content.
+            BankError: the message is empty or too long, or the file is wrong.
+            OSError: it cannot be written; draft and file are as they were.
+        """
+        bank = self._replay(draft.base, draft.operations)
+        loaded = self._load()
+        if loaded.hash != (over or draft.base):
+            raise BankConflict(self.path, [Problem("", "the file has changed since it was opened")])
+        expected = loaded.hash
+        if loaded.edited and (loaded.bank.history or over):
+            by_hand = record_hand_edit(loaded, self.by).bank
+            expected = content_hash(by_hand)
+            if over is None:
+                bank = _replayed(by_hand, draft.operations)
+        record(bank, self.path, by=self.by, did=did, expected_hash=expected)
+        drafts.drop(self.path, draft.id)
+        return self.opened()
+
+    def conflict(self, draft: drafts.Draft) -> dict[str, Any]:
+        """The file's content beside what the edits make of their base: what differs, and who wrote it."""
+        theirs = self._load()
+        mine = self._replay(draft.base, draft.operations)
+        _, left_out = _replay_what_fits(theirs.bank, draft.operations)
+        return {
+            "hash": theirs.hash,
+            "last": view.whole(theirs.bank)["last"],
+            "hand_edited": theirs.edited,
+            "differences": differences(theirs.bank, mine),
+            "left_out": left_out,
+        }
+
+    def rebase(self, draft: drafts.Draft) -> dict[str, Any]:
+        """The edits on top of the file's content, as the page's new draft; those that do not fit are named.
+
+        Raises:
+            BankError: the file is missing or wrong.
+            OSError: the draft cannot be kept.
+        """
+        loaded = self._load()
+        fitting, left_out = _replay_what_fits(loaded.bank, draft.operations)
+        moved = draft.model_copy(update={"base": loaded.hash, "operations": fitting, "undone": []})
+        drafts.keep(self.path, moved)
+        bank = self._replay(loaded.hash, fitting)
+        return {
+            **self.opened(),
+            **self._state(loaded.hash, bank, fitting),
+            "operations": [operation.model_dump(mode="json", exclude_none=True) for operation in fitting],
+            "left_out": left_out,
+        }
+
+    def unsaved(self) -> int:
+        """Edits that are kept and not saved, in all drafts."""
+        return sum(len(draft.operations) for draft in drafts.kept(self.path)[0])
+
+    def _state(self, base: str, bank: Bank, operations: Sequence[Operation]) -> dict[str, Any]:
+        return {
+            **view.edited(bank),
+            "base": base,
+            "changes": differences(self._bases[base], bank),
+            "told": [operation.told() for operation in operations],
+            "summary": summary(operations),
+        }
+
+    def _load(self) -> LoadedBank:
+        loaded = load(self.path)
+        self._bases[loaded.hash] = loaded.bank
+        return loaded
+
+    def _hash(self) -> str | None:
+        """Of the file's content; None while there is no good bank in the file, which a save will say."""
+        try:
+            return load(self.path).hash
+        except BankError:
+            return None
+
+    def _replay(self, base: str, operations: Sequence[Operation]) -> Bank:
+        """The base with the operations applied; what the last call has replayed already is taken from it."""
+        if base not in self._bases:
+            raise Outdated
+        keys = [base, *(operation.model_dump_json() for operation in operations)]
+        with self._lock:
+            known, banks = self._replayed
+            banks = banks[: _common(keys, known)] or [self._bases[base]]
+            for i in range(len(banks) - 1, len(operations)):
+                banks.append(_applied(banks[-1], operations[i], i))
+            self._replayed = (keys, banks)
+        return banks[-1]
+
+
+def _common(a: Sequence[str], b: Sequence[str]) -> int:
+    """How many entries two lists have in common at their beginning."""
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+
+
+def _replayed(bank: Bank, operations: Sequence[Operation]) -> Bank:
+    for i, operation in enumerate(operations):
+        bank = _applied(bank, operation, i)
+    return bank
+
+
+def _applied(bank: Bank, operation: Operation, index: int) -> Bank:
+    try:
+        return operation.apply(bank)
+    except BankError as error:
+        raise OperationRefused(index, error.problems) from error
+
+
+def _replay_what_fits(bank: Bank, operations: Sequence[Operation]) -> tuple[list[Operation], list[dict[str, str]]]:
+    """The operations that the bank allows one after the other, and the others with the reason."""
+    fitting: list[Operation] = []
+    left_out: list[dict[str, str]] = []
+    for i, operation in enumerate(operations):
+        try:
+            bank = _applied(bank, operation, i)
+            fitting.append(operation)
+        except OperationRefused as refused:
+            left_out.append({"told": operation.told(), "message": "; ".join(p.message for p in refused.problems)})
+    return fitting, left_out

@@ -1,0 +1,31 @@
+// Questions to the server. The token stands behind the # of the address, and is taken out of it at once.
+
+const STORED = "fedmpt-token";
+
+if (location.hash.length > 1) {
+  sessionStorage.setItem(STORED, location.hash.slice(1));
+  history.replaceState(null, "", location.pathname);
+}
+
+// What is wrong with what a person asked for, in words for that person.
+export class Refused extends Error {
+  constructor(status, problems) {
+    super(problems.map((problem) => problem.message).join("\n"));
+    this.status = status;
+    this.problems = problems;
+  }
+}
+
+export async function ask(path, content) {
+  const options = { headers: { Authorization: `Bearer ${sessionStorage.getItem(STORED) ?? ""}` } };
+  if (content !== undefined) Object.assign(options, { method: "POST", body: JSON.stringify(content) });
+  let response;
+  try {
+    response = await fetch(`/api/${path}`, options);
+  } catch {
+    throw new Refused(0, [{ place: "", message: "The server does not answer: it has ended. Edits that you saw applied are kept; run fedmpt bank review again." }]);
+  }
+  const answer = await response.json();
+  if (!response.ok) throw new Refused(response.status, answer.problems);
+  return answer;
+}

@@ -1,0 +1,53 @@
+// Dialogs of the page's HTML: opened with what to do on submit, closed by Cancel, Escape or success.
+
+import { Refused } from "./api.js";
+import { byId, h } from "./dom.js";
+
+// submit() returns a promise; where it fails the dialog stays, with the reason.
+export function openDialog(id, { title, submit }) {
+  const dialog = byId(id);
+  if (title) byId(`${id}-title`).textContent = title;
+  complain(id, "");
+  dialog.querySelector("form").onsubmit = async (event) => {
+    event.preventDefault();
+    if (submit && !(await inDialog(id, submit))) return;
+    dialog.close();
+  };
+  if (dialog.open) return;
+  const before = document.activeElement?.dataset.key;
+  dialog.onclose = () => before && focusAgain(before);
+  dialog.showModal();
+}
+
+// The browser gives the focus back to what had it, unless that was drawn anew meanwhile.
+function focusAgain(key) {
+  if (document.activeElement === document.body) document.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
+}
+
+// Do something from within a dialog. Returns whether it was done; the reason stands in the dialog.
+export async function inDialog(id, work) {
+  try {
+    await work();
+    return true;
+  } catch (error) {
+    if (!(error instanceof Refused)) console.error(error);
+    complain(id, error.message);
+    return false;
+  }
+}
+
+export function complain(id, text) {
+  const element = byId(id).querySelector(".problem");
+  if (!element) return;
+  element.replaceChildren(...text.split("\n").filter(Boolean).map((line) => h("p", {}, line)));
+  element.hidden = text === "";
+}
+
+export function setUpDialogs() {
+  for (const dialog of document.querySelectorAll("dialog")) {
+    for (const close of dialog.querySelectorAll("button.close")) close.addEventListener("click", () => dialog.close());
+  }
+}
+
+export const anyOpen = () => document.querySelector("dialog[open]") !== null;
+export const lines = (id) => byId(id).value.split("\n").map((line) => line.trim()).filter(Boolean);

@@ -1,0 +1,20 @@
+// Single-key shortcuts. They can be turned off, as dictation and some aids type letters by themselves.
+
+import { anyOpen } from "./dialogs.js";
+import { byId } from "./dom.js";
+
+const STORED = "fedmpt-keys";
+
+export function setUpKeys(shortcuts) {
+  const on = byId("keys-on");
+  on.checked = localStorage.getItem(STORED) !== "off";
+  on.addEventListener("change", () => localStorage.setItem(STORED, on.checked ? "on" : "off"));
+  document.addEventListener("keydown", (event) => {
+    if (!on.checked || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || anyOpen()) return;
+    if (event.target.closest("textarea, select, input:not([type=checkbox])")) return;
+    const work = shortcuts[event.key];
+    if (!work) return;
+    event.preventDefault();
+    work();
+  });
+}

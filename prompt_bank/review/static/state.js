@@ -1,0 +1,143 @@
+// The bank as the server shows it, and the edits that were not saved yet. What an edit does is decided by the server.
+
+import { ask, Refused } from "./api.js";
+
+export const state = {
+  id: null, // of this page's draft
+  bank: null, // what no edit changes: labels, captions, …
+  base: null, // hash of the content that the edits were made to
+  operations: [],
+  undone: [],
+  shown: null, // conditions, dependencies and changes after the edits
+};
+
+const PATIENCE = 2000; // ms
+
+let changed = () => {};
+export const onChange = (listener) => (changed = listener);
+
+// One request after the other, in the order in which the person acted.
+let last = Promise.resolve();
+function inTurn(work) {
+  const turn = last.then(work);
+  last = turn.catch(() => {});
+  return turn;
+}
+
+const draft = (operations, undone, base = state.base) => ({ id: state.id, base, operations, undone });
+
+async function preview(operations, undone, base = state.base) {
+  const shown = await ask("preview", draft(operations, undone, base));
+  Object.assign(state, { base, operations, undone, shown });
+  changed();
+}
+
+export const unsaved = () => state.operations.length;
+export const find = (id) => state.shown.conditions.find((condition) => condition.id === id);
+
+// Take an edit: an operation, or a function that says it from what is shown when its turn comes; null is none.
+export const act = (operation) =>
+  inTurn(async () => {
+    const asked = typeof operation === "function" ? operation() : operation;
+    if (asked) await preview([...state.operations, asked], []);
+  });
+
+// Returns what was undone, or null where there is nothing to undo.
+export const undo = () =>
+  inTurn(async () => {
+    if (!state.operations.length) return null;
+    const told = state.shown.told.at(-1);
+    await preview(state.operations.slice(0, -1), [state.operations.at(-1), ...state.undone]);
+    return told;
+  });
+
+export const redo = () =>
+  inTurn(async () => {
+    if (!state.undone.length) return null;
+    await preview([...state.operations, state.undone[0]], state.undone.slice(1));
+    return state.shown.told.at(-1);
+  });
+
+function take(opened, operations = []) {
+  const { conditions, dependencies, changes, told, summary, base, ...bank } = opened;
+  Object.assign(state, { bank, base, operations, undone: [], shown: { conditions, dependencies, changes, told, summary } });
+  changed();
+}
+
+// Returns {conflict} where the file holds another content, else {saved}.
+export const save = (did, over = null) =>
+  inTurn(async () => {
+    const answer = await ask("save", { ...draft(state.operations, state.undone), did, over });
+    if (answer.saved) {
+      take(answer.saved);
+      await newDraft();
+    }
+    return answer;
+  });
+
+// Put the edits on top of the file's content. Returns those that do not fit.
+export const rebase = () =>
+  inTurn(async () => {
+    const { operations, left_out: leftOut, ...opened } = await ask("rebase", draft(state.operations, state.undone));
+    take(opened, operations);
+    return leftOut;
+  });
+
+// Take the file's content and drop the edits.
+export const reopen = () =>
+  inTurn(async () => {
+    await ask("discard", { id: state.id });
+    take(await ask("bank"));
+  });
+
+export const discard = (id) => ask("discard", { id });
+
+// Go on with unsaved edits. Returns those that do not fit any more, where the file has changed.
+export const adopt = (id) =>
+  inTurn(async () => {
+    const kept = (await ask("draft", { id })).draft;
+    if (!kept) return [];
+    let leftOut = [];
+    try {
+      await preview(kept.operations, kept.undone, kept.base);
+    } catch (error) {
+      if (!(error instanceof Refused) || error.status !== 410) throw error;
+      const moved = await ask("rebase", draft(kept.operations, [], kept.base));
+      leftOut = moved.left_out;
+      const { operations, left_out: _, ...opened } = moved;
+      take(opened, operations);
+    }
+    if (id !== state.id) await discard(id);
+    return leftOut;
+  });
+
+// Open the file. Returns the unsaved edits of pages that are gone, to be offered.
+export async function open() {
+  const before = sessionStorage.getItem("fedmpt-draft");
+  if (!before || !(await held(before, PATIENCE))) await newDraft();
+  const opened = await ask("bank");
+  take(opened);
+  if (opened.drafts.some((kept) => kept.id === state.id)) await adopt(state.id);
+  const open = new Set((await navigator.locks.query()).held.map((lock) => lock.name));
+  return opened.drafts.filter((kept) => kept.id !== state.id && !open.has(kept.id));
+}
+
+async function newDraft() {
+  const id = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  await held(id, PATIENCE);
+  sessionStorage.setItem("fedmpt-draft", id);
+}
+
+// Hold a draft's id while this page lives. False where another page goes on holding it: this tab is its duplicate.
+// A page that is loaded again may have to wait a moment, until the browser has ended the one before.
+function held(id, patience) {
+  return new Promise((resolve) => {
+    navigator.locks
+      .request(id, { signal: AbortSignal.timeout(patience) }, () => {
+        state.id = id;
+        resolve(true);
+        return new Promise(() => {});
+      })
+      .catch(() => resolve(false));
+  });
+}

@@ -1,0 +1,74 @@
+"""A bank as the page shows it: plain JSON, with the labels found in each caption."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from prompt_bank.checks import fold
+from prompt_bank.errors import Problem
+from prompt_bank.schema import Bank, Caption, Label
+
+
+def whole(bank: Bank) -> dict[str, Any]:
+    """What no edit of the page changes: name, labels, captions, prompt and origin."""
+    known = {label.name: label for label in bank.labels}
+    return {
+        "name": bank.name,
+        "labels": [label.name for label in bank.labels],
+        "captions": {caption.id: marked(caption, known) for caption in bank.captions},
+        "template": bank.prompt.template,
+        "model": bank.provenance.model if bank.provenance.requests else None,
+        "created": bank.provenance.created,
+        "last": bank.history[-1].model_dump(include={"revision", "at", "by", "did"}) if bank.history else None,
+    }
+
+
+def edited(bank: Bank) -> dict[str, Any]:
+    """What the page's edits change."""
+    return {
+        "conditions": [condition.model_dump(mode="json") for condition in bank.conditions],
+        "dependencies": [dependency.model_dump(mode="json") for dependency in bank.dependencies],
+    }
+
+
+def marked(caption: Caption, labels: dict[str, Label]) -> dict[str, Any]:
+    """A caption in pieces; a piece that names one of the caption's labels says which.
+
+    Args:
+        caption: the caption.
+        labels: the bank's labels by name.
+
+    Returns:
+        labels, the labels that its text does not name, and the pieces; their texts together are the caption's.
+    """
+    words = [(word, name) for name in caption.labels if name in labels for word in (name, *labels[name].aliases)]
+    owner = {fold(word): name for word, name in words}
+    pieces: list[dict[str, str | None]] = []
+    at = 0
+    for found in _pattern([word for word, _ in words]).finditer(caption.text) if words else ():
+        if found.start() > at:
+            pieces.append({"text": caption.text[at : found.start()], "label": None})
+        pieces.append({"text": found.group(), "label": owner.get(fold(found.group("word")))})
+        at = found.end()
+    if at < len(caption.text):
+        pieces.append({"text": caption.text[at:], "label": None})
+    named = {piece["label"] for piece in pieces}
+    return {
+        "labels": caption.labels,
+        "unnamed": [name for name in caption.labels if name not in named],
+        "pieces": pieces,
+    }
+
+
+def problems(found: Sequence[Problem]) -> list[dict[str, str]]:
+    """Problems for the page."""
+    return [{"place": problem.place, "message": problem.message} for problem in found]
+
+
+def _pattern(words: Sequence[str]) -> re.Pattern[str]:
+    """Finds the words as wholes, singular or plural, the longest first, however they are spaced and written."""
+    longest = sorted(words, key=len, reverse=True)
+    spaced = (r"\s+".join(re.escape(part) for part in word.split()) for word in longest)
+    return re.compile(rf"(?<!\w)(?P<word>{'|'.join(spaced)})(?:e?s)?(?!\w)", re.IGNORECASE)

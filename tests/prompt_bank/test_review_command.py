@@ -1,0 +1,120 @@
+"""`fedmpt bank review` as a process: its address, its end, and what a wrong use is told."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.prompt_bank.banks import fedmpt
+from tests.prompt_bank.reviewing import edits, recorded
+
+
+@contextmanager
+def running(bank: Path, *words: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], int, str]]:
+    """The command's process, its port and its token."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fedmpt", "bank", "review", str(bank), "--by", "ada", *words],
+        cwd=bank.parent,
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout
+        for line in process.stdout:
+            if found := re.search(r"http://127\.0\.0\.1:(\d+)/#(\S{40,})", line):
+                yield process, int(found[1]), found[2]
+                return
+        raise AssertionError(f"no address was printed: {process.communicate()}")
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def ask(port: int, token: str, path: str, content: dict[str, Any] | None = None) -> Any:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    headers = {"Authorization": f"Bearer {token}", "Origin": f"http://127.0.0.1:{port}"}
+    connection.request("POST" if content else "GET", f"/api/{path}", json.dumps(content) if content else None, headers)
+    answer = connection.getresponse()
+    assert answer.status == 200
+    return json.loads(answer.read())
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Exit code and outputs after Ctrl-C."""
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    return process.returncode, out, err
+
+
+def test_ctrl_c_ends_it_and_nothing_unsaved_is_exit_code_0(tmp_path: Path) -> None:
+    with running(recorded(tmp_path), "--no-open") as (process, port, token):
+        assert ask(port, token, "bank")["by"] == "ada"
+        code, out, err = ended(process)
+    assert (code, err) == (0, "")
+    assert token not in out  # it stands in the address alone, which was read already
+
+
+def test_unsaved_edits_are_told_kept_and_exit_code_130(tmp_path: Path) -> None:
+    bank = recorded(tmp_path)
+    with running(bank, "--no-open") as (process, port, token):
+        base = ask(port, token, "bank")["base"]
+        ask(port, token, "preview", edits(base, {"do": "accept", "id": "pose"}))
+        code, _, err = ended(process)
+    assert code == 130 and "1 edit is not saved; kept for the next" in err and "Traceback" not in err
+    with running(bank, "--no-open") as (process, port, token):
+        assert [draft["edits"] for draft in ask(port, token, "bank")["drafts"]] == [1]
+
+
+def test_the_browser_is_opened_at_the_address(tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\nprintf %s "$1" > {seen}.part && mv {seen}.part {seen}\n', encoding="utf-8")
+    browser.chmod(0o755)
+    with running(recorded(tmp_path), BROWSER=str(browser)) as (process, port, token):
+        while not seen.exists():
+            assert process.poll() is None
+        assert seen.read_text(encoding="utf-8") == f"http://127.0.0.1:{port}/#{token}"
+
+
+def test_it_listens_on_this_machine_alone(tmp_path: Path) -> None:
+    with running(recorded(tmp_path), "--no-open") as (_, port, _token):
+        socket.create_connection(("127.0.0.1", port)).close()
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection(("127.0.0.2", port))
+
+
+def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
+    bank = recorded(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = fedmpt("bank", "review", bank, "--no-open", "--port", port, folder=tmp_path)
+    assert done.returncode == 1 and f"127.0.0.1:{port}" in done.stderr and "in use" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("nothing.json",), "there is no such file"),
+        (("broken.json",), "line 1"),
+        (("bank.json", "--port", "-1"), "port"),
+    ],
+)
+def test_wrong_use_is_exit_code_2(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+    recorded(tmp_path)
+    (tmp_path / "broken.json").write_text("{", encoding="utf-8")
+    done = fedmpt("bank", "review", "--no-open", *words, folder=tmp_path)
+    assert done.returncode == 2 and said in done.stderr and "Traceback" not in done.stderr
