@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from condition_miner.console import CacheOption, DebugOption, JsonOption, chosen, folder, reported
+from condition_miner.console import CacheOption, DebugOption, JsonOption, chosen, folder, interruption_said, reported
 
 if TYPE_CHECKING:
     from condition_miner.asking import Asker
@@ -73,7 +73,7 @@ def mine_conditions(
 
     Example:  fedmpt mine-conditions --labels coco.txt --base-url http://127.0.0.1:8000/v1
     """
-    with reported(debug):
+    with reported(debug), interruption_said():
         from condition_miner.asking import Asker
         from condition_miner.cache import AnswerCache
         from condition_miner.cooccurrence import read_cooccurrence

@@ -42,6 +42,16 @@ def reported(debug: bool) -> Iterator[None]:
 
 
 @contextmanager
+def interruption_said() -> Iterator[None]:
+    """Tells the user after Ctrl-C that nothing is lost. Exit code 130."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        typer.echo("interrupted: the answers so far are kept; run the same command again to go on", err=True)
+        raise typer.Exit(130) from error
+
+
+@contextmanager
 def opened(cache_dir: Path | None, debug: bool) -> Iterator[AnswerCache]:
     """The answer cache of a command."""
     with reported(debug):
