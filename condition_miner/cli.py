@@ -14,7 +14,7 @@ from condition_miner.console import CacheOption, DebugOption, JsonOption, chosen
 if TYPE_CHECKING:
     from condition_miner.asking import Asker
     from condition_miner.settings import MinerSettings, ServiceSettings
-    from prompt_bank.schema import Bank
+    from prompt_bank.schema import Bank, Label
 
 
 class Backend(StrEnum):
@@ -95,38 +95,36 @@ def mine_conditions(
         limits |= {"longest_wait": longest_wait, "budget_tokens": budget_tokens}
         service: ServiceSettings = chosen(ServiceSettings, limits)
         own = Templates(templates)
-        before = _replaceable(out)
+        _mineable(out, read.labels)
         with AnswerCache(folder(cache_dir)) as cache:
             local = backend is Backend.TRANSFORMERS
             address, found = in_process(model) if local else origin(cache, base_url, model, service, offline)
             asker = Asker(cache, address, service, offline, Lines(), say, retry_failed)
             bank = Miner(read.labels, name or labels.stem, found, settings, own, asker, observed).mine()
-        _write(bank, out, before, asker, as_json)
+        _write(bank, out, asker, as_json)
 
 
-def _replaceable(out: Path) -> str | None:
-    """The content hash of the bank that is at `out`, if mining may take its place.
+def _mineable(out: Path, labels: tuple[Label, ...]) -> None:
+    """Look at the bank that is at `out` before anything is asked: it must be good, and about these labels.
 
     Raises:
-        MinerError: a person decided something in it.
+        BankError: it is not.
     """
-    if not out.exists():
-        return None
-    from condition_miner.errors import MinerError
-    from prompt_bank.store import load
+    if out.exists():
+        from prompt_bank.proposals import same_world
+        from prompt_bank.store import load
 
-    loaded = load(out)
-    decided = any(c.status != "proposed" or c.origin != "mined" for c in loaded.bank.conditions)
-    if decided or loaded.edited:
-        raise MinerError(f"{out}: people have edited this bank, so it is left alone; choose another --out")
-    return loaded.hash
+        same_world(load(out).bank, labels)
 
 
-def _write(bank: Bank, out: Path, before: str | None, asker: Asker, as_json: bool) -> None:
-    from prompt_bank.store import record
+def _write(bank: Bank, out: Path, asker: Asker, as_json: bool) -> None:
+    """Write the bank, or put what was mined beside what people decided, and say what became of it."""
+    from prompt_bank.changes import who
+    from prompt_bank.proposals import MINER, record_mined
 
     did = f"mined {len(bank.conditions)} conditions from {len(bank.captions)} captions with {bank.provenance.model}"
-    written = record(bank, out, by="miner", did=did, expected_hash=before)
+    recorded = record_mined(bank, out, editor=who(None), did=did)
+    written = recorded.bank
     if as_json:
         texts = [c.text for c in written.conditions]
         told = {"bank": str(out), "revision": written.revision, "conditions": texts, "requests_sent": asker.sent}
@@ -136,4 +134,8 @@ def _write(bank: Bank, out: Path, before: str | None, asker: Asker, as_json: boo
         support = 100 * (condition.support or 0)
         typer.echo(f"  {condition.text:<24} {support:3.0f} % of captions   {', '.join(condition.values[:4])}")
     typer.echo(f"{out}: revision {written.revision}, {did}; {asker.sent} requests sent")
+    if not recorded.written:
+        typer.echo("nothing new: the bank is as it was")
+    elif any(entry.by != MINER for entry in written.history):
+        typer.echo(f"people's decisions stay; fedmpt bank diff {out} {written.revision - 1} shows what is new")
     typer.echo(f"next: fedmpt bank show {out}   fedmpt train --bank {out}")

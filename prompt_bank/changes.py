@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,3 +85,13 @@ def record_hand_edit(loaded: LoadedBank, by: str, did: str = "edited by hand") -
     marked = with_origins(before, loaded.bank) if before else loaded.bank
     written = record(marked, loaded.path, by=by, did=did, expected_hash=loaded.hash)
     return Recorded(written, True, diff(before, written) if before else ())
+
+
+def who(by: str | None) -> str:
+    """Who changes a bank: as named, else who runs the program."""
+    if by is not None:
+        return by
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container whose user has no name
+        return "unknown"

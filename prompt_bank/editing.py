@@ -236,7 +236,7 @@ def set_dependency(bank: Bank, labels: Sequence[str], condition_ids: Sequence[st
     else:
         after = [Dependency(labels=tuple(labels), conditions=tuple(condition_ids))]
     dependencies = (*kept[:there], *after, *kept[there + 1 :])
-    return _checked(bank.model_copy(update={"dependencies": dependencies}))
+    return checked(bank.model_copy(update={"dependencies": dependencies}))
 
 
 def with_origins(before: Bank, after: Bank) -> Bank:
@@ -274,7 +274,7 @@ def _with_conditions(
     if instead:
         moved = (_redirected(dependency, instead) for dependency in dependencies)
         dependencies = tuple(dependency for dependency in moved if dependency.conditions)
-    return _checked(bank.model_copy(update={"conditions": conditions, "dependencies": dependencies}))
+    return checked(bank.model_copy(update={"conditions": conditions, "dependencies": dependencies}))
 
 
 def _redirected(dependency: Dependency, instead: dict[str, tuple[str, ...]]) -> Dependency:
@@ -282,7 +282,12 @@ def _redirected(dependency: Dependency, instead: dict[str, tuple[str, ...]]) -> 
     return dependency.model_copy(update={"conditions": ids})
 
 
-def _checked(bank: Bank) -> Bank:
+def checked(bank: Bank) -> Bank:
+    """The bank itself, if it could be saved.
+
+    Raises:
+        BankError: with everything that is wrong with it.
+    """
     found = check(bank.model_dump(mode="json", by_alias=True))
     errors = [problem for _, problem in found if problem.severity == "error"]
     if errors:

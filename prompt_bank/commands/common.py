@@ -44,9 +44,9 @@ def change_and_tell(
     path: Path, edit: Callable[[Bank], Bank], *, by: str | None, did: str, message: str | None, as_json: bool
 ) -> None:
     """Apply an edit to a bank's file, record it, and say what it did."""
-    from prompt_bank.changes import change
+    from prompt_bank.changes import change, who
 
-    tell(change(path, edit, by=user(by), did=one_line(message or did)), path, as_json)
+    tell(change(path, edit, by=who(by), did=one_line(message or did)), path, as_json)
 
 
 def tell(recorded: Recorded, path: Path, as_json: bool) -> None:
@@ -128,18 +128,6 @@ def wrong(source: Path | str, message: str) -> NoReturn:
 def one_line(text: str) -> str:
     """The text without line breaks."""
     return " ".join(text.split())
-
-
-def user(by: str | None) -> str:
-    """Who changes a bank: as named, else who runs the command."""
-    if by is not None:
-        return by
-    import getpass
-
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a container whose user has no name
-        return "unknown"
 
 
 def _trained(bank: Bank) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from prompt_bank.commands.common import BankArgument, ByOption, JsonOption, one_line, reported, tell, user
+from prompt_bank.commands.common import BankArgument, ByOption, JsonOption, one_line, reported, tell
 
 
 def commit(
@@ -20,12 +20,12 @@ def commit(
     Example:  fedmpt bank commit bank.json -m "merge lighting into weather"
     """
     with reported(as_json):
-        from prompt_bank.changes import Recorded, record_hand_edit
+        from prompt_bank.changes import Recorded, record_hand_edit, who
         from prompt_bank.store import load
 
         loaded = load(bank)
         if loaded.edited:
-            tell(record_hand_edit(loaded, user(by), one_line(message)), bank, as_json)
+            tell(record_hand_edit(loaded, who(by), one_line(message)), bank, as_json)
         elif as_json:
             tell(Recorded(loaded.bank, False), bank, as_json)
         else:
@@ -47,9 +47,10 @@ def restore(
     Example:  fedmpt bank restore bank.json 2
     """
     with reported(as_json):
+        from prompt_bank.changes import who
         from prompt_bank.rescue import restore as bring_back
 
-        restored = bring_back(bank, revision, by=user(by))
+        restored = bring_back(bank, revision, by=who(by))
         if restored.aside is not None:
             typer.echo(f"{bank} could not be read; it was put aside as {restored.aside}", err=True)
         tell(restored.recorded, bank, as_json)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from prompt_bank.commands.common import BankArgument, ByOption, reported, user
+from prompt_bank.commands.common import BankArgument, ByOption, reported
 
 
 def review(
@@ -23,10 +23,11 @@ def review(
     Example:  fedmpt bank review bank.json
     """
     with reported(False):
+        from prompt_bank.changes import who
         from prompt_bank.review.serving import serve
         from prompt_bank.review.session import Session
 
-        session = Session(bank, user(by))
+        session = Session(bank, who(by))
         session.opened()
         serve(session, port, lambda url: typer.echo(f"Review {bank} at\n\n    {url}\n\nCtrl-C ends it."), not no_open)
         if unsaved := session.unsaved():

@@ -90,10 +90,7 @@ def test_warm_cache_sends_nothing(tmp_path: Path, server: Server) -> None:
     done = mine(tmp_path, server, "--json")
     assert json.loads(done.stdout)["requests_sent"] == 0
     assert len(server.bodies) == count
-    second = json.loads((tmp_path / "bank.json").read_text())
-    assert second["revision"] == 2
-    for key in ("labels", "conditions", "captions", "dependencies", "provenance"):
-        assert first[key] == second[key]
+    assert json.loads((tmp_path / "bank.json").read_text()) == first, "the same bank is no new revision"
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
@@ -152,16 +149,31 @@ def test_a_pickle_in_the_cache_is_never_read(tmp_path: Path, server: Server) -> 
     assert not (tmp_path / "owned").exists()
 
 
-def test_a_persons_bank_is_left_alone(tmp_path: Path, server: Server) -> None:
+def test_a_persons_decision_outlives_another_mining(tmp_path: Path, server: Server) -> None:
     mine(tmp_path, server)
-    content = json.loads((tmp_path / "bank.json").read_text())
+    path = tmp_path / "bank.json"
+    content = json.loads(path.read_text())
     content["conditions"][0]["status"] = "rejected"
-    (tmp_path / "bank.json").write_text(json.dumps(content, indent=2))
-    before = (tmp_path / "bank.json").read_bytes()
+    content["conditions"][1]["text"] = "sky"
+    path.write_text(json.dumps(content, indent=2))
     done = mine(tmp_path, server)
-    assert done.returncode == 2
-    assert "choose another --out" in done.stderr
-    assert (tmp_path / "bank.json").read_bytes() == before
+    assert done.returncode == 0, done.stderr
+    loaded = load(path)
+    assert [(c.text, c.status) for c in loaded.bank.conditions] == [
+        ("location", "rejected"), ("sky", "proposed"), ("time of day", "proposed"),
+    ]  # fmt: skip
+    assert [entry.did for entry in loaded.bank.history][1:] == ["edited by hand"] and not loaded.edited
+
+
+def test_another_worlds_bank_is_left_alone(tmp_path: Path, server: Server) -> None:
+    """It is refused before anything is asked."""
+    mine(tmp_path, server)
+    before, asked = (tmp_path / "bank.json").read_bytes(), len(server.bodies)
+    words = command(tmp_path, server)
+    (tmp_path / "labels.txt").write_text("ship\nharbour\n")
+    done = subprocess.run(words, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "choose another file" in done.stderr
+    assert (tmp_path / "bank.json").read_bytes() == before and len(server.bodies) == asked
 
 
 def test_several_models_have_to_be_chosen_from(tmp_path: Path, server: Server) -> None:

@@ -1,0 +1,229 @@
+"""Mined again: what people decided stays, what is new comes beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from prompt_bank import editing
+from prompt_bank.changes import change
+from prompt_bank.checks import fold
+from prompt_bank.errors import BankError
+from prompt_bank.proposals import propose, record_mined, untouched
+from prompt_bank.schema import Bank, Caption, Condition, Dependency, Label, Provenance
+from prompt_bank.store import dumps, load, loads
+from tests.prompt_bank.strategies import banks
+
+
+def mined(*texts: str, labels: tuple[str, ...] = ("cat", "dog", "sofa"), model: str = "m", captions: int = 2) -> Bank:
+    """A bank as the miner makes it: each condition is stated by the first caption and governs the first two labels."""
+    conditions = tuple(
+        Condition(id=editing.identifier(text, ()), text=text, support=0.5, evidence=("cap-0001",)) for text in texts
+    )
+    told = tuple(
+        Caption(id=f"cap-{i:04d}", labels=labels[:2], text=f"Caption {i} by {model}.") for i in range(1, captions + 1)
+    )
+    governed = Dependency(labels=labels[:2], conditions=tuple(c.id for c in conditions), evidence=("cap-0001",))
+    return Bank(
+        name="mined",
+        labels=tuple(Label(name=name) for name in labels),
+        conditions=conditions,
+        dependencies=(governed,),
+        captions=told,
+        provenance=Provenance(model=model),
+    )
+
+
+def mine(path: Path, bank: Bank) -> Bank:
+    return record_mined(bank, path, editor="ada", did="mined").bank
+
+
+def told(bank: Bank) -> list[tuple[str, str, str]]:
+    return [(c.id, c.text, c.status) for c in bank.conditions]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "bank.json"
+    mine(path, mined("place", "light", "weather", "pose"))
+    return path
+
+
+def test_what_nobody_touched_is_replaced(path: Path) -> None:
+    bank = mine(path, mined("season", "light", model="n"))
+    assert told(bank) == [("season", "season", "proposed"), ("light", "light", "proposed")]
+    assert [c.text for c in bank.captions] == ["Caption 1 by n.", "Caption 2 by n."] and bank.revision == 2
+
+
+def test_the_same_again_is_no_new_revision(path: Path) -> None:
+    before = path.read_bytes()
+    mine(path, mined("place", "light", "weather", "pose"))
+    assert path.read_bytes() == before
+    change(path, lambda b: editing.accept(b, ["light"]), by="ada", did="yes")
+    before = path.read_bytes()
+    mine(path, mined("place", "light", "weather", "pose"))
+    assert path.read_bytes() == before
+
+
+def test_decisions_stay_and_new_proposals_come_beside_them(path: Path) -> None:
+    change(path, lambda b: editing.accept(b, ["light"]), by="ada", did="yes")
+    change(path, lambda b: editing.reject(b, ["pose"]), by="ada", did="no")
+    decided = load(path).bank
+    again = mined("Light", "pose", "season", "weather", model="n", captions=3)
+    bank = mine(
+        path,
+        again.model_copy(update={"conditions": tuple(c.model_copy(update={"support": 1.0}) for c in again.conditions)}),
+    )
+    assert told(bank) == [*told(decided), ("season", "season", "proposed")]
+    old = {c.id: c for c in decided.conditions}
+    now = {c.id: c for c in bank.conditions}
+    for untouched_by_mining in ("light", "pose", "place"):
+        assert now[untouched_by_mining] == old[untouched_by_mining]
+    assert (now["weather"].support, now["weather"].evidence) == (1.0, ("cap-0003",)), "nobody had touched it"
+    assert now["season"].evidence == ("cap-0003",)
+    assert [c.id for c in bank.captions] == ["cap-0001", "cap-0002", "cap-0003", "cap-0004", "cap-0005"]
+    assert bank.captions[2].text == "Caption 1 by n." and bank.provenance.model == "n"
+    assert bank.dependencies[0].conditions == ("place", "light", "weather", "pose", "season")
+    assert bank.dependencies[0].evidence == ("cap-0001", "cap-0003")
+
+
+def test_a_caption_that_is_there_already_keeps_its_id(path: Path) -> None:
+    change(path, lambda b: editing.accept(b, ["light"]), by="ada", did="yes")
+    again = mined("season")
+    turned = tuple(
+        c.model_copy(update={"id": f"cap-{i}", "labels": c.labels[::-1]}) for i, c in enumerate(again.captions)
+    )
+    again = again.model_copy(
+        update={
+            "captions": turned,
+            "conditions": (again.conditions[0].model_copy(update={"evidence": ("cap-0",)}),),
+            "dependencies": (),
+        }
+    )
+    bank = mine(path, again)
+    assert len(bank.captions) == 2 and bank.conditions[-1].evidence == ("cap-0001",)
+
+
+@pytest.mark.parametrize("way", ["removed", "renamed", "merged", "by hand"])
+def test_what_people_took_away_stays_away(path: Path, way: str) -> None:
+    if way == "by hand":
+        path.write_text(
+            path.read_text(encoding="utf-8").replace('"text": "pose"', '"text": "posture"'), encoding="utf-8"
+        )
+    else:
+        edits = {
+            "removed": lambda b: editing.remove(b, "pose"),
+            "renamed": lambda b: editing.rename(b, "pose", "posture"),
+            "merged": lambda b: editing.merge(b, ["light", "pose"], text="light"),
+        }
+        change(path, edits[way], by="ada", did=way)
+    before = told(load(path).bank)
+    for model in ("n", "o"):
+        bank = mine(path, mined("Pose", "season", model=model))
+        assert told(bank) == [*before, ("season", "season", "proposed")]
+    by = [entry.by for entry in bank.history]
+    assert by == ["miner", "ada", "miner", "miner"], "a hand edit was recorded as a person's first"
+    if way == "by hand":
+        assert bank.conditions[3].origin == "edited"
+
+
+def test_what_the_miner_itself_replaced_may_come_back(path: Path) -> None:
+    mine(path, mined("season", model="n"))
+    change(path, lambda b: editing.accept(b, ["season"]), by="ada", did="yes")
+    assert [c.text for c in mine(path, mined("pose", model="o")).conditions] == ["season", "pose"]
+
+
+def test_a_new_proposal_never_takes_an_id_that_is_in_use(path: Path) -> None:
+    change(path, lambda b: editing.rename(b, "pose", "posture"), by="ada", did="renamed")
+    change(path, lambda b: editing.rename(b, "pose", "stance!"), by="ada", did="renamed")
+    bank = mine(path, mined("pose!", model="n"))
+    assert told(bank)[-1] == ("pose-2", "pose!", "proposed")
+
+
+def test_dependencies_that_people_changed_stay(path: Path) -> None:
+    change(path, lambda b: editing.set_dependency(b, ["dog", "cat"], ["light"]), by="ada", did="only light")
+    bank = mine(path, mined("light", "season", model="n"))
+    assert [d.conditions for d in bank.dependencies] == [("light",)]
+    change(path, lambda b: editing.set_dependency(b, ["dog", "cat"], []), by="ada", did="none")
+    assert mine(path, mined("light", "season", model="o")).dependencies == ()
+
+
+def test_dependencies_that_lost_a_removed_condition_may_get_others(path: Path) -> None:
+    change(path, lambda b: editing.remove(b, "pose"), by="ada", did="removed")
+    bank = mine(path, mined("light", "season", model="n"))
+    assert bank.dependencies[0].conditions == ("place", "light", "weather", "season")
+
+
+def test_a_rejected_condition_governs_nothing_new(path: Path) -> None:
+    change(path, lambda b: editing.reject(b, ["pose"]), by="ada", did="no")
+    again = mined("pose", model="n", labels=("dog", "sofa", "cat"))
+    bank = mine(path, again)
+    assert [d.labels for d in bank.dependencies] == [("cat", "dog")]
+
+
+def test_more_labels_are_added_and_fewer_stay(path: Path) -> None:
+    change(path, lambda b: editing.accept(b, ["light"]), by="ada", did="yes")
+    bank = mine(path, mined("season", labels=("Cat", "horse"), model="n"))
+    assert [label.name for label in bank.labels] == ["cat", "dog", "sofa", "horse"]
+    assert bank.captions[-1].labels == ("cat", "horse") and bank.dependencies[-1].labels == ("cat", "horse")
+
+
+def test_a_label_that_people_renamed_or_removed_does_not_come_back(path: Path) -> None:
+    def without_sofa(bank: Bank) -> Bank:
+        labels = (bank.labels[0], Label(name="hound", aliases=("dog",)))
+        dependency = bank.dependencies[0].model_copy(update={"labels": ("cat", "hound")})
+        captions = tuple(c.model_copy(update={"labels": ("cat", "hound")}) for c in bank.captions)
+        return bank.model_copy(update={"labels": labels, "dependencies": (dependency,), "captions": captions})
+
+    change(path, without_sofa, by="ada", did="labels")
+    bank = mine(path, mined("season", labels=("dog", "cat", "sofa"), model="n"))
+    assert [label.name for label in bank.labels] == ["cat", "hound"]
+    assert bank.captions[-1].labels == ("hound", "cat")
+    bank = mine(path, mined("time", labels=("sofa", "cat"), model="o"))
+    assert [label.name for label in bank.labels] == ["cat", "hound"]
+    assert bank.conditions[-1].text == "time" and bank.conditions[-1].evidence == ()
+
+
+def test_another_world_is_refused(path: Path) -> None:
+    with pytest.raises(BankError, match=r"has none of the labels that are mined \(bus, …\)"):
+        record_mined(mined("place", labels=("bus", "car")), path, editor="ada", did="mined")
+
+
+def test_prompt_and_name_are_peoples(path: Path) -> None:
+    text = path.read_text(encoding="utf-8").replace('"class_tokens": 7', '"class_tokens": 3')
+    path.write_text(text.replace('"name": "mined"', '"name": "ours"'), encoding="utf-8")
+    bank = mine(path, mined("season", model="n"))
+    assert (bank.prompt.class_tokens, bank.name) == (3, "ours")
+
+
+@settings(max_examples=60, deadline=None)
+@given(banks(), banks(), st.data())
+def test_no_mining_changes_what_a_person_decided(existing: Bank, new: Bank, data: st.DataObject) -> None:
+    """For any two banks that share a label: all that a person touched comes out as it went in; nothing is lost."""
+    shared = data.draw(st.sampled_from(existing.labels))
+    if fold(shared.name) not in {fold(label.name) for label in new.labels}:
+        new = new.model_copy(update={"labels": (*new.labels, Label(name=shared.name))})
+    existing = editing.edit(existing, existing.conditions[0].id, note="decided")
+    bank = propose(existing, new)
+    assert loads(dumps(bank))[0] == bank
+    before, after = ({c.id: c for c in b.conditions} for b in (existing, bank))
+    for name, condition in before.items():
+        if untouched(condition):
+            assert (
+                after[name].model_copy(update={"support": condition.support, "evidence": condition.evidence})
+                == condition
+            )
+        else:
+            assert after[name] == condition
+    assert bank.captions[: len(existing.captions)] == existing.captions
+    assert bank.labels[: len(existing.labels)] == existing.labels
+    known = {fold(c.text) for c in bank.conditions}
+    assert {fold(c.text) for c in new.conditions} <= known
+    assert {(frozenset(map(fold, c.labels)), c.text) for c in new.captions} <= {
+        (frozenset(map(fold, c.labels)), c.text) for c in bank.captions
+    } or any(alias for label in existing.labels for alias in label.aliases)
+    again = propose(bank, new)
+    assert again == bank.model_copy(update={"provenance": new.provenance}), "the same proposals again change nothing"
