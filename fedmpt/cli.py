@@ -36,6 +36,8 @@ ENTRIES: dict[str, Entry] = {
     "train": Entry("trainer.cli", "train", "Train a method over sites that keep their images.", "Training"),
     "evaluate": Entry("trainer.cli", "evaluate", "Measure a run's best checkpoint on the test split.", "Training"),
     "compare": Entry("trainer.cli", "compare", "Set runs side by side.", "Training"),
+    "predict": Entry("trainer.inference_cli", "predict", "Say which labels images carry, where and why.", "Training"),
+    "export": Entry("trainer.inference_cli", "export", "Write a run's model as a folder to hand on.", "Training"),
     "report": Entry("trainer.cli", "report", "Write a run's report: one HTML page.", "Training"),
     "demo": Entry("fedmpt.demo", "demo", "Run the whole path on the drawn world, in a few minutes.", "Training"),
 }

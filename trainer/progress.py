@@ -17,7 +17,11 @@ SECONDS_BETWEEN_LINES = 10.0
 
 def reporter() -> Reporter:
     """Prints to standard error, so that what a command answers stays alone on standard output."""
-    return Reporter(features=_FeatureLines(), round=_round)
+    lines = CountLines()
+    return Reporter(
+        features=lambda split, done, count: lines(f"features of {split}", done, count),
+        round=_round,
+    )
 
 
 def _round(record: RoundRecord, validation: Figures, rounds: int) -> None:
@@ -28,22 +32,23 @@ def _round(record: RoundRecord, validation: Figures, rounds: int) -> None:
     )
 
 
-class _FeatureLines:
-    """The feature cache's progress with rate and time left."""
+class CountLines:
+    """How far work on many images is, with rate and time left."""
 
     def __init__(self) -> None:
-        self.split = ""
+        self.what = ""
         self.began = self.said = 0.0
         self.first = 0
 
-    def __call__(self, split: str, done: int, count: int) -> None:
+    def __call__(self, what: str, done: int, count: int) -> None:
+        """Say it, unless it was said a moment ago; another `what` begins anew."""
         now = time.monotonic()
-        if split != self.split:
-            self.split, self.began, self.first, self.said = split, now, done, 0.0
+        if what != self.what:
+            self.what, self.began, self.first, self.said = what, now, done, 0.0
         elapsed = now - self.began
         rate = (done - self.first) / elapsed if elapsed > 0 and done > self.first else 0.0
         left = f", {rate:.0f} images/s, {(count - done) / rate:.0f} s left" if rate else ""
-        line = f"features of {split}: {done}/{count}{left}"
+        line = f"{what}: {done}/{count}{left}"
         if sys.stderr.isatty():
             typer.echo(f"\r{line:<78}" + ("\n" if done == count else ""), nl=False, err=True)
         elif done == count or now - self.said > SECONDS_BETWEEN_LINES:

@@ -113,11 +113,17 @@ class FrozenClip(nn.Module):
     @cached_property
     def weights_hash(self) -> str:
         """sha256 over names, types, shapes and bytes of all weights."""
-        digest = hashlib.sha256()
-        for key, value in sorted(self.model.state_dict().items()):
-            digest.update(f"{key}/{value.dtype}/{tuple(value.shape)}".encode())
-            digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()
+        return hash_weights(self.model.state_dict())
+
+    def vision_weights(self) -> dict[str, Tensor]:
+        """The weights that an image passes through, and κ: all that is needed where text features are known."""
+        weights = self.model.state_dict()
+        return {key: value for key, value in weights.items() if key.startswith("visual.") or key == "logit_scale"}
+
+    @cached_property
+    def vision_hash(self) -> str:
+        """sha256 over `vision_weights`."""
+        return hash_weights(self.vision_weights())
 
     @torch.no_grad()
     def encode_image(self, pixels: Tensor, patch_source: PatchSource = "last") -> ImageFeatures:
@@ -193,6 +199,15 @@ class FrozenClip(nn.Module):
     @cached_property
     def _transform(self) -> Any:
         return self.preprocess.transform()
+
+
+def hash_weights(weights: dict[str, Tensor]) -> str:
+    """sha256 over names, types, shapes and bytes, in the order of the names."""
+    digest = hashlib.sha256()
+    for key, value in sorted(weights.items()):
+        digest.update(f"{key}/{value.dtype}/{tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _value_path(block: Any, tokens: Tensor) -> Tensor:

@@ -76,17 +76,7 @@ def fill(model: Any, path: Path) -> None:
     Raises:
         TrainerError: the file is missing, is not safetensors, or does not fit.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if path.suffix != ".safetensors":
-        raise TrainerError(f"{path}: weights are read from .safetensors only (other formats can run code)")
-    if not path.is_file():
-        raise TrainerError(f"{path}: there is no such weights file")
-    try:
-        weights = load_file(path)
-    except SafetensorError as error:
-        raise TrainerError(f"{path}: not a readable safetensors file ({error})") from error
+    weights = read_weights(path)
     # OpenAI's export carries three descriptive entries that are not weights.
     for entry in ("input_resolution", "context_length", "vocab_size"):
         weights.pop(entry, None)
@@ -99,6 +89,25 @@ def fill(model: Any, path: Path) -> None:
             listed = ", ".join(keys[:4]) + (f" and {len(keys) - 4} more" if len(keys) > 4 else "")
             raise TrainerError(f"{path}: the file {what} {listed}; it is not of this model")
     model.load_state_dict({k: v.to(own[k].dtype) for k, v in weights.items()})
+
+
+def read_weights(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file.
+
+    Raises:
+        TrainerError: where the file is missing or is of another format.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    if path.suffix != ".safetensors":
+        raise TrainerError(f"{path}: weights are read from .safetensors only (other formats can run code)")
+    if not path.is_file():
+        raise TrainerError(f"{path}: there is no such weights file")
+    try:
+        return load_file(path)
+    except SafetensorError as error:
+        raise TrainerError(f"{path}: not a readable safetensors file ({error})") from error
 
 
 def _locate(name: str, pretrained: str) -> tuple[Path, dict[str, Any]]:

@@ -51,6 +51,13 @@ class Evidence(NamedTuple):
     scores: Tensor | None
     """ψ: (B, N, C), each condition's own score, a cosine."""
 
+    def cpu(self) -> Evidence:
+        """On the CPU."""
+        places, gate, shares, scores = (
+            None if part is None else part.cpu() for part in (self.places, self.gate, self.shares, self.scores)
+        )
+        return Evidence(places, self.places_are, gate, shares, scores)
+
 
 WHOLE_IMAGE = "this method scores the image as a whole, so there is no place to show"
 """`Evidence.places_are` of a method without places."""

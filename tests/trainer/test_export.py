@@ -1,0 +1,224 @@
+"""An exported model gives the run's probabilities without text tower or data; a folder that was touched is refused."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file, save_file
+
+import trainer
+from tests.trainer.runs import pictures, trained_run
+from trainer.backbone.load import load_backbone
+from trainer.backbone.vision import VisionClip
+from trainer.errors import TrainerError
+from trainer.inference.export import export
+from trainer.inference.exported import BACKBONE, CONFIG, SUMS, WEIGHTS, sha256
+from trainer.runs import Run
+
+METHODS = {
+    "fedmpt": {"method__rank": 4, "backbone__patch_source": "value"},
+    "transport": {"method__rank": 4, "method__matching": "transport"},
+    "coop": {"method__name": "coop"},
+    "zero-shot": {"method__name": "zero-shot"},
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("export")
+
+
+@pytest.fixture(scope="module")
+def runs(folder: Path) -> dict[str, Run]:
+    made = {name: trained_run(folder / name, folder / "cache", **settings) for name, settings in METHODS.items()}
+    for name, run in made.items():
+        export(run, folder / f"{name}-model")
+    return made
+
+
+@pytest.fixture
+def model(runs: dict[str, Run], folder: Path, tmp_path: Path) -> Path:
+    """A copy of an exported model that a test may spoil."""
+    return Path(shutil.copytree(folder / "fedmpt-model", tmp_path / "model"))
+
+
+def signed(folder: Path) -> Path:
+    """The folder with checksums of what is in it now."""
+    names = sorted(p.name for p in folder.iterdir() if p.name in (CONFIG, WEIGHTS, BACKBONE))
+    (folder / SUMS).write_text("".join(f"{sha256(folder / name)}  {name}\n" for name in names))
+    return folder
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_probabilities_are_the_runs(runs: dict[str, Run], folder: Path, name: str) -> None:
+    """Same image tower, same text features: equal to 1e-6, in probabilities and in explanations."""
+    paths = pictures(folder / "photos")
+    ours, theirs = trainer.load(runs[name].folder), trainer.load(folder / f"{name}-model")
+    assert isinstance(theirs.method.clip, VisionClip)
+    assert (theirs.labels, theirs.threshold, theirs.conditions) == (ours.labels, ours.threshold, ours.conditions)
+    for mine, other in zip(ours.predict(paths), theirs.predict(paths), strict=True):
+        np.testing.assert_allclose(list(other.values()), list(mine.values()), atol=1e-6)
+    mine, other = (m.explain(paths[0], ["cat", "sofa"]) for m in (ours, theirs))
+    assert mine.places_are == other.places_are
+    for a, b in zip(mine.labels, other.labels, strict=True):
+        assert a.logit == pytest.approx(b.logit, abs=1e-5)
+        if a.places is not None:
+            np.testing.assert_allclose(a.places, b.places, atol=1e-6)
+
+
+def test_nothing_of_the_text_tower_is_there(runs: dict[str, Run], folder: Path) -> None:
+    names = {*load_file(folder / "fedmpt-model" / BACKBONE)}
+    assert all(name.startswith("visual.") or name == "logit_scale" for name in names)
+    loaded = trainer.load(folder / "fedmpt-model")
+    assert bool(loaded.method.clip.embed([1, 2]).isnan().all())
+    with pytest.raises(TrainerError, match="without its text tower"):
+        loaded.method.clip.encode_texts(["a cat"])
+
+
+def test_what_the_bank_said_beyond_its_prompts_stays_behind(runs: dict[str, Run], folder: Path) -> None:
+    written = json.loads((folder / "fedmpt-model" / CONFIG).read_text())
+    assert written["conditions"] == ["background", "spatial layout"]
+    assert (written["bank"]["captions"], written["bank"]["history"]) == ([], [])
+    assert json.loads((folder / "coop-model" / CONFIG).read_text())["bank"] is None
+
+
+def test_the_readme_runs(runs: dict[str, Run], folder: Path) -> None:
+    readme = (folder / "fedmpt-model" / "README.md").read_text()
+    code = re.search(r"```python\n(.*?)```", readme, re.DOTALL)
+    assert code is not None
+    assert len(readme.splitlines()) <= 16
+    photo = pictures(folder / "photos")[0]
+    ran = [sys.executable, "-c", code[1], str(photo)]
+    done = subprocess.run(ran, cwd=folder / "fedmpt-model", capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(str(photo))
+
+
+def test_importing_trainer_is_light() -> None:
+    code = (
+        "import sys, trainer; assert callable(trainer.load); print([m for m in ('torch', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_without_its_backbone_the_shipped_one_is_found(runs: dict[str, Run], folder: Path) -> None:
+    lean = export(runs["coop"], folder / "lean", with_backbone=False)
+    assert not (lean / BACKBONE).exists()
+    photo = pictures(folder / "photos")[:1]
+    found, expected = (list(trainer.load(f).predict(photo)[0].values()) for f in (lean, folder / "coop-model"))
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_another_backbone_is_refused(model: Path) -> None:
+    weights = load_file(model / BACKBONE)
+    weights["visual.proj"] = weights["visual.proj"] * 1.001
+    save_file(weights, model / BACKBONE)
+    with pytest.raises(TrainerError, match=r"backbone\.safetensors: changed or damaged"):
+        trainer.load(model)
+    with pytest.raises(TrainerError, match="the model was trained on"):
+        trainer.load(signed(model))
+    del weights["visual.proj"]
+    save_file(weights, model / BACKBONE)
+    with pytest.raises(TrainerError, match="not those of scenes-tiny's image tower"):
+        trainer.load(signed(model))
+
+
+def test_a_backbone_that_is_not_there_is_explained(model: Path) -> None:
+    (model / BACKBONE).unlink()
+    described = json.loads((model / CONFIG).read_text())
+    described["backbone"] |= {"included": False, "name": "ViT-B-16-quickgelu", "pretrained": "mine.safetensors"}
+    (model / CONFIG).write_text(json.dumps(described))
+    with pytest.raises(TrainerError, match=r"no such weights file[\s\S]*pass the .safetensors file of ViT-B-16"):
+        trainer.load(signed(model))
+
+
+def test_a_users_own_file_is_named_without_its_folder(runs: dict[str, Run], folder: Path, tmp_path: Path) -> None:
+    """Where a run's weights came from a file, an export says its name, never a path of that machine."""
+    from trainer.inference.export import _without_folder
+
+    assert _without_folder("/home/someone/clip.safetensors") == "clip.safetensors"
+    assert _without_folder("openai") == "openai"
+    assert _without_folder(None) is None
+
+
+@pytest.mark.parametrize("name", [CONFIG, WEIGHTS, BACKBONE, SUMS])
+def test_a_missing_file_is_named(model: Path, name: str) -> None:
+    (model / name).unlink()
+    with pytest.raises(TrainerError, match=rf"{re.escape(name)}: missing"):
+        trainer.load(model)
+
+
+@pytest.mark.parametrize("name", [CONFIG, WEIGHTS, BACKBONE])
+def test_a_changed_file_is_named(model: Path, name: str) -> None:
+    content = bytearray((model / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (model / name).write_bytes(content)
+    with pytest.raises(TrainerError, match=rf"{re.escape(name)}: changed or damaged"):
+        trainer.load(model)
+
+
+def test_a_pickle_is_never_read(model: Path, tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return (Path.touch, (tmp_path / "ran",))  # type: ignore[return-value]
+
+    for name in (WEIGHTS, BACKBONE):
+        kept = (model / name).read_bytes()
+        (model / name).write_bytes(pickle.dumps(Trap()))
+        with pytest.raises(TrainerError, match="not a readable safetensors file"):
+            trainer.load(signed(model))
+        (model / name).write_bytes(kept)
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"format": 2}, "format"),
+        ({"threshold": 2}, "threshold"),
+        ({"labels": ["only one"]}, "text features of 1 labels"),
+        ({"surplus": 1}, "surplus"),
+    ],
+)
+def test_a_configuration_that_does_not_fit(model: Path, change: dict[str, object], said: str) -> None:
+    described = json.loads((model / CONFIG).read_text())
+    (model / CONFIG).write_text(json.dumps(described | change))
+    with pytest.raises(TrainerError, match=said):
+        trainer.load(signed(model))
+
+
+def test_weights_of_another_method(model: Path) -> None:
+    weights = load_file(model / WEIGHTS)
+    del weights["gate_up"]
+    save_file(weights, model / WEIGHTS)
+    with pytest.raises(TrainerError, match="the weights are not of this model"):
+        trainer.load(signed(model))
+
+
+def test_nothing_is_overwritten(runs: dict[str, Run], model: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainerError, match="there is something already"):
+        export(runs["coop"], model)
+    (tmp_path / "empty").mkdir()
+    export(runs["coop"], tmp_path / "empty")
+    assert trainer.load(tmp_path / "empty").source["method"] == "coop"
+    with pytest.raises(TrainerError, match="one checkpoint"):
+        trainer.load(model, checkpoint="1")
+
+
+def test_the_image_tower_alone_is_the_whole_ones(runs: dict[str, Run], folder: Path) -> None:
+    whole, vision = load_backbone("scenes-tiny", None), trainer.load(folder / "coop-model").method.clip
+    assert whole.vision_hash == vision.vision_hash
+    assert (whole.dim, whole.text_width, whole.patches, whole.scale) == (
+        vision.dim,
+        vision.text_width,
+        vision.patches,
+        vision.scale,
+    )

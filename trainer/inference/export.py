@@ -1,0 +1,152 @@
+"""fedmpt export: a run as a folder that works without the training data; see `trainer.inference.exported`."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import textwrap
+from importlib.metadata import version
+from pathlib import Path
+
+from safetensors.torch import save
+
+from prompt_bank.prompts import active_conditions
+from prompt_bank.schema import Bank, Condition, Label
+from prompt_bank.store import load as load_bank
+from trainer.backbone.load import SHIPPED
+from trainer.backbone.vision import architecture
+from trainer.errors import TrainerError
+from trainer.inference.exported import (
+    BACKBONE,
+    CONFIG,
+    SUMS,
+    WEIGHTS,
+    ExportedBackbone,
+    ExportedConfig,
+    ExportedPreprocess,
+    sha256,
+)
+from trainer.inference.load import from_run
+from trainer.inference.model import Model
+from trainer.runs import Run
+
+
+def export(run: Run, out: Path, *, with_backbone: bool | None = None, checkpoint: str | None = None) -> Path:
+    """Write a run's model into a new folder.
+
+    Args:
+        run: an evaluated run.
+        out: the folder; it must not hold anything yet.
+        with_backbone: whether the image tower's weights go along; None: those of scenes-tiny, and no others.
+        checkpoint: see `trainer.inference.load.load`.
+
+    Returns:
+        The folder.
+
+    Raises:
+        TrainerError: a run that was not evaluated, or a folder that holds something.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise TrainerError(f"{out}: there is something already; choose another --out")
+    model = from_run(run, "cpu", checkpoint)
+    included = model.method.clip.name == SHIPPED if with_backbone is None else with_backbone
+    config = _config(run, model, included)
+    # Written beside and moved at the end: there is a whole model at `out`, or none.
+    temporary = out.with_name(f".{out.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        _write(temporary, model, config)
+        if out.exists():
+            out.rmdir()
+        temporary.rename(out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return out
+
+
+def _write(folder: Path, model: Model, config: ExportedConfig) -> None:
+    tensors = {**model.method.exchanged(), "text_features": model.text.contiguous()}
+    (folder / WEIGHTS).write_bytes(save(tensors))
+    if config.backbone.included:
+        weights = model.method.clip.vision_weights()
+        (folder / BACKBONE).write_bytes(save({name: value.contiguous() for name, value in weights.items()}))
+    described = config.model_dump(mode="json", by_alias=True)
+    (folder / CONFIG).write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    names = sorted(path.name for path in folder.iterdir())
+    (folder / SUMS).write_text("".join(f"{sha256(folder / name)}  {name}\n" for name in names), encoding="utf-8")
+    (folder / "README.md").write_text(_readme(config), encoding="utf-8")
+
+
+def _config(run: Run, model: Model, included: bool) -> ExportedConfig:
+    settings, evaluation, clip = run.config(), run.evaluation(), model.method.clip
+    preprocess = clip.preprocess
+    return ExportedConfig(
+        tool=f"fedmpt {version('fedmpt')}",
+        run=run.name,
+        rounds=model.source["rounds"],
+        labels=model.labels,
+        threshold=model.threshold,
+        conditions=model.conditions,
+        figures={key: evaluation["test"][key] for key in ("mAP", "CF1", "OF1")},
+        dataset=evaluation["dataset"],
+        method=settings.method,
+        backbone=ExportedBackbone(
+            name=clip.name,
+            pretrained=_without_folder(settings.backbone.pretrained),
+            architecture=architecture(clip.name),
+            patch_source=settings.backbone.patch_source,
+            preprocess=ExportedPreprocess(
+                size=preprocess.size,
+                mean=preprocess.mean,
+                std=preprocess.std,
+                interpolation=preprocess.interpolation,
+            ),
+            vision_sha256=clip.vision_hash,
+            included=included,
+        ),
+        bank=None if model.conditions is None or run.bank is None else _lean_bank(load_bank(run.bank).bank),
+    )
+
+
+def _lean_bank(bank: Bank) -> Bank:
+    """What prompts are made of; captions, evidence and history stay with the run."""
+    conditions, _ = active_conditions(bank)
+    return Bank(
+        name=bank.name,
+        revision=bank.revision,
+        labels=tuple(Label(name=label.name) for label in bank.labels),
+        conditions=tuple(Condition(id=c.id, text=c.text, definition=c.definition, status=c.status) for c in conditions),
+        prompt=bank.prompt,
+    )
+
+
+def _without_folder(pretrained: str | None) -> str | None:
+    """A tag as it stands; of a file its name, since the path says nothing elsewhere."""
+    if pretrained is None or not pretrained.endswith(".safetensors"):
+        return pretrained
+    return Path(pretrained).name
+
+
+def _readme(config: ExportedConfig) -> str:
+    own_file = not config.backbone.included and (config.backbone.pretrained or "").endswith(".safetensors")
+    argument = f', backbone="{config.backbone.pretrained}"' if own_file else ""
+    figures = ", ".join(f"{name} {value:.1f}" for name, value in config.figures.items())
+    backbone = "is in this folder" if config.backbone.included else f"is not here: {config.how_to_get_backbone()}"
+    return textwrap.dedent(f"""\
+        # {" ".join(config.run.split())}
+
+        A multi-label model of {len(config.labels)} labels: {config.method.name}, {config.rounds} federated rounds on
+        {config.dataset}; {figures} on its test images, at the threshold {config.threshold}.
+        The backbone {config.backbone.name} {backbone}. `pip install fedmpt` reads the folder.
+
+        ```python
+        import sys, trainer
+
+        model = trainer.load("."{argument})  # this folder
+        for path, found in zip(sys.argv[1:], model.predict(sys.argv[1:])):
+            print(path, {{label: round(p, 2) for label, p in found.items() if p > model.threshold}})
+        ```
+
+        In a shell: `fedmpt predict . PHOTO.jpg`; `--explain FOLDER` shows where and why.
+        """)

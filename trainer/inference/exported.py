@@ -1,0 +1,145 @@
+"""The folder of an exported model: its configuration, its checksums and how its tensors are read.
+
+FOLDER/
+  config.json            labels, threshold, conditions, method, backbone with preprocessing
+  model.safetensors      the trained parameters and the labels' text features
+  backbone.safetensors   the image tower, if it was included
+  SHA256SUMS             of these files, as sha256sum writes it
+  README.md              how to use it
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field, ValidationError
+from torch import Tensor
+
+from prompt_bank.schema import Bank
+from trainer.backbone.clip import PatchSource, Preprocess
+from trainer.backbone.load import SHIPPED, read_weights
+from trainer.config import MethodConfig, Settings
+from trainer.errors import TrainerError
+
+CONFIG, WEIGHTS, BACKBONE, SUMS = "config.json", "model.safetensors", "backbone.safetensors", "SHA256SUMS"
+
+Sha256 = Field(pattern=r"^[0-9a-f]{64}$")
+
+
+class ExportedPreprocess(Settings):
+    """How an image becomes the tower's input; see `trainer.backbone.clip.Preprocess`."""
+
+    size: int = Field(gt=0)
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    interpolation: str
+
+    def to_preprocess(self) -> Preprocess:
+        """For the backbone."""
+        return Preprocess(self.size, self.mean, self.std, self.interpolation)
+
+
+class ExportedBackbone(Settings):
+    """Which CLIP, and where its image tower is."""
+
+    name: str
+    pretrained: str | None
+    architecture: dict[str, Any]
+    """open_clip's configuration."""
+    patch_source: PatchSource
+    preprocess: ExportedPreprocess
+    vision_sha256: str = Sha256
+    """Of the image tower's weights: names, types, shapes and bytes."""
+    included: bool
+
+
+class ExportedConfig(Settings):
+    """What an exported model is, beside its tensors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    format: Literal[1] = 1
+    tool: str
+    run: str
+    rounds: int = Field(ge=0)
+    labels: tuple[str, ...] = Field(min_length=1)
+    threshold: float = Field(ge=0, le=1)
+    """Labels above it count as present; chosen on validation images."""
+    conditions: tuple[str, ...] | None
+    """Their words, for readers; None where the method has none."""
+    figures: dict[str, float]
+    """mAP, CF1 and OF1 on the run's test images, in per cent."""
+    dataset: str
+    method: MethodConfig
+    backbone: ExportedBackbone
+    bank: Bank | None
+    """The bank's labels, conditions and prompt; without captions, evidence and history."""
+
+    def how_to_get_backbone(self) -> str:
+        """A sentence for a user who lacks it."""
+        wanted = self.backbone
+        if wanted.name == SHIPPED:
+            return f"{SHIPPED} comes with the fedmpt that trained the model ({self.tool})"
+        if wanted.pretrained is not None and not wanted.pretrained.endswith(".safetensors"):
+            return f"open_clip fetches {wanted.name}/{wanted.pretrained}, or pass its .safetensors file as backbone"
+        return f"pass the .safetensors file of {wanted.name} that the run was trained with as backbone"
+
+
+def read_config(folder: Path) -> ExportedConfig:
+    """The configuration, after every file was held against the checksums.
+
+    Raises:
+        TrainerError: a file that is missing or was changed, or a configuration of another format.
+    """
+    verify(folder)
+    try:
+        return ExportedConfig.model_validate_json((folder / CONFIG).read_text(encoding="utf-8"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole file"
+        raise TrainerError(f"{folder / CONFIG}: {where}: {first['msg']}") from error
+
+
+def read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
+    """The tensors of a file of the folder.
+
+    Raises:
+        TrainerError: where it is missing or no safetensors.
+    """
+    return read_weights(folder / name)
+
+
+def verify(folder: Path) -> None:
+    """Hold the files against SHA256SUMS.
+
+    Raises:
+        TrainerError: naming the first file that is missing, not listed or changed.
+    """
+    listed = _listed(folder)
+    present = {name for name in (CONFIG, WEIGHTS, BACKBONE) if (folder / name).is_file()}
+    for name in (CONFIG, WEIGHTS, *(listed.keys() - {CONFIG, WEIGHTS}), *sorted(present - listed.keys())):
+        if name not in present:
+            raise TrainerError(f"{folder / name}: missing; export the run again")
+        if name not in listed:
+            raise TrainerError(f"{folder / SUMS}: has no line for {name}; export the run again")
+        if listed[name] != sha256(folder / name):
+            raise TrainerError(f"{folder / name}: changed or damaged since the export (its sha256 is not in {SUMS})")
+
+
+def sha256(path: Path) -> str:
+    """Of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _listed(folder: Path) -> dict[str, str]:
+    path = folder / SUMS
+    if not path.is_file():
+        raise TrainerError(f"{path}: missing; export the run again")
+    try:
+        lines = [line.split("  ", 1) for line in path.read_text(encoding="utf-8").splitlines()]
+        return {name: digest for digest, name in lines}
+    except ValueError as error:
+        raise TrainerError(f"{path}: not a list of sha256 sums; export the run again") from error

@@ -1,0 +1,163 @@
+"""A model from a run's folder or from an exported one, without any training data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from prompt_bank.schema import Bank
+from trainer.backbone.clip import FrozenClip
+from trainer.backbone.load import load_backbone
+from trainer.config import LossConfig, MethodConfig
+from trainer.errors import TrainerError
+from trainer.inference.exported import BACKBONE, WEIGHTS, ExportedConfig, read_config, read_tensors
+from trainer.inference.model import Model
+from trainer.methods.base import Method, MethodContext, build
+from trainer.runs import Run
+from trainer.training import pick_device
+
+
+def load(
+    path: str | Path, *, device: str = "auto", checkpoint: str | None = None, backbone: str | None = None
+) -> Model:
+    """A trained model, from a run's folder or from what `fedmpt export` wrote.
+
+    Args:
+        path: the folder.
+        device: "auto" (CUDA where there is a GPU), "cpu", "cuda:1" and so on.
+        checkpoint: of a run: "last", "best" or a number of rounds; None for the one that was evaluated.
+        backbone: of an export without its backbone: the .safetensors file of the whole CLIP, or a tag of open_clip;
+            None for what the run was trained with.
+
+    Raises:
+        TrainerError: no such folder; a file that is missing, was changed or is no safetensors; another backbone than
+            the one that the model was trained on.
+    """
+    folder = Path(path)
+    if (folder / "checkpoints").is_dir():
+        if backbone is not None:
+            raise TrainerError(f"{folder}: a run knows its backbone; --backbone is for exported models")
+        return from_run(Run.open(folder), device, checkpoint)
+    if not (folder / "config.json").is_file() and not (folder / WEIGHTS).is_file():
+        raise TrainerError(f"{folder}: neither a run nor an exported model (no checkpoints/, no {WEIGHTS})")
+    if checkpoint is not None:
+        raise TrainerError(f"{folder}: an exported model has one checkpoint; leave out --checkpoint")
+    return from_export(folder, device, backbone)
+
+
+def from_run(run: Run, device: str = "auto", checkpoint: str | None = None) -> Model:
+    """The model of an evaluated run; its text features are computed here.
+
+    The threshold is the one that the evaluation chose on validation images, so it holds for the evaluated checkpoint.
+
+    Raises:
+        TrainerError: a run that was not evaluated, or not at this checkpoint.
+    """
+    evaluation = run.evaluation()
+    evaluated = int(evaluation["rounds"])
+    rounds, state = run.load_checkpoint(checkpoint or str(evaluated))
+    if rounds != evaluated:
+        raise TrainerError(
+            f"{run.folder}: the threshold was chosen for checkpoint {evaluated}, not {rounds}; "
+            f"run: fedmpt evaluate {run.folder} --checkpoint {rounds}"
+        )
+    config = run.config()
+    clip = load_backbone(config.backbone.name, config.backbone.pretrained, pick_device(device))
+    method = _method(config.method, clip, tuple(evaluation["label_names"]), _bank(run), state, run.folder)
+    with torch.no_grad():
+        text = method.text_features()
+    source = {
+        "run": run.name,
+        "method": config.method.name,
+        "title": evaluation["description"]["title"],
+        "rounds": rounds,
+        "backbone": clip.name,
+        "patch_source": config.backbone.patch_source,
+    }
+    return Model(method, text, float(evaluation["test"]["threshold"]), source)
+
+
+def from_export(folder: Path, device: str = "auto", backbone: str | None = None) -> Model:
+    """The model of an exported folder. The text tower is neither needed nor run.
+
+    Raises:
+        TrainerError: see `load`.
+    """
+    config = read_config(folder)
+    clip = _clip(folder, config, pick_device(device), backbone)
+    tensors = read_tensors(folder, WEIGHTS)
+    text = tensors.pop("text_features", None)
+    if text is None or text.shape[-2:] != (len(config.labels), clip.dim):
+        found = "none" if text is None else f"{tuple(text.shape)}"
+        raise TrainerError(
+            f"{folder / WEIGHTS}: expected text features of {len(config.labels)} labels, {clip.dim} wide, not {found}"
+        )
+    method = _method(config.method, clip, config.labels, config.bank, tensors, folder)
+    source = {
+        "run": config.run,
+        "method": config.method.name,
+        "title": method.describe()["title"],
+        "rounds": config.rounds,
+        "backbone": clip.name,
+        "patch_source": config.backbone.patch_source,
+    }
+    return Model(method, text, config.threshold, source)
+
+
+def _method(
+    settings: MethodConfig,
+    clip: FrozenClip,
+    labels: tuple[str, ...],
+    bank: Bank | None,
+    state: dict[str, torch.Tensor],
+    folder: Path,
+) -> Method:
+    context = MethodContext(
+        clip=clip,
+        label_names=labels,
+        bank=bank,
+        settings=settings,
+        # Neither the loss nor what parameters start from matters: nothing is trained here.
+        loss=LossConfig(),
+        generator=torch.Generator().manual_seed(0),
+    )
+    method = build(settings.name, context).to(clip.device)
+    try:
+        method.receive(state)
+    except ValueError as error:
+        raise TrainerError(f"{folder}: the weights are not of this model ({error})") from error
+    return method
+
+
+def _bank(run: Run) -> Bank | None:
+    if run.bank is None:
+        return None
+    from prompt_bank.store import load as load_bank
+
+    return load_bank(run.bank).bank
+
+
+def _clip(folder: Path, config: ExportedConfig, device: torch.device, backbone: str | None) -> FrozenClip:
+    """The exported image tower, or the whole CLIP from where the run had it, with the recorded preprocessing."""
+    from trainer.backbone.vision import load_vision
+
+    asked = config.backbone
+    if asked.included and backbone is None:
+        clip: FrozenClip = load_vision(
+            asked.name, asked.architecture, folder / BACKBONE, asked.preprocess.to_preprocess(), device
+        )
+    else:
+        try:
+            found = load_backbone(asked.name, backbone or asked.pretrained, device)
+        except TrainerError as error:
+            raise TrainerError(
+                f"{error}\n{folder} comes without its backbone: {config.how_to_get_backbone()}"
+            ) from error
+        clip = FrozenClip(found.model, found.tokenizer, asked.preprocess.to_preprocess(), found.name)
+    if clip.vision_hash != asked.vision_sha256:
+        raise TrainerError(
+            f"{folder}: the backbone's image tower has sha256 {clip.vision_hash[:16]}…, the model was trained on "
+            f"{asked.vision_sha256[:16]}…; {config.how_to_get_backbone()}"
+        )
+    return clip

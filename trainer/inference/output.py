@@ -1,0 +1,148 @@
+"""Predictions as a table, JSON or CSV, written line by line, so that a million images need no more memory than ten."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prompt_bank.tables import printable
+from trainer.data.images import UnreadableImage
+from trainer.inference.explanation import Explanation
+from trainer.inference.model import Model
+from trainer.inference.stream import Prediction
+
+Results = Iterable[tuple[Prediction | UnreadableImage, Explanation | None]]
+"""Each image with its explanation, if one was asked for."""
+
+INDENT = 4
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which labels of an image are shown.
+
+    Attributes:
+        threshold: labels above it count as present.
+        top: how many of the most probable are shown, whether above the threshold or not; None: those above it.
+    """
+
+    threshold: float
+    top: int | None
+
+    def of(self, model: Model, prediction: Prediction) -> list[tuple[str, float, bool]]:
+        """Label, probability and whether it is above the threshold; the most probable first."""
+        values = prediction.probabilities
+        order = sorted(range(len(values)), key=lambda c: -values[c])
+        ranked = [(model.labels[c], float(values[c]), bool(values[c] > self.threshold)) for c in order]
+        return ranked[: self.top] if self.top is not None else [row for row in ranked if row[2]]
+
+
+def as_table(model: Model, selection: Selection, results: Results) -> Iterator[str]:
+    """A line an image: its labels with probabilities; those below the threshold in brackets. Explained below it."""
+    for result, explanation in results:
+        if isinstance(result, UnreadableImage):
+            continue
+        chosen = selection.of(model, result)
+        cells = [f"{n} {p:.2f}" if above else f"({n} {p:.2f})" for n, p, above in chosen]
+        yield printable(f"{result.path}  {', '.join(cells) or '–'}") + "\n"
+        if explanation is not None:
+            yield from (" " * INDENT + printable(line) + "\n" for line in explained(explanation))
+
+
+def explained(explanation: Explanation) -> Iterator[str]:
+    """An explanation in words: the gate, then what spoke for each label."""
+    if explanation.gate is None:
+        yield "conditions: this method has none"
+    else:
+        weights = sorted(explanation.gate.items(), key=lambda item: -item[1])
+        yield "gate: " + ", ".join(f"{name} {weight:.2f}" for name, weight in weights)
+    for found in explanation.labels:
+        if found.conditions:
+            shares = sorted(found.conditions, key=lambda share: -share.adds)
+            added = ", ".join(f"{share.condition} {share.adds:+.2f}" for share in shares)
+            yield f"{found.label}: logit {found.logit:+.2f} = {added}"
+    if all(found.places is None for found in explanation.labels):
+        yield f"places: {explanation.places_are}"
+
+
+def as_csv(model: Model, selection: Selection, results: Results) -> Iterator[str]:
+    """Columns image, label, probability, predicted; an image without a label has one row with empty cells."""
+    yield _csv_line("image", "label", "probability", "predicted")
+    for result, _ in results:
+        if isinstance(result, UnreadableImage):
+            continue
+        chosen = selection.of(model, result)
+        for name, probability, above in chosen:
+            yield _csv_line(str(result.path), name, f"{probability:.6f}", str(above).lower())
+        if not chosen:
+            yield _csv_line(str(result.path), "", "", "")
+
+
+def as_json(model: Model, selection: Selection, results: Results) -> Iterator[str]:
+    """One object: model, threshold, images and unreadable files."""
+    head = {"model": model.source, "labels": list(model.labels), "threshold": selection.threshold}
+    yield json.dumps(head, indent=2, ensure_ascii=False)[:-2] + ',\n  "images": ['
+    unreadable: list[dict[str, str]] = []
+    between = "\n"
+    for result, explanation in results:
+        if isinstance(result, UnreadableImage):
+            unreadable.append({"image": str(result.path), "reason": result.reason})
+            continue
+        described: dict[str, Any] = {
+            "image": str(result.path),
+            "labels": [
+                {"label": name, "probability": round(probability, 6), "predicted": above}
+                for name, probability, above in selection.of(model, result)
+            ],
+        }
+        if explanation is not None:
+            described["explanation"] = explanation.to_dict()
+        yield f"{between}    {json.dumps(described, ensure_ascii=False)}"
+        between = ",\n"
+    yield '\n  ],\n  "unreadable": ' + json.dumps(unreadable, ensure_ascii=False) + "\n}\n"
+
+
+FORMATS: dict[str, Callable[[Model, Selection, Results], Iterator[str]]] = {
+    "table": as_table,
+    "json": as_json,
+    "csv": as_csv,
+}
+"""By the name that --format takes."""
+
+
+def write_explanation(folder: Path, name: str, explanation: Explanation) -> Path:
+    """Write explanation.json and a heat map for each label, under numbered names that no label can steer.
+
+    Returns:
+        The new folder.
+    """
+    into = folder / name
+    into.mkdir(parents=True)
+    files: dict[str, str | None] = {}
+    for number, found in enumerate(explanation.labels, 1):
+        picture = explanation.heat_map(found.label)
+        files[found.label] = None if picture is None else f"{number:02d}-{slug(found.label)}.png"
+        if picture is not None:
+            picture.save(into / f"{number:02d}-{slug(found.label)}.png")
+    described = explanation.to_dict()
+    for row in described["labels"]:
+        row["heat_map"] = files[row["label"]]
+    (into / "explanation.json").write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    return into
+
+
+def slug(text: str) -> str:
+    """Letters, digits and hyphens of a text, at most 40; a file name on every system."""
+    kept = "".join(sign if sign.isalnum() and sign.isascii() else "-" for sign in text.lower())
+    return "-".join(part for part in kept.split("-") if part)[:40] or "x"
+
+
+def _csv_line(*cells: str) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(cells)
+    return buffer.getvalue()
