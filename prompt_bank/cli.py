@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from prompt_bank.commands import decide, look, prompts, record, review
+from prompt_bank.commands import decide, edit, look, prompts, record, review
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -15,6 +15,7 @@ app.command(rich_help_panel=LOOK)(look.show)
 app.command(rich_help_panel=LOOK)(look.check)
 app.command(rich_help_panel=LOOK)(prompts.prompts)
 app.command(rich_help_panel=DECIDE)(review.review)
+app.command(rich_help_panel=DECIDE)(edit.edit)
 app.command(rich_help_panel=DECIDE)(decide.accept)
 app.command(rich_help_panel=DECIDE)(decide.reject)
 app.command(rich_help_panel=DECIDE)(decide.propose)

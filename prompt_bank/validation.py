@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -42,21 +43,39 @@ def validate(text: str, source: Path | str) -> tuple[Bank, tuple[Problem, ...]]:
     Raises:
         BankError: with all problems at once, each with place and line.
     """
-    marked = text.startswith(BYTE_ORDER_MARK)
     located = _parsed(text.removeprefix(BYTE_ORDER_MARK), source)
     try:
         content = migrate(located.value)
     except UnknownFormat as error:
-        raise BankError(source, [*located.problems, _placed(located, ("format",), str(error))]) from error
-    bank, problems = _typed(content, located)
-    problems = _first_of_each_place([*located.problems, *problems])
-    known = {problem.place for problem in problems}
-    for place, found in check(content):
-        if found.place not in known:
-            problems.append(Problem(found.place, found.message, located.line(place), found.severity))
-    if marked:
+        problem = Problem("format", str(error), located.line(("format",)))
+        raise BankError(source, [*located.problems, problem]) from error
+    found = located.problems
+    if text.startswith(BYTE_ORDER_MARK):
         message = "the file begins with a byte order mark; recording the bank removes it"
-        problems.append(Problem("", message, 1, severity="warning"))
+        found = [*found, Problem("", message, 1, severity="warning")]
+    return built(content, source, located.line, found)
+
+
+def built(
+    content: dict[str, Any], source: Path | str, line: Callable[[Place], int | None], found: Sequence[Problem] = ()
+) -> tuple[Bank, tuple[Problem, ...]]:
+    """A bank and its warnings from JSON content in the newest format, however it was written down.
+
+    Args:
+        content: the parsed content.
+        source: what the problems name.
+        line: where each place stands in the source.
+        found: problems that reading it has shown already.
+
+    Raises:
+        BankError: with all problems at once, each with place and line.
+    """
+    bank, typed = _typed(content, line)
+    problems = _first_of_each_place([*found, *typed])
+    known = {problem.place for problem in problems}
+    for place, problem in check(content):
+        if problem.place not in known:
+            problems.append(Problem(problem.place, problem.message, line(place), problem.severity))
     errors = [problem for problem in problems if problem.severity == "error"]
     if bank is None or errors:
         raise BankError(source, sorted(problems, key=lambda problem: problem.line or 0))
@@ -91,16 +110,16 @@ def _parsed(text: str, source: Path | str) -> Located:
     return located
 
 
-def _typed(content: dict[str, Any], located: Located) -> tuple[Bank | None, list[Problem]]:
+def _typed(content: dict[str, Any], line: Callable[[Place], int | None]) -> tuple[Bank | None, list[Problem]]:
     # Strict, as a file says what it means: "0.4" is no number. Strict lists become tuples only on the way from JSON.
     try:
         return Bank.model_validate_json(json.dumps(content), strict=True, by_alias=True, by_name=False), []
     except ValidationError as error:
-        return None, [_placed(located, tuple(found["loc"]), described(found)) for found in error.errors()]
-
-
-def _placed(located: Located, place: Place, message: str) -> Problem:
-    return Problem(written(place), message, located.line(place))
+        return None, [
+            Problem(written(place), described(found), line(place))
+            for found in error.errors()
+            for place in [tuple(found["loc"])]
+        ]
 
 
 def _first_of_each_place(problems: list[Problem]) -> list[Problem]:

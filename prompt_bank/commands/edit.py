@@ -1,0 +1,31 @@
+"""fedmpt bank edit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from prompt_bank.commands.common import BankArgument, ByOption, JsonOption, MessageOption, one_line, reported, tell
+
+
+def edit(
+    bank: BankArgument,
+    resume: Annotated[Path | None, typer.Option(help="Go on with a text that an earlier edit has kept.")] = None,
+    by: ByOption = None,
+    message: MessageOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Edit conditions, labels and the prompt as YAML in your editor (VISUAL or EDITOR), and record the result.
+
+    A text with mistakes is shown again with what is wrong on top. An unchanged or emptied text changes nothing.
+
+    Example:  EDITOR=nano fedmpt bank edit bank.json
+    """
+    with reported(as_json):
+        from prompt_bank.changes import who
+        from prompt_bank.editor import edit as edit_in_editor
+
+        did = one_line(message or "edited in an editor")
+        tell(edit_in_editor(bank, by=who(by), did=did, resume=resume), bank, as_json)

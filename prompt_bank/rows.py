@@ -1,0 +1,141 @@
+"""Conditions, labels and the prompt as a person has written them anew, put into the bank that they were taken from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from prompt_bank.editing import identifier, with_origins
+from prompt_bank.errors import BankError, Problem, offered
+from prompt_bank.locate import Place, written
+from prompt_bank.schema import Bank
+from prompt_bank.validation import built
+
+OPEN = ("text", "status", "definition", "values", "note")
+"""What a person may change of a condition."""
+
+CLOSED = ("origin", "support", "evidence")
+"""What is counted or recorded of a condition, and not written by hand."""
+
+Row = dict[str, Any]
+
+
+def rewritten(
+    bank: Bank,
+    conditions: Sequence[Row],
+    source: Path | str,
+    line: Callable[[Place], int | None],
+    *,
+    labels: Sequence[Row] | None = None,
+    prompt: Row | None = None,
+) -> Bank:
+    """The bank with other conditions, and, if they are given, other labels and another prompt.
+
+    A condition without an id is a new one; one that is not among the rows is removed, and dependencies drop it. A field
+    that a row lacks stays as it is. A label that stands at the place of one that is gone is that one with another name:
+    captions and dependencies follow. A label that is gone takes its dependencies along.
+
+    Args:
+        bank: the bank that they were taken from.
+        conditions: rows with `id` and the fields of OPEN.
+        source: what the problems name.
+        line: where each place ("conditions", 2, "text") stands in the source.
+        labels: rows with `name` and `aliases`.
+        prompt: the prompt's fields.
+
+    Raises:
+        BankError: with all problems at once.
+    """
+    content = bank.model_dump(mode="json", by_alias=True)
+    problems: list[Problem] = []
+
+    def problem(place: Place, message: str) -> None:
+        problems.append(Problem(written(place), message, line(place)))
+
+    if labels is not None:
+        _relabel(content, labels, problem)
+    content["conditions"] = _completed(content["conditions"], conditions, problem)
+    _forget_conditions(content)
+    if prompt is not None:
+        content["prompt"] |= prompt
+    return with_origins(bank, built(content, source, line, problems)[0])
+
+
+def _completed(old: Sequence[Row], rows: Sequence[Row], problem: Callable[[Place, str], None]) -> list[Row]:
+    """The rows with what they leave out."""
+    known = {row["id"]: row for row in old}
+    taken = set(known)
+    found = []
+    for at, row in enumerate(rows):
+        for field in CLOSED:
+            if field in row:
+                problem(("conditions", at, field), "cannot be changed by hand; leave it out")
+        given = {field: value for field, value in row.items() if field not in CLOSED}
+        name = given.pop("id", "")
+        if not name:
+            text = given.get("text")
+            name = identifier(text if isinstance(text, str) else "", taken)
+            taken.add(name)
+            found.append({"id": name, "origin": "added", **given})
+        elif name in known:
+            found.append({**known[name], **given})
+        else:
+            problem(
+                ("conditions", at, "id"),
+                f"there is no condition '{name}'; there are {offered(name, list(known))}. A new one has no id",
+            )
+            found.append({"id": name, **given})
+    return found
+
+
+def _relabel(content: Row, labels: Sequence[Row], problem: Callable[[Place, str], None]) -> None:
+    """Put other labels in; captions and dependencies follow those that were renamed, and forget those that are gone."""
+    old = [label["name"] for label in content["labels"]]
+    new = [label.get("name") for label in labels]
+    gone = [name for name in old if name not in new]
+    come = [name for name in new if name not in old]
+    renamed: dict[str, str] = {}
+    if gone and come:
+        pairs = [(a, b) for a, b in zip(old, new, strict=False) if a in gone and b in come]
+        if len(old) == len(new) and len(pairs) == len(gone):
+            renamed = {a: b for a, b in pairs if isinstance(b, str)}
+        else:
+            message = (
+                f"it cannot be told whether {', '.join(gone[:3])} got another name or went: rename a label where it "
+                "stands, and add or remove labels in an edit of its own"
+            )
+            problem(("labels",), message)
+            return
+    known = {label["name"]: label for label in content["labels"]}
+    content["labels"] = [{**known.get(str(row.get("name")), {}), **row} for row in labels]
+    content["dependencies"] = [
+        {**row, "labels": [renamed.get(name, name) for name in row["labels"]]}
+        for row in content["dependencies"]
+        if not set(row["labels"]) & set(gone) - renamed.keys()
+    ]
+    captions = [
+        {**row, "labels": [renamed.get(name, name) for name in row["labels"] if name not in gone or name in renamed]}
+        for row in content["captions"]
+    ]
+    content["captions"] = [row for row in captions if row["labels"]]
+    _forget_captions(content)
+
+
+def _forget_captions(content: Row) -> None:
+    """Leave out evidence that is gone."""
+    there = {row["id"] for row in content["captions"]}
+    for part in ("conditions", "dependencies"):
+        content[part] = [{**row, "evidence": [i for i in row["evidence"] if i in there]} for row in content[part]]
+
+
+def _forget_conditions(content: Row) -> None:
+    """Leave out of dependencies what is gone, and dependencies that are left with nothing."""
+    there = {row["id"] for row in content["conditions"]}
+    rows = [{**row, "conditions": [i for i in row["conditions"] if i in there]} for row in content["dependencies"]]
+    content["dependencies"] = [row for row in rows if row["conditions"]]
+
+
+def no_bank(source: Path | str, message: str, line: int | None = None) -> BankError:
+    """What is wrong with a source as a whole, or with a line of it."""
+    return BankError(source, [Problem("", message, line)])

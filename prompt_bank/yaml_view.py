@@ -1,0 +1,179 @@
+"""A bank's conditions, labels and prompt as YAML, for people to edit; what they wrote, back into the bank.
+
+The text is read as words only: no tag, no number and no date of YAML's is ever made of it, so `no` stays "no".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from prompt_bank.locate import Place
+from prompt_bank.rows import OPEN, no_bank, rewritten
+from prompt_bank.schema import Bank
+
+PARTS = ("conditions", "labels", "prompt")
+LISTS = ("values", "aliases")
+NUMBERS = ("condition_tokens", "class_tokens")
+
+
+class _Line(list[str]):
+    """A list that is written in one line."""
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes no anchors, and lists of words in one line."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    """A text; PyYAML would write these line breaks as they are and lose them, unless it writes double quotes."""
+    odd = any(sign in text for sign in "\r\x85\u2028\u2029\ufeff")
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"' if odd else None)
+
+
+_Dumper.add_representer(str, _text)
+_Dumper.add_representer(_Line, lambda dumper, words: dumper.represent_sequence("tag:yaml.org,2002:seq", words, True))
+
+
+def dump(bank: Bank) -> str:
+    """The view's text."""
+    view: dict[str, Any] = {
+        "conditions": [
+            {"id": c.id, **{field: getattr(c, field) for field in OPEN}, "values": _Line(c.values)}
+            for c in bank.conditions
+        ],
+        "labels": [
+            {"name": label.name, "aliases": _Line(label.aliases)} if label.aliases else label.name
+            for label in bank.labels
+        ],
+        "prompt": bank.prompt.model_dump(),
+    }
+    text = yaml.dump(view, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=110)
+    # A blank line before each condition and each part: that is what people look for.
+    return re.sub(r"\n(?=- id: |labels:|prompt:)", "\n\n", text)
+
+
+def read(text: str, bank: Bank, source: Path | str, first_line: int = 1) -> Bank:
+    """The bank with what a person wrote in the view.
+
+    Args:
+        text: the view's text.
+        bank: the bank that it was made of.
+        source: what the problems name.
+        first_line: the number of the text's first line in the source.
+
+    Raises:
+        BankError: with all problems at once, each with place and line.
+    """
+    lines: dict[Place, int] = {}
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        view = _plain(node, (), lines, set()) if node is not None else {}
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = first_line + mark.line if mark else None
+        raise no_bank(source, f"is not YAML: {error.problem or error.context}", line) from error
+    except yaml.YAMLError as error:  # a sign that YAML does not have
+        raise no_bank(source, f"is not YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise no_bank(source, "lists or maps are nested too deep") from error
+    except _Unwanted as error:
+        raise no_bank(source, str(error), first_line + error.line) from error
+
+    def line_of(place: Place) -> int | None:
+        while place not in lines:
+            if not place:
+                return None
+            place = place[:-1]
+        return first_line + lines[place]
+
+    parts = _parts(view, source, line_of)
+    return rewritten(bank, parts["conditions"], source, line_of, labels=parts.get("labels"), prompt=parts.get("prompt"))
+
+
+class _Unwanted(ValueError):
+    """YAML that a view does not have, at a line from 0."""
+
+    def __init__(self, message: str, line: int) -> None:
+        super().__init__(message)
+        self.line = line
+
+
+def _plain(node: yaml.Node, place: Place, lines: dict[Place, int], seen: set[int]) -> Any:
+    """Texts, lists and dicts of a tree of YAML; the line, from 0, of each place on the way: its key's if it has one."""
+    line = lines.setdefault(place, node.start_mark.line)
+    if id(node) in seen:
+        raise _Unwanted("an alias (*) stands for something else; write it out", line)
+    seen.add(id(node))
+    if isinstance(node, yaml.SequenceNode):
+        return [_plain(item, (*place, at), lines, seen) for at, item in enumerate(node.value)]
+    if isinstance(node, yaml.MappingNode):
+        found: dict[str, Any] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise _Unwanted("a key is not a word", key.start_mark.line)
+            if key.value in found:
+                raise _Unwanted(f"the key '{key.value}' stands twice", key.start_mark.line)
+            lines[(*place, key.value)] = key.start_mark.line
+            found[key.value] = _plain(value, (*place, key.value), lines, seen)
+        return found
+    if any("\ud800" <= sign <= "\udfff" for sign in node.value):
+        raise _Unwanted("a text has half of a surrogate pair", line)
+    # `note:`, `note: ~` and `note: null` are all empty; "null" in quotes is a word.
+    return "" if node.tag == "tag:yaml.org,2002:null" and node.style is None else node.value
+
+
+def _parts(view: Any, source: Path | str, line_of: Any) -> dict[str, Any]:
+    """The view's parts as rows, with lists and numbers where they belong.
+
+    Raises:
+        BankError: a part is missing, unknown or no list of maps.
+    """
+    if not isinstance(view, dict):
+        raise no_bank(source, f"must hold {', '.join(PARTS)}", line_of(()))
+    for part in view:
+        if part not in PARTS:
+            raise no_bank(source, f"'{part}' is no part of a bank; there are {', '.join(PARTS)}", line_of((part,)))
+    if "conditions" not in view:
+        raise no_bank(source, "conditions are missing; `conditions: []` removes them all", line_of(()))
+    found = {part: view[part] for part in view}
+    for part in ("conditions", "labels"):
+        if part in found:
+            found[part] = [_row(row, part) for row in _list(found[part], part, source, line_of)]
+            for at, row in enumerate(found[part]):
+                if not isinstance(row, dict):
+                    raise no_bank(source, f"{part}[{at}] must be a map of fields", line_of((part, at)))
+    if "prompt" in found:
+        if not isinstance(found["prompt"], dict):
+            raise no_bank(source, "prompt must be a map of fields", line_of(("prompt",)))
+        found["prompt"] = dict(_numbered(found["prompt"]))
+    return found
+
+
+def _list(value: Any, part: str, source: Path | str, line_of: Any) -> list[Any]:
+    if value == "":  # the heading is left, its entries are gone
+        return []
+    if not isinstance(value, list):
+        raise no_bank(source, f"{part} must be a list, each entry behind a dash", line_of((part,)))
+    return value
+
+
+def _row(row: Any, part: str) -> Any:
+    if part == "labels" and isinstance(row, str):
+        return {"name": row, "aliases": []}
+    if isinstance(row, dict):
+        return {field: [] if field in LISTS and value == "" else value for field, value in row.items()}
+    return row
+
+
+def _numbered(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    for field, value in row.items():
+        number = field in NUMBERS and isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,9}", value)
+        yield field, int(value) if number else value
