@@ -58,6 +58,8 @@ class FederationConfig(Settings):
     weights: Literal["uniform", "examples"] = "uniform"
     """How the server weighs its clients; "uniform" in the paper."""
     local_epochs: int = Field(1, ge=1)
+    patience: int | None = Field(None, ge=1)
+    """Stop early after so many rounds without a better validation mAP; None runs all rounds."""
 
 
 class OptimiserConfig(Settings):
@@ -70,10 +72,21 @@ class OptimiserConfig(Settings):
     momentum: float = Field(0.9, ge=0, lt=1)
     """Of sgd; the first moment's decay of adamw."""
     weight_decay: float = Field(1e-5, ge=0)
-    schedule: Literal["cosine", "constant"] = "cosine"
-    """Over the rounds; cosine goes from the learning rate towards 0."""
+    schedule: Literal["cosine", "cosine-released", "constant"] = "cosine"
+    """Over the rounds; cosine goes from the learning rate towards `minimum`. "cosine-released" is one round late, as in
+    the published programs: rounds 0 and 1 both have the first value."""
+    minimum: float = Field(0.0, ge=0)
+    """Where cosine ends."""
+    warmup_rounds: int = Field(0, ge=0)
+    """Rounds in which the rate goes in a line from `warmup_from` to the learning rate."""
+    warmup_from: float = Field(1e-5, ge=0)
     batch_size: int = Field(50, ge=1)
     """32 in the paper."""
+    accumulation: int = Field(1, ge=1)
+    """Batches whose gradients are added up before an update; the loss is a sum over images, so this is the update of
+    one batch of all of them."""
+    clip_norm: float | None = Field(None, gt=0)
+    """Largest norm of a gradient over all parameters; longer ones are shortened to it."""
 
 
 class LossConfig(Settings):
@@ -180,6 +193,21 @@ class SeedConfig(Settings):
     """Which test images a resample draws."""
 
 
+class ComputeConfig(Settings):
+    """How it is computed. Only `precision` changes figures beyond rounding."""
+
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Of the frozen towers' matrix products while prompts are trained. Parameters, matching, transport, loss and
+    optimiser are always fp32; fp16 scales its gradients."""
+    compile: Literal["off", "inductor", "aot_eager"] = "off"
+    """Backend of torch.compile for the loss; it is compared with the uncompiled loss and gradients before round 0."""
+    deterministic: bool = False
+    """Refuse operations that give other bits on a GPU each time."""
+    text_chunk: int = Field(512, ge=1)
+    """Prompts (conditions times labels) encoded at once. With more, each chunk is encoded again for its gradient, so
+    that memory does not grow with the number of labels."""
+
+
 class EvaluationConfig(Settings):
     """What is measured beside the figures on the test split."""
 
@@ -202,6 +230,7 @@ class RunConfig(Settings):
     federation: FederationConfig = FederationConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     loss: LossConfig = LossConfig()
+    compute: ComputeConfig = ComputeConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     seeds: SeedConfig = SeedConfig()
     unseen_labels: tuple[str, ...] = ()

@@ -26,7 +26,7 @@ from trainer.metrics import (
 )
 
 if TYPE_CHECKING:
-    from trainer.data.features import FeatureStore
+    from trainer.data.features import BatchSource
     from trainer.methods.base import Method
     from trainer.runs import Run
     from trainer.training import Prepared
@@ -75,20 +75,20 @@ def evaluate(run: Run, prepared: Prepared, checkpoint: str = "last") -> dict[str
     return result
 
 
-def scores(method: Method, features: FeatureStore) -> tuple[Tensor, Tensor]:
+def scores(method: Method, features: BatchSource) -> tuple[Tensor, Tensor]:
     """Logits and labels of all images, (n, C) each, on the CPU."""
     with method.evaluating():
         logits = [method(b.to(method.clip.device)).cpu() for b in features.batches(EVALUATION_BATCH)]
     return torch.cat(logits), torch.from_numpy(features.labels.astype(np.int64))
 
 
-def diagnose(method: Method, features: FeatureStore) -> dict[str, float]:
+def diagnose(method: Method, features: BatchSource) -> dict[str, float]:
     """How the method's own computations fared (the transport's marginal error) on the first images of a split."""
     with method.evaluating():
         return method.diagnose(next(features.batches(EVALUATION_BATCH)).to(method.clip.device))
 
 
-def measure(method: Method, features: FeatureStore, threshold: float = 0.5) -> Figures:
+def measure(method: Method, features: BatchSource, threshold: float = 0.5) -> Figures:
     """Figures of a method on a split, over the labels that training sees."""
     return figures(*_columns(scores(method, features), method.seen), threshold)
 

@@ -128,12 +128,16 @@ class Run:
         if which == "last":
             return max(there)
         if which == "best":
-            scored = [(m["validation"]["mAP"], m["rounds"]) for m in self.metrics() if m["rounds"] in there]
-            return max(scored)[1] if scored else max(there)
+            return self.best() if self.best() in there else max(there)
         if which.isdigit() and int(which) in there:
             return int(which)
         listed = ", ".join(str(n) for n in there)
         raise TrainerError(f"{self.folder}: no checkpoint '{which}'; there are last, best, {listed}")
+
+    def best(self) -> int:
+        """Rounds of the highest validation mAP, the first of equals; 0 before the first round."""
+        scored = [(record["validation"]["mAP"], -record["rounds"]) for record in self.metrics()]
+        return -max(scored)[1] if scored else 0
 
     def metrics(self) -> list[dict[str, Any]]:
         """The rounds' records in order. A last line that was cut off by a crash is left out."""
@@ -156,7 +160,10 @@ class Run:
             os.fsync(file.fileno())
 
     def rewind(self, rounds: int) -> None:
-        """Forget records of rounds behind a checkpoint, before the run goes on from there."""
+        """Forget records and checkpoints of rounds behind a checkpoint, before the run goes on from there."""
+        for later, path in self.checkpoints().items():
+            if later > rounds:
+                path.unlink()
         kept = [record for record in self.metrics() if record["rounds"] <= rounds]
         text = "".join(json.dumps(record, sort_keys=True) + "\n" for record in kept)
         _replace(self.folder / "metrics.jsonl", text.encode())

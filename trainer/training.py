@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from prompt_bank.schema import Bank
+from trainer.backbone.clip import FrozenClip
 from trainer.backbone.load import load_backbone
 from trainer.config import RunConfig
 from trainer.data.base import MultiLabelDataset, Split
-from trainer.data.features import FeatureStore, feature_store
+from trainer.data.features import BatchSource, feature_store
+from trainer.data.pixels import PixelSource
 from trainer.data.registry import load_dataset
 from trainer.errors import TrainerError, unknown_name
 from trainer.evaluation import diagnose, measure
-from trainer.federation.local import LocalEngine
+from trainer.federation.local import LocalEngine, check_compiled
 from trainer.federation.rounds import RoundContext, RoundRecord, run_round
 from trainer.federation.seeding import torch_generator
 from trainer.methods.base import Method, MethodContext, build
 from trainer.metrics import Figures
 from trainer.runs import Run
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""torch's types by their names in the settings."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +52,10 @@ class Prepared:
     cache: Path
     reporter: Reporter
 
-    def features(self, split: Split) -> FeatureStore:
-        """A split's frozen features."""
+    def features(self, split: Split) -> BatchSource:
+        """A split as the method takes it in: its frozen features, or its pixels."""
+        if self.method.inputs == "pixels":
+            return PixelSource(split, self.method.clip.preprocess.transform())
         return feature_store(
             self.dataset,
             split,
@@ -78,6 +88,18 @@ def prepare(config: RunConfig, bank: Bank | None, cache: Path, reporter: Reporte
     """
     dataset = load_dataset(config.data)
     clip = load_backbone(config.backbone.name, config.backbone.pretrained, pick_device(config.device))
+    return assemble(config, dataset, clip, bank, cache, reporter or Reporter())
+
+
+def assemble(
+    config: RunConfig, dataset: MultiLabelDataset, clip: FrozenClip, bank: Bank | None, cache: Path, reporter: Reporter
+) -> Prepared:
+    """The method on data and a backbone that are there already, with its parameters drawn.
+
+    Raises:
+        TrainerError: an unknown name, or a bank that doesn't fit.
+    """
+    clip.precision = PRECISIONS[config.compute.precision]
     context = MethodContext(
         clip=clip,
         label_names=dataset.label_names,
@@ -86,38 +108,47 @@ def prepare(config: RunConfig, bank: Bank | None, cache: Path, reporter: Reporte
         loss=config.loss,
         generator=torch_generator(config.seeds.initial, "initial", config.method.name),
         seen=seen_labels(dataset.label_names, config.unseen_labels),
+        text_chunk=config.compute.text_chunk,
     )
     method = build(config.method.name, context).to(clip.device)
-    return Prepared(config, dataset, method, cache, reporter or Reporter())
+    return Prepared(config, dataset, method, cache, reporter)
 
 
-def train(run: Run, prepared: Prepared) -> None:
-    """Run the rounds that the run still lacks, from its last checkpoint.
+def train(run: Run, prepared: Prepared, checkpoint: str = "last") -> None:
+    """Run the rounds that the run still lacks, from a checkpoint.
 
     Everything random depends on (seed, purpose, round, client) alone and clients keep no state, so a run that was
-    interrupted goes on to the same numbers.
+    interrupted goes on to the same bits, from whichever of its checkpoints.
+
+    Args:
+        run: the run's folder.
+        prepared: its data, backbone and method.
+        checkpoint: where to go on: "last", "best" or a number of rounds. Later rounds are forgotten.
 
     Raises:
         RunFailed: a loss or a reply that is not finite.
+        TrainerError: no such checkpoint, or a compiled loss that differs.
     """
     config, method = prepared.config, prepared.method
     rounds = config.federation.rounds if method.trainable() else 0
     if not run.checkpoints():
         run.save_checkpoint(0, method.exchanged())
-    done, state = run.load_checkpoint()
+    done, state = run.load_checkpoint(checkpoint)
     run.rewind(done)
-    if done >= rounds:
+    if done >= rounds or out_of_patience(run, config.federation.patience):
         return
     engine = LocalEngine(
         method=method,
-        features=prepared.features(prepared.dataset.train),
+        images=prepared.features(prepared.dataset.train),
         owned=owners(prepared.dataset.train),
         federation=config.federation,
         optimiser=config.optimiser,
         seed=config.seeds.batches,
+        compute=config.compute,
     )
     validation = prepared.features(prepared.dataset.validation)
-    with _EventLog(run, done) as log:
+    with _deterministic(config.compute.deterministic), _EventLog(run, done) as log:
+        check_compiled(engine)
         for index in range(done, rounds):
             context = RoundContext(index, rounds)
             state, record = run_round(
@@ -134,8 +165,47 @@ def train(run: Run, prepared: Prepared) -> None:
             run.append_metrics({**_line(record, measured), **diagnose(method, validation)})
             log(record, measured)
             prepared.reporter.round(record, measured, rounds)
-            if (index + 1) % config.checkpoint_every == 0 or index + 1 == rounds:
-                run.save_checkpoint(index + 1, state)
+            stopped = out_of_patience(run, config.federation.patience)
+            _keep(run, config.checkpoint_every, index + 1, state, last=stopped or index + 1 == rounds)
+            if stopped:
+                return
+
+
+def out_of_patience(run: Run, patience: int | None) -> bool:
+    """Whether the best validation mAP is so many rounds old."""
+    if patience is None or not run.metrics():
+        return False
+    return run.metrics()[-1]["rounds"] - run.best() >= patience
+
+
+def _keep(run: Run, every: int, rounds: int, state: dict[str, Tensor], last: bool) -> None:
+    """Write the checkpoint where its turn has come, where it is the best so far, or at the end.
+
+    A former best that is nothing else goes, once the new one is on the disk.
+    """
+    is_best = run.best() == rounds
+    if not (is_best or last or rounds % every == 0):
+        return
+    run.save_checkpoint(rounds, state)
+    for other, path in run.checkpoints().items():
+        if other % every and other not in (run.best(), rounds):
+            path.unlink()
+
+
+@contextmanager
+def _deterministic(wanted: bool) -> Iterator[None]:
+    """PyTorch's deterministic mode, for the time of the rounds."""
+    if not wanted:
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled()
+    # cuBLAS reads it when its first handle is made.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
 
 
 def seen_labels(names: tuple[str, ...], unseen: tuple[str, ...]) -> tuple[int, ...] | None:

@@ -15,7 +15,7 @@ from tests.shared import shared
 from tests.trainer.tiny import fixture_clip, random_clip
 from trainer.backbone.clip import FrozenClip
 from trainer.backbone.load import fill, load_backbone
-from trainer.backbone.text import encode_shared_prefix, label_suffixes
+from trainer.backbone.text import encode_shared_prefix, encode_shared_prefixes, label_suffixes
 from trainer.errors import TrainerError
 
 CLASSES = ["aeroplane", "dining table", "person", "potted plant", "tv monitor"]
@@ -78,6 +78,55 @@ def test_shared_prefix_is_the_plain_encoding(seed: int, learnable: int, names: s
         (features * direction).sum().backward()
         found.append((features.detach(), tokens.grad))
     torch.testing.assert_close(found[0], found[1], atol=1e-9, rtol=1e-7)
+
+
+def several(clip: FrozenClip, labels: int, chunk: int | None) -> tuple[Tensor, Tensor, int]:
+    """Features of three prefixes with so many labels, the gradient of their tokens, and bytes kept for it."""
+    generator = torch.Generator().manual_seed(0)
+    start = torch.randn(3, 6, clip.text_width, generator=generator, dtype=torch.float64).requires_grad_()
+    sos = clip.embed([clip.tokenizer.sot_token_id])
+    prefixes = [torch.cat([sos, own[: 4 + n]]) for n, own in enumerate(start)]
+    suffixes = label_suffixes(clip, [f"{name}." for name in (CLASSES * 9)[:labels]])
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        features = encode_shared_prefixes(clip, prefixes, suffixes, chunk)
+    features.square().mean().backward()
+    assert start.grad is not None
+    return features.detach(), start.grad, sum(kept.values())
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 10, 21])
+def test_chunks_change_neither_features_nor_gradients(chunk: int) -> None:
+    clip = random_clip().double()
+    whole, chunked = several(clip, 7, None), several(clip, 7, chunk)
+    torch.testing.assert_close(chunked[:2], whole[:2], atol=1e-12, rtol=1e-9)
+
+
+def test_with_chunks_memory_does_not_grow_with_labels() -> None:
+    clip = random_clip().double()
+    few, many = (several(clip, labels, 12)[2] for labels in (4, 32))
+    assert several(clip, 32, None)[2] > 4 * many
+    assert many < 1.5 * few
+
+
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16])
+def test_reduced_precision_stays_near(precision: torch.dtype) -> None:
+    clip = random_clip()
+    suffixes = label_suffixes(clip, ["cat.", "dining table."])
+    prefix = torch.cat([clip.embed([clip.tokenizer.sot_token_id]), torch.randn(4, clip.text_width)]).requires_grad_()
+    expected = encode_shared_prefix(clip, prefix, suffixes)
+    clip.precision = precision
+    found = encode_shared_prefix(clip, prefix, suffixes)
+    assert found.dtype == torch.float32
+    assert 0 < float((found - expected).detach().abs().max()) < 0.05 * float(expected.detach().abs().max())
+    found.sum().backward()
+    assert prefix.grad is not None
+    assert bool(torch.isfinite(prefix.grad).all())
 
 
 def test_too_long_prompts_are_refused() -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
+import weakref
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -82,6 +86,48 @@ def test_cosine_by_hand() -> None:
     settings_ = OptimiserConfig(learning_rate=1.0)
     got = [learning_rate(settings_, RoundContext(r, 4)) for r in range(4)]
     assert got == pytest.approx([1, (1 + math.sqrt(0.5)) / 2, 0.5, (1 - math.sqrt(0.5)) / 2])
+
+
+def test_schedules_are_the_published_programs() -> None:
+    """Cosine a round late; warm-up and floor of both parameter groups of RAM."""
+    expected = json.loads(shared("fixtures/lr_schedules.json").read_text())["rounds"]
+    ram: dict[str, Any] = {"warmup_rounds": 3, "warmup_from": 5e-5, "minimum": 1e-5}
+    groups = {
+        "sgd_lr0_0p001": OptimiserConfig(schedule="cosine-released", learning_rate=1e-3),
+        "ram_adapters": OptimiserConfig(schedule="cosine-released", learning_rate=5e-6, **ram),
+        "ram_embeddings": OptimiserConfig(schedule="cosine-released", learning_rate=1e-3, **ram),
+    }
+    for rounds in (10, 50):
+        for name, settings_ in groups.items():
+            got = [learning_rate(settings_, RoundContext(r, rounds)) for r in range(rounds)]
+            assert got == pytest.approx(expected[str(rounds)][name], rel=1e-9), name
+
+
+def test_warm_up_by_hand() -> None:
+    """From 0.2 to 1 in two rounds: 0.2, 0.6; then constant."""
+    settings_ = OptimiserConfig(schedule="constant", learning_rate=1.0, warmup_rounds=2, warmup_from=0.2)
+    assert [learning_rate(settings_, RoundContext(r, 4)) for r in range(4)] == pytest.approx([0.2, 0.6, 1, 1])
+
+
+def test_replies_are_averaged_as_they_come() -> None:
+    """Of a stream no more than one reply is alive; its result is the list's."""
+    alive: list[weakref.ref[torch.Tensor]] = []
+
+    def stream() -> Iterator[Reply]:
+        for client in range(6):
+            assert sum(ref() is not None for ref in alive[1:]) <= 1, "the first is kept for its names and shapes"
+            value = torch.full((3,), float(client))
+            alive.append(weakref.ref(value))
+            yield Reply(client, {"w": value}, client + 1, 0.0)
+            del value
+
+    replies = [Reply(c, {"w": torch.full((3,), float(c))}, c + 1, 0.0) for c in range(6)]
+    assert torch.equal(average(stream(), "examples")["w"], average(replies, "examples")["w"])
+
+
+def test_a_stream_out_of_order_is_refused() -> None:
+    with pytest.raises(RunFailed, match="client 1 replied after client 2"):
+        average(iter([reply(0, 1.0), reply(2, 1.0), reply(1, 1.0)]), "uniform")
 
 
 def test_a_round_trains_from_the_servers_state_and_averages() -> None:

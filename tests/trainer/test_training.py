@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from prompt_bank.schema import Bank
 from tests.trainer.tiny import random_clip, small_bank
 from trainer.comparison import rows
 from trainer.config import RunConfig, parse_assignment, resolve
 from trainer.data.registry import load_dataset
 from trainer.errors import RunFailed, TrainerError
 from trainer.evaluation import evaluate
-from trainer.methods.base import MethodContext, build
 from trainer.runs import Run
-from trainer.training import Prepared, Reporter, owners, pick_device, seen_labels, train
+from trainer.training import Prepared, Reporter, assemble, owners, pick_device, seen_labels, train
 
 SMALL = {
     "data.sites": 2,
@@ -40,11 +40,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def prepared(config: RunConfig, cache: Path) -> Prepared:
     """As `training.prepare`, on the random CLIP."""
     dataset = load_dataset(config.data)
-    bank: Bank = small_bank(labels=dataset.label_names)
-    generator = torch.Generator().manual_seed(0)
-    seen = seen_labels(dataset.label_names, config.unseen_labels)
-    context = MethodContext(CLIP, dataset.label_names, bank, config.method, config.loss, generator, seen)
-    return Prepared(config, dataset, build(config.method.name, context), cache, Reporter())
+    return assemble(config, dataset, CLIP, small_bank(labels=dataset.label_names), cache, Reporter())
 
 
 def new_run(folder: Path, **settings: object) -> tuple[Run, RunConfig]:
@@ -80,6 +76,160 @@ def test_resume_reaches_the_same_bits(tmp_path: Path, cache: Path, after: int) -
     train(cut, prepared(cut.config(), cache))
     assert contents(cut) == contents(whole)
     assert [line["rounds"] for line in cut.metrics()] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("checkpoint", ["0", "1", "2", "3", "best"])
+def test_every_checkpoint_leads_to_the_same_bits(tmp_path: Path, cache: Path, checkpoint: str) -> None:
+    run, config = new_run(tmp_path / "run")
+    train(run, prepared(config, cache))
+    whole = contents(run)
+    train(run, prepared(config, cache), checkpoint)
+    assert contents(run) == whole
+
+
+def test_the_best_and_every_nth_checkpoint_are_kept(tmp_path: Path, cache: Path) -> None:
+    run, config = new_run(tmp_path / "run", federation__rounds=7, checkpoint_every=3)
+    train(run, prepared(config, cache))
+    assert sorted(run.checkpoints()) == sorted({0, 3, 6, 7, run.best()})
+    assert run.load_checkpoint("best")[0] == run.best()
+    scored = {record["rounds"]: record["validation"]["mAP"] for record in run.metrics()}
+    assert scored[run.best()] == max(scored.values())
+
+
+def test_patience_ends_a_run_that_no_longer_improves(tmp_path: Path, cache: Path) -> None:
+    """With a learning rate that changes no figure the first round stays the best."""
+    run, config = new_run(
+        tmp_path / "run", federation__rounds=9, federation__patience=2, optimiser__learning_rate=1e-12
+    )
+    train(run, prepared(config, cache))
+    assert [line["rounds"] for line in run.metrics()] == [1, 2, 3]
+    assert {1, 3} <= set(run.checkpoints())
+    train(run, prepared(config, cache))
+    assert len(run.metrics()) == 3
+
+
+def test_golden_losses(tmp_path: Path, cache: Path) -> None:
+    """Losses of a fixed seed; a refactor must leave them as they are, within rounding of other processors."""
+    golden = {
+        "softmax": [1.738667, 0.545444, 0.519478, 0.328878],
+        "transport": [1.285231, 1.241516, 0.515467, 0.391512],
+    }
+    for matching, expected in golden.items():
+        run, config = new_run(tmp_path / matching, method__matching=matching)
+        train(run, prepared(config, cache))
+        assert [line["loss"] for line in run.metrics()] == pytest.approx(expected, rel=1e-4), matching
+
+
+def losses(folder: Path, cache: Path, **settings: object) -> list[float]:
+    run, config = new_run(folder, federation__rounds=2, **settings)
+    train(run, prepared(config, cache))
+    return [line["loss"] for line in run.metrics()]
+
+
+def final(folder: Path, cache: Path, **settings: object) -> dict[str, torch.Tensor]:
+    run, config = new_run(folder, federation__rounds=2, **settings)
+    train(run, prepared(config, cache))
+    return run.load_checkpoint()[1]
+
+
+def test_accumulated_batches_are_one_large_batch(tmp_path: Path, cache: Path) -> None:
+    """12 images a client: batches of 8 and 4, or of 4, 4 | 4."""
+    large = final(tmp_path / "large", cache, optimiser__batch_size=8)
+    small = final(tmp_path / "small", cache, optimiser__batch_size=4, optimiser__accumulation=2)
+    single = final(tmp_path / "single", cache, optimiser__batch_size=4)
+    torch.testing.assert_close(small, large, atol=1e-4, rtol=1e-3)
+    assert not torch.allclose(single["class_tokens"], large["class_tokens"], atol=1e-3)
+
+
+def test_long_gradients_are_shortened(tmp_path: Path, cache: Path) -> None:
+    """One SGD step of rate 1 without momentum moves the parameters by the norm that is allowed."""
+    settings: dict[str, object] = {"federation__rounds": 1, "optimiser__batch_size": 50, "data__sites": 1}
+    settings |= {"optimiser__name": "sgd", "optimiser__learning_rate": 1.0, "optimiser__momentum": 0.0}
+    run, config = new_run(tmp_path / "run", **settings, optimiser__clip_norm=0.01, optimiser__weight_decay=0)
+    train(run, prepared(config, cache))
+    before, after = run.load_checkpoint("0")[1], run.load_checkpoint("1")[1]
+    moved = torch.cat([(after[name] - before[name]).flatten() for name in before])
+    assert float(moved.norm()) == pytest.approx(0.01, rel=1e-3)
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_reduced_precision_trains_alike(tmp_path: Path, cache: Path, precision: str) -> None:
+    exact = losses(tmp_path / "exact", cache)
+    reduced = losses(tmp_path / "reduced", cache, compute__precision=precision)
+    assert reduced == pytest.approx(exact, rel=0.02)
+    assert reduced != exact
+
+
+def test_text_chunks_train_alike(tmp_path: Path, cache: Path) -> None:
+    whole = losses(tmp_path / "whole", cache)
+    assert losses(tmp_path / "chunks", cache, compute__text_chunk=5) == pytest.approx(whole, rel=1e-4)
+
+
+def test_a_compiled_loss_trains_alike(tmp_path: Path, cache: Path) -> None:
+    plain = losses(tmp_path / "plain", cache, optimiser__batch_size=12)
+    assert losses(
+        tmp_path / "compiled", cache, optimiser__batch_size=12, compute__compile="aot_eager"
+    ) == pytest.approx(plain, rel=1e-4)
+
+
+@pytest.mark.parametrize(("wrong", "said"), [(True, r"compiled and uncompiled losses are .* apart"), (False, "no gcc")])
+def test_a_compiled_loss_is_checked(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, wrong: bool, said: str
+) -> None:
+    def compiled(function: Any, backend: str) -> Any:
+        def changed(batch: Any) -> torch.Tensor:
+            if not wrong:
+                raise RuntimeError("there is no gcc\nand much more")
+            return 1.01 * function(batch)
+
+        return changed
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    run, config = new_run(tmp_path / "run", compute__compile="inductor")
+    with pytest.raises(TrainerError, match=said):
+        train(run, prepared(config, cache))
+
+
+def test_deterministic_mode_holds_for_the_rounds_only(tmp_path: Path, cache: Path) -> None:
+    seen: list[bool] = []
+
+    def look(*_: object) -> None:
+        seen.append(torch.are_deterministic_algorithms_enabled())
+
+    run, config = new_run(tmp_path / "run", federation__rounds=1, compute__deterministic=True)
+    ready = prepared(config, cache)
+    train(run, Prepared(config, ready.dataset, ready.method, cache, Reporter(round=look)))
+    assert seen == [True]
+    assert not torch.are_deterministic_algorithms_enabled()
+
+
+def test_a_gradient_that_is_not_finite_stops_before_the_update(tmp_path: Path, cache: Path) -> None:
+    """A finite loss whose slope is not, as the norm of zero has it."""
+    run, config = new_run(tmp_path / "run", data__sites=1)
+    ready = prepared(config, cache)
+    before = ready.method.exchanged()
+    honest = ready.method.loss
+    ready.method.loss = lambda batch: honest(batch) + (0 * ready.method.class_tokens).sum().abs().sqrt()  # type: ignore[method-assign, union-attr, operator]
+    with pytest.raises(RunFailed, match=r"gradient's norm is nan at client 0, round 0, batch 0"):
+        train(run, ready)
+    assert all(torch.equal(before[name], value) for name, value in ready.method.exchanged().items())
+
+
+def test_a_pickle_is_no_checkpoint(tmp_path: Path, cache: Path) -> None:
+    """Neither under its own name nor under a checkpoint's, and its code does not run."""
+    ran: list[int] = []
+
+    class Trap:
+        def __reduce__(self) -> Any:
+            return ran.append, (1,)
+
+    run, config = new_run(tmp_path / "run", federation__rounds=1)
+    train(run, prepared(config, cache))
+    for name in ("round-0009.safetensors", "round-0009.pt"):
+        (run.folder / "checkpoints" / name).write_bytes(pickle.dumps(Trap()))
+    with pytest.raises(TrainerError, match=r"round-0009\.safetensors: unreadable checkpoint"):
+        run.load_checkpoint()
+    assert ran == []
 
 
 def test_training_lowers_the_loss_and_evaluation_is_complete(tmp_path: Path, cache: Path) -> None:

@@ -63,6 +63,9 @@ class FrozenClip(nn.Module):
         preprocess: what its image tower expects.
         name: for records, "ViT-B-16-quickgelu" for instance.
 
+    Attributes:
+        precision: of the towers' matrix products while prompts are trained; cached features are always made in fp32.
+
     Raises:
         TrainerError: where the model is of another build (modified ResNet, attention pooling, custom text tower).
     """
@@ -74,10 +77,15 @@ class FrozenClip(nn.Module):
         self.tokenizer = tokenizer
         self.preprocess = preprocess
         self.name = name
+        self.precision: torch.dtype = torch.float32
 
     def train(self, mode: bool = True) -> FrozenClip:
         """Stays in evaluation mode: the tower is frozen."""
         return super().train(False)
+
+    def autocast(self) -> torch.autocast:
+        """The context in which prompts run through the tower: matrix products in `precision`."""
+        return torch.autocast(self.device.type, dtype=self.precision, enabled=self.precision != torch.float32)
 
     @property
     def dim(self) -> int:

@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -30,6 +30,24 @@ CHUNK = 128
 
 Progress = Callable[[int, int], None]
 """Called with (images done, images in all)."""
+
+
+class BatchSource(Protocol):
+    """Images of a split as a method takes them in."""
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(n, C) int8; 1, 0, -1 unknown."""
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The n images."""
+
+    def batch(self, indices: np.ndarray | list[int]) -> Batch:
+        """The chosen images."""
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """All images in order."""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -31,38 +32,44 @@ class Reply:
     loss: float
 
 
-def average(replies: list[Reply], weights: Literal["uniform", "examples"]) -> State:
+def average(replies: Iterable[Reply], weights: Literal["uniform", "examples"]) -> State:
     """Federated averaging (McMahan et al., AISTATS 2017), in client-id order and float64.
 
     Args:
-        replies: of K ≥ 1 clients, in any order.
+        replies: of K ≥ 1 clients. A list may be in any order; anything else is consumed as it comes, which must be in
+            ascending order of ids, with no more than one client's state in memory.
         weights: "uniform", each client counts the same (the paper); "examples", by its number of images.
 
     Raises:
-        RunFailed: no reply, no example, a state with other names or shapes, or one that is not finite.
+        RunFailed: no reply, no example, ids out of order, a state with other names or shapes, or one that is not
+            finite.
     """
-    ordered = sorted(replies, key=lambda reply: reply.client)
-    if not ordered:
+    ordered = sorted(replies, key=lambda reply: reply.client) if isinstance(replies, list) else replies
+    sums: State = {}
+    first: Reply | None = None
+    before: int | None = None
+    total = 0.0
+    for reply in ordered:
+        first = first or reply
+        if before is not None and reply.client <= before:
+            raise RunFailed(f"client {reply.client} replied after client {before}: replies must be in order of ids")
+        _check(reply, first)
+        share = 1.0 if weights == "uniform" else float(reply.examples)
+        for name, value in reply.state.items():
+            sums[name] = sums.get(name, 0.0) + share * value.double()
+        total += share
+        before = reply.client
+    if first is None:
         raise RunFailed("no client replied in this round")
-    _check(ordered)
-    shares = [1.0 if weights == "uniform" else float(reply.examples) for reply in ordered]
-    total = sum(shares)
     if total <= 0:
         raise RunFailed("the clients of this round have no images, so they cannot be weighted by them")
-    result: State = {}
-    for name, first in ordered[0].state.items():
-        mean = torch.zeros(first.shape, dtype=torch.float64)
-        for share, reply in zip(shares, ordered, strict=True):
-            mean += (share / total) * reply.state[name].double()
-        result[name] = mean.to(first.dtype)
-    return result
+    return {name: (value / total).to(first.state[name].dtype) for name, value in sums.items()}
 
 
-def _check(ordered: list[Reply]) -> None:
-    reference = {name: value.shape for name, value in ordered[0].state.items()}
-    for reply in ordered:
-        if {name: value.shape for name, value in reply.state.items()} != reference:
-            raise RunFailed(f"client {reply.client} sent other parameters than client {ordered[0].client}")
-        for name, value in reply.state.items():
-            if not bool(torch.isfinite(value).all()):
-                raise RunFailed(f"client {reply.client} sent a {name} that is not finite")
+def _check(reply: Reply, first: Reply) -> None:
+    shapes = {name: value.shape for name, value in first.state.items()}
+    if {name: value.shape for name, value in reply.state.items()} != shapes:
+        raise RunFailed(f"client {reply.client} sent other parameters than client {first.client}")
+    for name, value in reply.state.items():
+        if not bool(torch.isfinite(value).all()):
+            raise RunFailed(f"client {reply.client} sent a {name} that is not finite")

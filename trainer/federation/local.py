@@ -2,69 +2,122 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from trainer.config import FederationConfig, OptimiserConfig
-from trainer.data.features import FeatureStore
-from trainer.errors import RunFailed
+from trainer.config import ComputeConfig, FederationConfig, OptimiserConfig
+from trainer.data.features import BatchSource
+from trainer.errors import RunFailed, TrainerError
 from trainer.federation.aggregation import Reply, State
 from trainer.federation.rounds import RoundContext, learning_rate
-from trainer.federation.seeding import numpy_generator
-from trainer.methods.base import Method
+from trainer.federation.seeding import derive, numpy_generator
+from trainer.methods.base import Batch, Method
+
+COMPILE_TOLERANCE = 1e-3
+"""Largest relative difference between the compiled loss or a gradient and the uncompiled one."""
 
 
 @dataclass(frozen=True)
 class LocalEngine:
-    """Clients as index lists into one feature store.
+    """Clients as index lists into one source of batches.
 
     Attributes:
         method: the one instance that each client's state is loaded into in turn.
-        features: of the training split.
+        images: of the training split.
         owned: for each client the indices of its own images.
-        federation, optimiser: the settings.
+        federation, optimiser, compute: the settings.
         seed: orders a client's images.
     """
 
     method: Method
-    features: FeatureStore
+    images: BatchSource
     owned: tuple[np.ndarray, ...]
     federation: FederationConfig
     optimiser: OptimiserConfig
     seed: int
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
 
     def train_client(self, client: int, state: State, context: RoundContext) -> Reply:
         """Local epochs over the client's own images, from the server's state.
 
         Raises:
-            RunFailed: where a loss is not finite; says client, round and batch. Nothing is updated then.
+            RunFailed: where a loss or a gradient is not finite; says client, round and batch. Nothing is updated then.
         """
         self.method.receive(state)
-        optimiser = make_optimiser(self.method, self.optimiser, learning_rate(self.optimiser, context))
-        losses: list[float] = []
-        for epoch in range(self.federation.local_epochs):
-            order = numpy_generator(self.seed, "batches", context.round, client, epoch).permutation(self.owned[client])
-            for start in range(0, len(order), self.optimiser.batch_size):
-                losses.append(self._step(optimiser, order[start : start + self.optimiser.batch_size]))
-                if not np.isfinite(losses[-1]):
-                    raise RunFailed(
-                        f"the loss is {losses[-1]} at client {client}, round {context.round}, batch {len(losses) - 1}: "
-                        "lower optimiser.learning_rate, or look at that client's images"
-                    )
+        self.method.train()
+        where = f"client {client}, round {context.round}"
+        steps = _Steps(self, learning_rate(self.optimiser, context), where)
+        with seeded(derive(self.seed, "training", context.round, client), self.method.clip.device):
+            for epoch in range(self.federation.local_epochs):
+                generator = numpy_generator(self.seed, "batches", context.round, client, epoch)
+                steps.epoch(generator.permutation(self.owned[client]))
+        losses = steps.losses
         return Reply(client, self.method.exchanged(), len(self.owned[client]), sum(losses) / max(1, len(losses)))
 
-    def _step(self, optimiser: torch.optim.Optimizer, indices: np.ndarray) -> float:
-        """One update; none where the loss is not finite."""
-        batch = self.features.batch(indices).to(self.method.clip.device)
-        loss = self.method.loss(batch)
-        optimiser.zero_grad()
-        value = float(loss.detach())
-        if np.isfinite(value):
-            loss.backward()
-            optimiser.step()
-        return value
+    @cached_property
+    def loss(self) -> Callable[[Batch], Tensor]:
+        """The method's loss, compiled where the settings ask for it."""
+        if self.compute.compile == "off":
+            return self.method.loss
+        compiled: Callable[[Batch], Tensor] = torch.compile(self.method.loss, backend=self.compute.compile)
+        return compiled
+
+    def batch(self, indices: np.ndarray) -> Batch:
+        """Images of the training split, on the method's device."""
+        return self.images.batch(indices).to(self.method.clip.device)
+
+
+class _Steps:
+    """A client's optimiser and its steps; it lives for one round."""
+
+    def __init__(self, engine: LocalEngine, rate: float, where: str) -> None:
+        self.engine, self.where = engine, where
+        self.parameters = [p for p in engine.method.parameters() if p.requires_grad]
+        self.optimiser = make_optimiser(engine.method, engine.optimiser, rate)
+        device = engine.method.clip.device.type
+        self.scaler = torch.amp.GradScaler(device, enabled=engine.compute.precision == "fp16")
+        self.losses: list[float] = []
+
+    def epoch(self, order: np.ndarray) -> None:
+        """All batches of an order of images; an update after every `accumulation` of them, and after the last."""
+        settings = self.engine.optimiser
+        size, group = settings.batch_size, settings.batch_size * settings.accumulation
+        for first in range(0, len(order), group):
+            self.optimiser.zero_grad()
+            for start in range(first, min(first + group, len(order)), size):
+                self._add(order[start : start + size])
+            self._update()
+
+    def _add(self, indices: np.ndarray) -> None:
+        """Add the gradient of a batch."""
+        loss = self.engine.loss(self.engine.batch(indices))
+        self.losses.append(float(loss.detach()))
+        if not np.isfinite(self.losses[-1]):
+            self._stop(f"the loss is {self.losses[-1]}")
+        self.scaler.scale(loss).backward()
+
+    def _update(self) -> None:
+        """One step; fp16's scaler leaves it out where its scale was too large, and takes a smaller one."""
+        self.scaler.unscale_(self.optimiser)
+        longest = self.engine.optimiser.clip_norm
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, torch.inf if longest is None else longest)
+        if not self.scaler.is_enabled() and not bool(torch.isfinite(norm)):
+            self._stop(f"the gradient's norm is {float(norm)}")
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+
+    def _stop(self, what: str) -> None:
+        raise RunFailed(
+            f"{what} at {self.where}, batch {len(self.losses) - 1}: "
+            "lower optimiser.learning_rate, or look at that client's images"
+        )
 
 
 def make_optimiser(method: Method, settings: OptimiserConfig, rate: float) -> torch.optim.Optimizer:
@@ -73,3 +126,43 @@ def make_optimiser(method: Method, settings: OptimiserConfig, rate: float) -> to
     if settings.name == "sgd":
         return torch.optim.SGD(parameters, lr=rate, momentum=settings.momentum, weight_decay=settings.weight_decay)
     return torch.optim.AdamW(parameters, lr=rate, betas=(settings.momentum, 0.999), weight_decay=settings.weight_decay)
+
+
+def check_compiled(engine: LocalEngine) -> None:
+    """Compare the compiled loss and its gradients with the uncompiled ones, on the first client's first batch.
+
+    Raises:
+        TrainerError: where it does not compile here, or differs.
+    """
+    if engine.compute.compile == "off":
+        return
+    method = engine.method.eval()
+    batch = engine.batch(engine.owned[0][: engine.optimiser.batch_size])
+    expected = _loss_and_gradients(method, method.loss, batch)
+    try:
+        found = _loss_and_gradients(method, engine.loss, batch)
+    except Exception as error:  # torch raises what its backend raises
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise TrainerError(f"compute.compile={engine.compute.compile} does not work here ({first}); use off") from error
+    for name, value in expected.items():
+        apart = float((found[name] - value).abs().max() / value.abs().max().clamp_min(1e-6))
+        if not apart <= COMPILE_TOLERANCE:
+            raise TrainerError(f"compiled and uncompiled {name} are {apart:.1e} apart: use compute.compile=off")
+
+
+def _loss_and_gradients(method: Method, loss: Callable[[Batch], Tensor], batch: Batch) -> dict[str, Tensor]:
+    method.zero_grad()
+    value = loss(batch)
+    value.backward()
+    gradients = {f"gradients of {name}": p.grad.clone() for name, p in method.named_parameters() if p.grad is not None}
+    method.zero_grad()
+    return {"losses": value.detach(), **gradients}
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """A global generator of its own for what draws from one (dropout), which leaves the caller's untouched."""
+    devices: list[Any] = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        yield

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from trainer.config import FederationConfig, OptimiserConfig
@@ -45,6 +45,8 @@ def run_round(
 ) -> tuple[State, RoundRecord]:
     """One round: draw clients, let each train from the server's state, average.
 
+    Replies are averaged as they come, so memory does not grow with the number of clients.
+
     Args:
         state: the server's state.
         clients: K, how many are registered.
@@ -58,13 +60,22 @@ def run_round(
         RunFailed: see `average`.
     """
     drawn = draw_clients(clients, settings.participation, seed, context)
-    replies = [train_client(client, state, context) for client in drawn]
-    merged = average(replies, settings.weights)
+    examples: list[int] = []
+    losses: list[float] = []
+
+    def replies() -> Iterator[Reply]:
+        for client in drawn:
+            reply = train_client(client, state, context)
+            examples.append(reply.examples)
+            losses.append(reply.loss)
+            yield reply
+
+    merged = average(replies(), settings.weights)
     record = RoundRecord(
         round=context.round,
         clients=tuple(drawn),
-        examples=sum(reply.examples for reply in replies),
-        loss=sum(reply.loss for reply in replies) / len(replies),
+        examples=sum(examples),
+        loss=sum(losses) / len(losses),
         learning_rate=learning_rate(optimiser, context),
     )
     return merged, record
@@ -80,7 +91,14 @@ def draw_clients(clients: int, participation: float, seed: int, context: RoundCo
 
 
 def learning_rate(settings: OptimiserConfig, context: RoundContext) -> float:
-    """The learning rate of a round: constant, or half a cosine from the start value to 0 over the rounds."""
+    """The learning rate of a round: constant, or half a cosine from the start value to the minimum over the rounds.
+
+    A warm-up takes the place of the first rounds; the cosine behind it is where it would be without.
+    """
+    step = max(context.round - 1, 0) if settings.schedule == "cosine-released" else context.round
+    base = settings.learning_rate
+    if step < settings.warmup_rounds:
+        return settings.warmup_from + (base - settings.warmup_from) * step / settings.warmup_rounds
     if settings.schedule == "constant":
-        return settings.learning_rate
-    return settings.learning_rate * (1 + math.cos(math.pi * context.round / context.rounds)) / 2
+        return base
+    return settings.minimum + (base - settings.minimum) * (1 + math.cos(math.pi * step / context.rounds)) / 2

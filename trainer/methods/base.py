@@ -22,18 +22,21 @@ from trainer.losses import asymmetric_loss
 
 
 class Batch(NamedTuple):
-    """Frozen features and labels of B images."""
+    """Frozen features and labels of B images; for methods whose inputs are pixels, pixels in place of features."""
 
     image: Tensor
-    """(B, D)"""
+    """(B, D); (B, 0) beside pixels."""
     patches: Tensor
-    """(B, M, D)"""
+    """(B, M, D); (B, 0, 0) beside pixels."""
     labels: Tensor
     """(B, C) float; 1 present, 0 absent, -1 unknown."""
+    pixels: Tensor | None = None
+    """(B, 3, H, W), preprocessed."""
 
     def to(self, device: torch.device) -> Batch:
         """On another device, in float32."""
-        return Batch(*(part.to(device, dtype=torch.float32) for part in self))
+        image, patches, labels = (part.to(device, torch.float32) for part in self[:3])
+        return Batch(image, patches, labels, None if self.pixels is None else self.pixels.to(device, torch.float32))
 
 
 class Evidence(NamedTuple):
@@ -75,6 +78,7 @@ class MethodContext:
         loss: the constants of the asymmetric loss.
         generator: draws the learnable parameters.
         seen: indices of the labels that training sees, None for all of them.
+        text_chunk: prompts encoded at once, None for all of them.
     """
 
     clip: FrozenClip
@@ -84,6 +88,7 @@ class MethodContext:
     loss: LossConfig
     generator: torch.Generator
     seen: tuple[int, ...] | None = None
+    text_chunk: int | None = None
 
 
 class Method(nn.Module, ABC):
@@ -92,8 +97,8 @@ class Method(nn.Module, ABC):
     Exactly the parameters with `requires_grad` are trained and exchanged.
     """
 
-    inputs: ClassVar[Literal["features"]] = "features"
-    """"features": the image path is frozen, so cached features are enough."""
+    inputs: ClassVar[Literal["features", "pixels"]] = "features"
+    """"features": the image path is frozen, so cached features are enough; "pixels": it runs in each step."""
 
     def __init__(self, context: MethodContext) -> None:
         super().__init__()
@@ -102,6 +107,7 @@ class Method(nn.Module, ABC):
         self.label_names = context.label_names
         self.loss_settings = context.loss
         self.seen = None if context.seen is None else torch.tensor(context.seen)
+        self.text_chunk = context.text_chunk
         self._fixed: Tensor | None = None
 
     clip: FrozenClip
@@ -152,12 +158,15 @@ class Method(nn.Module, ABC):
     @contextmanager
     def evaluating(self, text: Tensor | None = None) -> Iterator[None]:
         """Without gradients, with the text features computed once for all batches, or given."""
+        training = self.training
+        self.eval()
         with torch.no_grad():
             self._fixed = self.text_features() if text is None else text
             try:
                 yield
             finally:
                 self._fixed = None
+                self.train(training)
 
     def exchanged(self) -> dict[str, Tensor]:
         """The state that travels between server and clients: copies, on the CPU, by name."""

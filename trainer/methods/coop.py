@@ -33,7 +33,8 @@ class CoOp(Method):
     def text_features(self) -> Tensor:
         """(C, D), normalised."""
         start = self.clip.embed([self.clip.tokenizer.sot_token_id])
-        return F.normalize(encode_shared_prefix(self.clip, torch.cat([start, self.context]), self.suffixes), dim=-1)
+        prefix = torch.cat([start, self.context])
+        return F.normalize(encode_shared_prefix(self.clip, prefix, self.suffixes, self.text_chunk), dim=-1)
 
     def logits(self, batch: Batch, text: Tensor) -> Tensor:
         """(B, C)"""

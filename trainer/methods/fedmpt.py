@@ -49,7 +49,7 @@ class FedMPT(Method):
     def text_features(self) -> Tensor:
         """T: (N, C, D), normalised. Each condition's prefix runs once, shared by its C labels."""
         prefixes = self.prompts.prefixes(self.condition_tokens, self.class_tokens)
-        return F.normalize(encode_shared_prefixes(self.clip, prefixes, self.prompts.suffixes), dim=-1)
+        return F.normalize(encode_shared_prefixes(self.clip, prefixes, self.prompts.suffixes, self.text_chunk), dim=-1)
 
     def adapted(self, patches: Tensor) -> Tensor:
         """V_n = normalise(V + W_up W_down V) for each condition: (B, M, D) to (B, N, M, D).

@@ -10,7 +10,7 @@ import torch
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from trainer.comparison import rows
-from trainer.data.features import FeatureStore
+from trainer.data.features import BatchSource
 from trainer.evaluation import EVALUATION_BATCH, scores
 from trainer.methods.fedmpt import FedMPT
 from trainer.report import figures
@@ -89,7 +89,7 @@ def _examples(prepared: Prepared, threshold: float) -> list[dict[str, Any]]:
 
 
 def _example(
-    prepared: Prepared, features: FeatureStore, index: int, logits: torch.Tensor, predicted: torch.Tensor
+    prepared: Prepared, features: BatchSource, index: int, logits: torch.Tensor, predicted: torch.Tensor
 ) -> dict[str, Any]:
     names, truth = prepared.dataset.label_names, features.labels[index]
     shown = [c for c in range(len(names)) if bool(predicted[c]) or truth[c] == 1]
@@ -111,7 +111,7 @@ def _example(
     }
 
 
-def _maps(prepared: Prepared, features: FeatureStore, index: int) -> torch.Tensor | None:
+def _maps(prepared: Prepared, features: BatchSource, index: int) -> torch.Tensor | None:
     """(M, C): where each label was found, over the conditions by gate weight; None where the method has no such map."""
     method = prepared.method
     if not isinstance(method, FedMPT):
