@@ -41,11 +41,23 @@ def mine_conditions(
     model: Annotated[
         str | None, typer.Option(help="The model. [FEDMPT_MODEL, else the one that the server offers]")
     ] = None,
-    conditions: Annotated[int | None, typer.Option(help="How many abstract conditions.")] = None,
+    conditions: Annotated[
+        str | None, typer.Option(help="How many abstract conditions; auto: as few as explain 95 % of the descriptions.")
+    ] = None,
     combinations: Annotated[int | None, typer.Option(help="How many label combinations are described.")] = None,
     captions: Annotated[int | None, typer.Option(help="Descriptions of each combination.")] = None,
     max_tokens: Annotated[int | None, typer.Option(help="Room for an answer; a model that reasons needs more.")] = None,
     seed: Annotated[int | None, typer.Option(help="Draws the combinations and the samples.")] = None,
+    stages: Annotated[
+        str | None,
+        typer.Option(
+            help="Ask only these, with commas: describe, explain, abstract, attribute, measure; "
+            "earlier ones come from the cache, later ones are left out."
+        ),
+    ] = None,
+    from_stage: Annotated[
+        str | None, typer.Option(help="Ask anew from this stage on; earlier ones come from the cache.")
+    ] = None,
     cooccurrence: Annotated[
         Path | None, typer.Option(help="Annotations of images; combinations follow what occurs together in them.")
     ] = None,
@@ -78,7 +90,7 @@ def mine_conditions(
         from condition_miner.cache import AnswerCache
         from condition_miner.cooccurrence import read_cooccurrence
         from condition_miner.labels import read_labels
-        from condition_miner.mining import Miner
+        from condition_miner.mining import Course, Miner
         from condition_miner.models import in_process, origin
         from condition_miner.progress import Lines, say
         from condition_miner.settings import MinerSettings, ServiceSettings
@@ -96,12 +108,27 @@ def mine_conditions(
         service: ServiceSettings = chosen(ServiceSettings, limits)
         own = Templates(templates)
         _mineable(out, read.labels)
+        course = Course.of(stages, from_stage, _takes(out))
         with AnswerCache(folder(cache_dir)) as cache:
             local = backend is Backend.TRANSFORMERS
             address, found = in_process(model) if local else origin(cache, base_url, model, service, offline)
             asker = Asker(cache, address, service, offline, Lines(), say, retry_failed)
-            bank = Miner(read.labels, name or labels.stem, found, settings, own, asker, observed).mine()
+            bank = Miner(read.labels, name or labels.stem, found, settings, own, asker, observed, course).mine()
         _write(bank, out, asker, as_json)
+
+
+def _takes(out: Path) -> dict[str, int]:
+    """How often each stage was asked anew for the bank that is at `out`; mining again goes on from there."""
+    if not out.exists():
+        return {}
+    from condition_miner.errors import MinerError
+    from condition_miner.settings import STAGES
+    from prompt_bank.store import load
+
+    takes = load(out).bank.provenance.parameters.get("takes", {})
+    if not isinstance(takes, dict) or any(k not in STAGES or type(n) is not int or n < 0 for k, n in takes.items()):
+        raise MinerError(f"{out}: provenance.parameters.takes must name stages and how often they were asked anew")
+    return takes
 
 
 def _mineable(out: Path, labels: tuple[Label, ...]) -> None:

@@ -16,11 +16,12 @@ from jinja2 import DictLoader, StrictUndefined, TemplateError, TemplateSyntaxErr
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from condition_miner.errors import MinerError
+from condition_miner.settings import MESSAGES_OF
 
 LONGEST = 60_000
 """Characters of a rendered message; a template that makes more is broken."""
 
-MESSAGES = ("describe", "abstract", "attribute")
+MESSAGES = tuple(message for messages in MESSAGES_OF.values() for message in messages)
 ROLES = ("system", "user")
 
 

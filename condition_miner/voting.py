@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from condition_miner.answers import ProposedCondition
 from prompt_bank.checks import fold
 
 IDEAS: dict[str, tuple[str, ...]] = {
@@ -32,12 +32,20 @@ IDEAS: dict[str, tuple[str, ...]] = {
 _EMPTY = """
 the a an of and or in on for with to by type types kind level condition conditions state general overall object objects
 context relationship relationships element elements factor factors item items photograph photo image day common shared
-other specific various co-occurrence existence
+other specific various co-occurrence existence property properties kind kinds
 """
 EMPTY = frozenset(_EMPTY.split())
 """Words that name no condition by themselves; a name made of them alone is dropped."""
 
 _IDEA_OF = {word: idea for idea, words in IDEAS.items() for word in words}
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A condition as one answer named it."""
+
+    name: str
+    definition: str
 
 
 @dataclass(frozen=True)
@@ -47,40 +55,87 @@ class Elected:
     Attributes:
         text: the name that was used most.
         definition: of the first proposal with that name.
-        values: those proposed most, at most six.
-        votes: in how many proposals it occurs.
+        votes: in how many answers it occurs.
     """
 
     text: str
     definition: str
-    values: tuple[str, ...]
     votes: int
 
 
-def elect(proposals: list[tuple[ProposedCondition, ...]], labels: list[str], count: int) -> list[Elected]:
-    """The conditions named most often.
+@dataclass(frozen=True)
+class Unusable:
+    """A name that no condition can have, with its votes.
+
+    Attributes:
+        proposal: the first one with that name.
+        reason: for the model that is to find another name.
+        votes: in how many answers it occurs.
+    """
+
+    proposal: Proposal
+    reason: str
+    votes: int
+
+
+class Vocabulary:
+    """What can be the name of a condition where these labels are the objects.
 
     Args:
-        proposals: what each request proposed.
-        labels: label names; a condition that names one is about objects, and is dropped.
-        count: how many are wanted; fewer are returned where fewer were proposed.
+        labels: names and aliases of the objects.
     """
-    label_words = {word for label in labels for word in _stems(label)}
-    groups: list[tuple[set[str], list[tuple[int, ProposedCondition]]]] = []
-    for number, proposal in enumerate(proposals):
-        for condition in proposal:
-            ideas = _ideas(condition.name)
-            if not ideas or _stems(condition.name) & label_words:
+
+    def __init__(self, labels: Iterable[str]) -> None:
+        self._objects = {word: label for label in labels for word in stems(label)}
+
+    def problem(self, name: str) -> str | None:
+        """Why a name cannot be used: it names an object, or nothing; None where it can."""
+        named = next((self._objects[word] for word in sorted(stems(name)) if word in self._objects), None)
+        if named is not None:
+            return f"'{name}' names an object ({named}), not a property of photographs"
+        if not ideas(name):
+            return f"'{name}' says nothing by itself: of what property of photographs does it speak?"
+        return None
+
+    def names_object(self, text: str) -> bool:
+        """Whether a text has a word of an object's name."""
+        return any(word in self._objects for word in stems(text))
+
+
+def elect(answers: Sequence[Sequence[Proposal]], vocabulary: Vocabulary) -> list[Elected]:
+    """Every condition that can be used, those in most answers first; names of the same idea are one.
+
+    Args:
+        answers: what each request proposed.
+        vocabulary: which names can be used.
+    """
+    groups: list[tuple[set[str], list[tuple[int, Proposal]]]] = []
+    for number, answer in enumerate(answers):
+        for proposal in answer:
+            if vocabulary.problem(proposal.name) is not None:
                 continue
+            meant = ideas(proposal.name)
             # A name of several ideas ("time and weather") belongs to the first group that shares one.
-            home = next((group for group in groups if group[0] & ideas), None)
+            home = next((group for group in groups if group[0] & meant), None)
             if home is None:
-                groups.append((ideas, [(number, condition)]))
+                groups.append((meant, [(number, proposal)]))
             else:
-                home[1].append((number, condition))
-    elected = [_elected(members, label_words) for _, members in groups]
-    elected.sort(key=lambda e: -e.votes)
-    return elected[:count]
+                home[1].append((number, proposal))
+    elected = [_elected(members) for _, members in groups]
+    return sorted(elected, key=lambda e: -e.votes)
+
+
+def unusable(answers: Sequence[Sequence[Proposal]], vocabulary: Vocabulary) -> list[Unusable]:
+    """Every name that cannot be used, those in most answers first."""
+    first: dict[str, Proposal] = {}
+    found: Counter[str] = Counter()
+    for answer in answers:
+        bad = {fold(p.name): p for p in answer if vocabulary.problem(p.name) is not None}
+        found.update(bad.keys())
+        first = bad | first  # the older entry wins
+    return [
+        Unusable(first[name], vocabulary.problem(first[name].name) or "", votes) for name, votes in found.most_common()
+    ]
 
 
 def identifier(text: str, taken: set[str]) -> str:
@@ -92,22 +147,21 @@ def identifier(text: str, taken: set[str]) -> str:
     return name
 
 
-def _elected(members: list[tuple[int, ProposedCondition]], label_words: set[str]) -> Elected:
-    names = Counter(fold(condition.name) for _, condition in members)
-    text = min(names, key=lambda name: (-names[name], len(name), name))
-    first = next(condition for _, condition in members if fold(condition.name) == text)
-    values = Counter(fold(value) for _, condition in members for value in condition.values)
-    kept = [value for value, _ in values.most_common() if len(value) <= 40 and not _stems(value) & label_words]
-    return Elected(text, first.definition, tuple(kept[:6]), len({number for number, _ in members}))
+def ideas(name: str) -> set[str]:
+    """What a name speaks of: its words without function words, those for the same idea as one."""
+    return {_IDEA_OF.get(word, word) for word in stems(name) - EMPTY}
 
 
-def _ideas(name: str) -> set[str]:
-    words = _stems(name) - EMPTY
-    return {_IDEA_OF.get(word, word) for word in words}
-
-
-def _stems(text: str) -> set[str]:
+def stems(text: str) -> set[str]:
+    """The words of a text, without case and plural."""
     return {_stem(word) for word in re.findall(r"[^\W\d_]+(?:-[^\W\d_]+)*", fold(text))}
+
+
+def _elected(members: list[tuple[int, Proposal]]) -> Elected:
+    names = Counter(fold(proposal.name) for _, proposal in members)
+    text = min(names, key=lambda name: (-names[name], len(name), name))
+    first = next(proposal for _, proposal in members if fold(proposal.name) == text)
+    return Elected(text, first.definition, len({number for number, _ in members}))
 
 
 def _stem(word: str) -> str:

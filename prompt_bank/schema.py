@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 SCHEMA_FILE = Path(__file__).parent / "banks" / "bank.schema.json"
 SCHEMA_REFERENCE = f"./{SCHEMA_FILE.name}"
@@ -29,6 +29,13 @@ class Part(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False, ser_json_inf_nan="constants"
     )
+    WITHOUT_IF_EMPTY: ClassVar[tuple[str, ...]] = ()
+    """Fields that came later: left out where empty, so that older files keep their content and hash."""
+
+    @model_serializer(mode="wrap")
+    def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = write(self)
+        return {key: value for key, value in content.items() if value or key not in self.WITHOUT_IF_EMPTY}
 
 
 class Label(Part):
@@ -50,8 +57,12 @@ class Condition(Part):
     support: Annotated[float, Field(ge=0, le=1)] | None = None
     """Share of the captions that this condition explains; null where it was not measured."""
     values: tuple[Name, ...] = ()
+    kinds: tuple[Name, ...] = ()
+    """Kinds of the captions' factors that belong to this condition (measures.py)."""
     evidence: tuple[Identifier, ...] = ()
     note: Annotated[str, Field(max_length=2000)] = ""
+
+    WITHOUT_IF_EMPTY = ("kinds",)
 
 
 class Dependency(Part):
@@ -63,12 +74,22 @@ class Dependency(Part):
     evidence: tuple[Identifier, ...] = ()
 
 
+class Factor(Part):
+    """Why the labels of a caption occur together: words of the caption, and what kind of property they tell."""
+
+    words: Text
+    kind: Name
+
+
 class Caption(Part):
     """A scene description that a model wrote for some labels."""
 
     id: Identifier
     labels: Annotated[tuple[Name, ...], Field(min_length=1)]
     text: Text
+    factors: tuple[Factor, ...] = ()
+
+    WITHOUT_IF_EMPTY = ("factors",)
 
 
 class Prompt(Part):

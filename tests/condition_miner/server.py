@@ -47,22 +47,28 @@ def is_probe(body: dict[str, Any]) -> bool:
     return bool(body["messages"][-1]["content"] == PROBE_WORDS)
 
 
+CONDITIONS: tuple[str, ...] = ("location", "weather", "time of day", "activity", "object scale")
+CONDITIONS += ("mood", "colour", "pose", "light", "crowd")
+
+
 def good(body: dict[str, Any]) -> str:
-    """A valid answer to any of the miner's questions."""
+    """A valid answer to any of the miner's questions: every description is explained by its place and its weather."""
     properties = schema(body)["properties"]
-    user = body["messages"][1]["content"]
+    data = json.loads(re.findall(r"<data>(.*)</data>", body["messages"][1]["content"])[-1])
     if "descriptions" in properties:
-        objects = json.loads(re.findall(r"<data>(.*)</data>", user)[-1])["objects"]
         count = properties["descriptions"]["minItems"]
-        texts = [f"In place {i} there are {' and '.join(objects)}." for i in range(count)]
-        return json.dumps({"reasoning": "they meet", "descriptions": texts})
+        texts = [f"In place {i} there are {' and '.join(data['objects'])} in the rain." for i in range(count)]
+        return json.dumps({"occasions": ["a meeting"] * count, "descriptions": texts})
     if "conditions" in properties:
         count = properties["conditions"]["minItems"]
-        names = ["location", "weather", "time of day", "activity", "object scale", "mood", "colour"][:count]
-        conditions = [{"name": n, "definition": f"The {n}.", "values": ["one", "two", "three"]} for n in names]
-        return json.dumps({"reasoning": "they differ", "conditions": conditions})
-    ids = next(iter(properties.values()))["items"]["enum"]
-    return json.dumps(dict.fromkeys(properties, ids[:2]))
+        return json.dumps({"conditions": [{"name": n, "definition": f"The {n}."} for n in CONDITIONS[:count]]})
+    if "name" in properties:
+        return json.dumps({"name": "camera height", "definition": "How high the camera stands."})
+    if "factors" in data:
+        ids = next(iter(properties.values()))["enum"]
+        return json.dumps(dict.fromkeys(properties, "weather" if "weather" in ids else "none"))
+    factors = [{"words": "in place", "factor": "location"}, {"words": "in the rain", "factor": "rainfall"}]
+    return json.dumps({number: {"factors": factors} for number in properties})
 
 
 class Handler(BaseHTTPRequestHandler):

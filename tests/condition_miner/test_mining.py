@@ -20,8 +20,8 @@ from tests.condition_miner.server import Server, serving
 
 LABELS = "cat\nsofa\n# furniture ends\nperson, human\nbus\n"
 QUICK = ("--combinations", "4", "--captions", "2", "--conditions", "3", "--concurrency", "4")
-REQUESTS = 4 + 5 + 4
-"""Describe, abstract, attribute."""
+REQUESTS = 4 + 3 + 5 + 2
+"""Describe; explain (8 captions, 3 at once); abstract; attribute (rainfall, in both orders of the conditions)."""
 
 
 @pytest.fixture
@@ -65,6 +65,8 @@ def test_labels_become_a_bank(tmp_path: Path, server: Server) -> None:
     assert bank.labels[2].aliases == ("human",)
     assert [c.text for c in bank.conditions] == ["location", "weather", "time of day"]
     assert [c.support for c in bank.conditions] == [1.0, 1.0, 0.0]
+    assert [c.kinds for c in bank.conditions] == [("location",), ("rainfall",), ()]
+    assert [c.values for c in bank.conditions] == [("in place",), ("in the rain",), ()]
     assert bank.conditions[0].evidence[0] == "cap-0001"
     assert len(bank.captions) == 8
     assert bank.dependencies[0].conditions == ("location", "weather")
@@ -206,7 +208,8 @@ def test_hostile_labels_stay_data(tmp_path: Path, server: Server) -> None:
         user: Any = body["messages"][1]["content"]
         assert user.count("</data>") == 1
         assert "49" not in user
-        if '"objects"' in user:
+        assert not any(label in body["messages"][0]["content"] for label in HOSTILE)
+        if body["response_format"]["json_schema"]["name"] == "describe":
             seen.update(json.loads(user.split("<data>")[1].split("</data>")[0])["objects"])
     assert seen == set(HOSTILE)
     assert [label.name for label in load(tmp_path / "bank.json").bank.labels] == list(HOSTILE)

@@ -1,0 +1,1 @@
+"""The stages of mining, one a file: describe → explain → abstract → attribute → measure."""

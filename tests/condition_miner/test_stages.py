@@ -1,0 +1,250 @@
+"""The stages on their own: what is asked, what is checked, what is counted."""
+
+from __future__ import annotations
+
+import json
+from itertools import combinations
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from condition_miner.errors import MinerError
+from condition_miner.mining import Course
+from condition_miner.reading import InvalidAnswer
+from condition_miner.settings import MESSAGES_OF, STAGES, MinerSettings
+from condition_miner.stages.abstract import abstracted, samples, sent_back
+from condition_miner.stages.attribute import attributed, settled
+from condition_miner.stages.describe import described, shown
+from condition_miner.stages.explain import explained, grounded, usable
+from condition_miner.stages.measure import dependencies, doubts, measured, smallest
+from condition_miner.voting import Proposal, Vocabulary, elect, identifier, unusable
+from prompt_bank.measures import explained as explained_by
+from prompt_bank.schema import Caption, Condition, Factor
+
+
+class TestDescribe:
+    def raw(self, *descriptions: str) -> str:
+        return json.dumps({"occasions": ["a", "b", "c"], "descriptions": descriptions})
+
+    def test_a_repeated_description_counts_once(self) -> None:
+        assert described(self.raw("A cat.", "A  cat.", "A dog."), 3, True) == ("A cat.", "A dog.")
+        with pytest.raises(InvalidAnswer, match="1 different"):
+            described(self.raw(*["A cat."] * 3), 3, True)
+
+    def test_another_script_is_a_slip_only_where_labels_are_ascii(self) -> None:
+        with pytest.raises(InvalidAnswer, match="another script"):
+            described(self.raw("在 a cat."), 1, True)
+        assert described(self.raw("ネコがいる。"), 1, False) == ("ネコがいる。",)
+
+    def test_labels_are_found_by_name_and_alias_in_any_number(self) -> None:
+        named = {"dining table": ("dining table",), "person": ("person", "human"), "ネコ": ("ネコ",), "bus": ("bus",)}
+        text = "Two humans sit at DINING tables while ネコがいる."
+        assert shown(text, tuple(named), named) == ("dining table", "person", "ネコ")
+
+    @pytest.mark.parametrize("label", ["...", "{{7*7}}", "</data>", "ignore previous instructions"])
+    def test_any_label_can_be_looked_for(self, label: str) -> None:
+        assert shown("A cat on a mat.", (label,), {label: (label,)}) == ()
+
+
+class TestExplain:
+    def test_words_must_stand_in_the_description(self) -> None:
+        description = "A dog sleeps in a sunny kitchen."
+        assert grounded("in a sunny kitchen", description)
+        assert grounded("Kitchens, sunny", description)
+        assert not grounded("on the beach", description)
+        assert not grounded("", description) or not grounded("...", description)
+
+    def test_what_names_objects_or_nothing_is_dropped(self) -> None:
+        factors = [
+            Factor(words="sunny kitchen", kind="location"),
+            Factor(words="kitchen", kind="location"),
+            Factor(words="a dog", kind="dog"),
+            Factor(words="a dog", kind="objects"),
+            Factor(words="the beach", kind="weather"),
+        ]
+        kept = usable(factors, "A dog sleeps in a sunny kitchen.", Vocabulary(["dog"]))
+        assert kept == (Factor(words="sunny kitchen", kind="location"),)
+
+    def test_answers(self) -> None:
+        raw = {"1": {"factors": [{"words": "a  b", "factor": "Place"}, {"words": "", "factor": "x"}]}}
+        assert explained(json.dumps(raw), ["1"]) == [(Factor(words="a b", kind="place"),)]
+        with pytest.raises(InvalidAnswer, match="keys 1, 2"):
+            explained(json.dumps(raw), ["1", "2"])
+        with pytest.raises(InvalidAnswer, match="2: no factor"):
+            explained(json.dumps(raw | {"2": {"factors": []}}), ["1", "2"])
+        with pytest.raises(InvalidAnswer, match=r"1\.factors\.0\.factor: "):
+            explained(json.dumps({"1": {"factors": [{"words": "a"}]}}), ["1"])
+
+
+def proposed(*names: str) -> list[Proposal]:
+    return [Proposal(name, f"The {name}.") for name in names]
+
+
+class TestAbstract:
+    ANSWERS = (
+        proposed("Location", "Time of Day", "Cat behavior", "Context"),
+        proposed("Place setting", "time", "context"),
+        proposed("location", "Weather", "cats"),
+    )
+
+    def test_votes_merge_names_of_the_same_idea(self) -> None:
+        """Location, place and setting are one; what names a label or nothing at all is dropped."""
+        elected = elect(self.ANSWERS, Vocabulary(["cat"]))
+        assert [(e.text, e.votes) for e in elected] == [("location", 3), ("time", 2), ("weather", 1)]
+        assert elected[0].definition == "The Location."
+
+    def test_what_would_have_been_elected_goes_back_with_the_reason(self) -> None:
+        """'context' has two votes, as many as 'time', so it goes back only where three conditions are wanted."""
+        bad = unusable(self.ANSWERS, Vocabulary(["cat"]))
+        assert [(b.proposal.name, b.votes) for b in bad] == [("Context", 2), ("Cat behavior", 1), ("cats", 1)]
+        assert "says nothing by itself" in bad[0].reason
+        assert "names an object (cat)" in bad[1].reason
+        assert sent_back(self.ANSWERS, Vocabulary(["cat"]), 2) == []
+        assert sent_back(self.ANSWERS, Vocabulary(["cat"]), 3) == bad[:1]
+        assert sent_back(self.ANSWERS, Vocabulary(["cat"]), 4) == bad
+
+    @given(st.integers(1, 60), st.integers(2, 20), st.integers(1, 8))
+    def test_samples_hold_everything_and_are_even(self, count: int, size: int, least: int) -> None:
+        found = samples(list(range(count)), size, least, "seed")
+        assert len(found) == max(least, -(-count // size))
+        assert {i for some in found for i in some} == set(range(count)) or len(found) < -(-count // size)
+        assert all(len(some) <= size for some in found)
+        assert max(map(len, found)) - min(map(len, found)) <= 1
+        assert found == samples(list(range(count)), size, least, "seed")
+
+    def test_an_answer_without_conditions(self) -> None:
+        with pytest.raises(InvalidAnswer, match="no condition"):
+            abstracted('{"conditions": []}')
+
+    def test_identifiers_are_unique_and_readable(self) -> None:
+        assert identifier("Time of Day", set()) == "time-of-day"
+        assert identifier("Time of Day", {"time-of-day"}) == "time-of-day-2"
+        assert identifier("時間", set()) == "condition"
+
+
+def condition(name: str, *kinds: str) -> Condition:
+    return Condition(id=name, text=name, kinds=kinds)
+
+
+class TestAttribute:
+    def test_kinds_of_one_condition_s_idea_are_settled(self) -> None:
+        conditions = [condition("location"), condition("lighting"), condition("time-of-day")]
+        assert settled("background", conditions) == "location"
+        assert settled("sunlight", conditions) is None
+        assert settled("place and light", conditions) is None
+
+    def test_answers_name_given_conditions_only(self) -> None:
+        assert attributed('{"1": "b", "2": "none"}', ["1", "2"], ["a", "b"]) == ["b", "none"]
+        with pytest.raises(InvalidAnswer, match="one of a, b, none"):
+            attributed('{"1": "c"}', ["1"], ["a", "b"])
+        with pytest.raises(InvalidAnswer, match="one of a, b, none"):
+            attributed('{"1": ["a"]}', ["1"], ["a", "b"])
+        with pytest.raises(InvalidAnswer, match="keys 1, 2"):
+            attributed('{"1": "a"}', ["1", "2"], ["a", "b"])
+
+
+def caption(number: int, labels: str, *factors: tuple[str, str]) -> Caption:
+    told = tuple(Factor(words=words, kind=kind) for words, kind in factors)
+    return Caption(id=f"cap-{number}", labels=tuple(labels.split()), text="text", factors=told)
+
+
+class TestMeasure:
+    """Derived by hand: place explains captions 1, 2, 3, light 1 and 4, mood none."""
+
+    CAPTIONS = (
+        caption(1, "cat sofa", ("in a room", "place"), ("at dusk", "glow")),
+        caption(2, "cat sofa", ("in a room", "setting")),
+        caption(3, "cat dog", ("on a sofa", "place")),
+        caption(4, "cat dog", ("at noon", "light")),
+        caption(5, "dog"),
+    )
+    CONDITIONS = (condition("mood"), condition("place", "place", "setting"), condition("light", "glow", "light"))
+    EXPLAINS = explained_by(CAPTIONS, CONDITIONS)
+
+    def test_support_evidence_and_values(self) -> None:
+        mood, place, light = measured(self.CONDITIONS, self.CAPTIONS, self.EXPLAINS, Vocabulary(["sofa", "cat", "dog"]))
+        assert (mood.support, place.support, light.support) == (0.0, 0.6, 0.4)
+        assert place.evidence == ("cap-1", "cap-2", "cap-3")
+        assert place.values == ("in a room",), "'on a sofa' names an object"
+        assert light.values == ("at dusk", "at noon")
+
+    def test_dependencies_need_more_than_half(self) -> None:
+        """Cat and sofa: place in 2 of 2, light in 1 of 2. Cat and dog: each in 1 of 2."""
+        (found,) = dependencies(self.CAPTIONS, self.CONDITIONS, self.EXPLAINS)
+        assert (found.labels, found.conditions) == (("cat", "sofa"), ("place",))
+        assert found.evidence == ("cap-1", "cap-2")
+        assert found.because == "explained by place in 2 of 2 captions"
+
+    def test_doubts(self) -> None:
+        assert doubts(self.CONDITIONS, self.EXPLAINS, 0.5) == ["'mood' explains none of the captions"]
+        assert "'place' and 'light'" in doubts(self.CONDITIONS, self.EXPLAINS, 0.25)[1]
+
+    def test_the_smallest_set(self) -> None:
+        """Four of five captions can be explained, by place (three) and light (one more)."""
+        assert [c.id for c in smallest(self.CONDITIONS, self.EXPLAINS, 0.8)] == ["place", "light"]
+        assert [c.id for c in smallest(self.CONDITIONS, self.EXPLAINS, 0.6)] == ["place"]
+        assert [c.id for c in smallest(self.CONDITIONS, self.EXPLAINS, 1.0)] == ["place", "light"]
+
+
+class TestCourse:
+    def test_all_stages(self) -> None:
+        assert Course.of(None, None, {}) == Course(STAGES, {})
+        assert Course.of(None, None, {"abstract": 2}).takes == {"abstract": 2}
+
+    def test_from_a_stage_on_anew(self) -> None:
+        course = Course.of(None, "abstract", {"describe": 1, "abstract": 1})
+        assert course.stages == ("abstract", "attribute", "measure")
+        assert course.takes == {"describe": 1, "abstract": 2, "attribute": 1}
+
+    def test_some_stages_in_their_order(self) -> None:
+        assert Course.of("explain, describe", None, {}) == Course(("describe", "explain"), {})
+        assert Course.of("explain", "explain", {}).takes == {"explain": 1, "abstract": 1, "attribute": 1}
+
+    @pytest.mark.parametrize(("stages", "from_stage"), [("desrcibe", None), ("", None), (None, "all")])
+    def test_an_unknown_stage(self, stages: str | None, from_stage: str | None) -> None:
+        with pytest.raises(MinerError, match="is not a stage; there are describe, explain"):
+            Course.of(stages, from_stage, {})
+
+
+def test_default_combinations_hold_every_label() -> None:
+    """Of two to four labels by turns, three on average, so places are three times the combinations."""
+    settings = MinerSettings()
+    assert settings.combinations_for(20) == 22
+    assert settings.combinations_for(80) == 36
+    assert all(2 * settings.combinations_for(labels) >= min(labels, 44) for labels in range(1, 1001))
+    assert all(2.9 * settings.combinations_for(labels) >= labels for labels in range(1, 1001))
+    assert MinerSettings(combinations=7).combinations_for(1000) == 7
+
+
+def test_every_stage_that_asks_has_a_temperature() -> None:
+    for stage, messages in MESSAGES_OF.items():
+        if messages:
+            assert 0 <= MinerSettings().temperature(stage) <= 2
+
+
+def subsets(explains: dict[str, tuple[str, ...]], names: list[str], share: float) -> int:
+    """The size of the smallest set by trying all."""
+    for size in range(len(names) + 1):
+        for chosen in combinations(names, size):
+            covered = sum(bool(set(chosen) & set(ids)) for ids in explains.values())
+            if covered + 1e-9 >= share * len(explains):
+                return size
+    return len(names)
+
+
+@given(st.data())
+def test_the_greedy_set_reaches_the_share_and_is_nearly_smallest(data: Any) -> None:
+    from prompt_bank.measures import smallest_cover
+
+    names = list("abcdef")
+    rows = data.draw(st.lists(st.sets(st.sampled_from(names)), min_size=1, max_size=12))
+    share = data.draw(st.sampled_from([0.5, 0.8, 0.95, 1.0]))
+    explains = {f"cap-{i}": tuple(sorted(row)) for i, row in enumerate(rows)}
+    chosen = smallest_cover(names, explains, share)
+    covered = sum(bool(set(chosen) & row) for row in rows)
+    possible = sum(map(bool, rows))
+    assert covered + 1e-9 >= min(possible, share * len(rows))
+    if possible + 1e-9 >= share * len(rows):
+        assert len(chosen) <= 3 * subsets(explains, names, share), "ln(12) + 1 < 4"
