@@ -107,7 +107,7 @@ class Miner:
         conditions: list[Condition] = []
         governing: list[Dependency] = []
         if last >= STAGES.index("explain"):
-            captions = explain(ask, captions, vocabulary)
+            captions = explain(ask, captions, self.labels, vocabulary)
         if last >= STAGES.index("abstract"):
             conditions = _conditions(abstract(ask, captions, vocabulary))
         if last >= STAGES.index("attribute"):

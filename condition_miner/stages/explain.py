@@ -1,13 +1,16 @@
 """explain: which factors make the labels of each description occur together, with the words that show them.
 
-The words come first and their kind second: asked for kinds alone, a small model names objects. Factors whose words do
-not stand in the description are dropped, so that every explanation can be looked up.
+A small model that sees objects names objects. So the labels are covered (X1, X2 …) in the descriptions that it reads,
+and the words come first, their kind second. Factors whose words do not stand in the description are dropped, so that
+every explanation can be looked up.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import partial
+from itertools import takewhile
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -17,7 +20,7 @@ from condition_miner.reading import InvalidAnswer
 from condition_miner.stages.questions import Item, Questions, blocks
 from condition_miner.voting import Vocabulary, stems
 from prompt_bank.checks import fold
-from prompt_bank.schema import Caption, Factor
+from prompt_bank.schema import Caption, Factor, Label
 
 KIND = 30
 """Characters of a kind that are asked for."""
@@ -36,25 +39,57 @@ class Explained(Answered):
     factors: tuple[_Factor, ...]
 
 
-def explain(ask: Questions, captions: Sequence[Caption], vocabulary: Vocabulary) -> list[Caption]:
+def explain(
+    ask: Questions, captions: Sequence[Caption], labels: Sequence[Label], vocabulary: Vocabulary
+) -> list[Caption]:
     """The captions with the factors that explain them; none where the model named none that can be used.
 
     Raises:
         MiningFailed: answers could not be had.
     """
-    asked = blocks(captions, ask.settings.batch)
+    named = {label.name: (label.name, *label.aliases) for label in labels}
+    asked = blocks([(caption, covered(caption, named)) for caption in captions], ask.settings.batch)
     count = ask.settings.factors
     items = []
     for block in asked:
-        told = {str(i): {"objects": c.labels, "description": c.text} for i, c in enumerate(block, start=1)}
+        told = {str(number): text for number, (_, text) in enumerate(block, start=1)}
         numbers = list(told)
-        variables = {"photographs": told, "count": count}
+        variables = {"descriptions": told, "count": count}
         items.append(Item(variables, schema(numbers, count), partial(explained, numbers=numbers)))
     found: list[Caption] = []
     for block, answer in zip(asked, ask.answers("explain", items), strict=True):
-        for caption, factors in zip(block, answer, strict=True):
-            found.append(caption.model_copy(update={"factors": usable(factors, caption.text, vocabulary)}))
+        for (caption, text), factors in zip(block, answer, strict=True):
+            kept = [uncovered(factor, caption) for factor in usable(factors, text, vocabulary)]
+            found.append(caption.model_copy(update={"factors": tuple(kept)}))
     return found
+
+
+def covered(caption: Caption, named: dict[str, tuple[str, ...]]) -> str:
+    """A caption's text with X1 for its first label, X2 for its second …, in any case, singular or plural.
+
+    Args:
+        caption: whose labels are covered.
+        named: each label's name and aliases.
+    """
+    signs = {fold(name): f"X{i}" for i, label in enumerate(caption.labels, start=1) for name in named[label]}
+    alone = [(rf"\b{re.escape(name)}s?\b" if name.isascii() else re.escape(name)) for name in signs]
+    pattern = "|".join(sorted(alone, key=len, reverse=True))
+
+    def sign(match: re.Match[str]) -> str:
+        name = fold(match[0])
+        return signs.get(name) or signs.get(name.removesuffix("s"), match[0])
+
+    return re.sub(pattern, sign, caption.text, flags=re.IGNORECASE)
+
+
+def uncovered(factor: Factor, caption: Caption) -> Factor:
+    """The factor with the labels in its words again."""
+
+    def name(match: re.Match[str]) -> str:
+        number = int(match[1])
+        return caption.labels[number - 1] if 1 <= number <= len(caption.labels) else match[0]
+
+    return factor.model_copy(update={"words": re.sub(r"\bX(\d{1,2})\b", name, factor.words)})
 
 
 def explained(text: str, numbers: list[str]) -> list[tuple[Factor, ...]]:
@@ -82,8 +117,18 @@ def usable(factors: Sequence[Factor], description: str, vocabulary: Vocabulary) 
 
 
 def grounded(words: str, description: str) -> bool:
-    """Whether all of the words stand in the description, in any case, singular or plural."""
-    return fold(words) in fold(description) or (bool(stems(words)) and stems(words) <= stems(description))
+    """Whether all of the words stand in the description, in any form: "sunrise" for "the sun rises"."""
+    if fold(words) in fold(description):
+        return True
+    there = stems(description)
+    return bool(stems(words)) and all(any(_alike(word, other) for other in there) for word in stems(words))
+
+
+def _alike(word: str, other: str) -> bool:
+    """Whether two words begin alike: three letters at the least, and most of the shorter one."""
+    common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(word, other, strict=False)))
+    shorter = min(len(word), len(other))
+    return word == other or common >= max(3, 0.6 * shorter)
 
 
 def schema(numbers: list[str], count: int) -> dict[str, Any]:

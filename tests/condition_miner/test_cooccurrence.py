@@ -20,6 +20,7 @@ from condition_miner.annotations import Annotations
 from condition_miner.combinations import choose_combinations
 from condition_miner.cooccurrence import read_cooccurrence, recorded
 from condition_miner.errors import MinerError
+from condition_miner.settings import MinerSettings
 from prompt_bank.schema import Label
 from prompt_bank.store import load
 from tests.condition_miner.files import CATEGORIES, IMAGES, coco, voc, write_json
@@ -272,4 +273,4 @@ def test_mining_follows_the_file_and_names_it_in_the_bank(tmp_path: Path) -> Non
     }
     described = {caption.labels for caption in bank.captions}
     names = tuple(label.name for label in LABELS)
-    assert described == set(choose_combinations(names, 6, 3, 0, read_cooccurrence(path, LABELS)))
+    assert described == set(choose_combinations(names, 6, MinerSettings().largest, 0, read_cooccurrence(path, LABELS)))

@@ -107,8 +107,8 @@ def test_a_schema_that_is_refused_later_is_given_up_for_its_stage(here: Shell, s
     assert done.code == 0, done.err
     assert done.err.count("note: stage describe: the server refuses json_schema (400 Unimplemented keys") == 1
     refused = [body for body in server.bodies if "minItems" in json.dumps(body.get("response_format", {}))]
-    assert len(refused) == 2, "once for describe and once for abstract"
-    assert asked_by(here)["json_object"] == 4 + 5
+    assert len(refused) == 3, "once for describe, once for explain and once for abstract"
+    assert asked_by(here)["json_object"] == 4 + 3 + 5
     assert json.loads(here.mine(server, "--json").out)["requests_sent"] == 0
 
 

@@ -17,7 +17,7 @@ from condition_miner.settings import MESSAGES_OF, STAGES, MinerSettings
 from condition_miner.stages.abstract import abstracted, samples, sent_back
 from condition_miner.stages.attribute import attributed, settled
 from condition_miner.stages.describe import described, shown
-from condition_miner.stages.explain import explained, grounded, usable
+from condition_miner.stages.explain import covered, explained, grounded, uncovered, usable
 from condition_miner.stages.measure import dependencies, doubts, measured, smallest
 from condition_miner.voting import Proposal, Vocabulary, elect, identifier, unusable
 from prompt_bank.measures import explained as explained_by
@@ -55,6 +55,27 @@ class TestExplain:
         assert grounded("Kitchens, sunny", description)
         assert not grounded("on the beach", description)
         assert not grounded("", description) or not grounded("...", description)
+
+    @pytest.mark.parametrize(
+        ("words", "stand"),
+        [("sunrise", True), ("parked, driveway", True), ("sunrise, beach", False), ("noon", False), ("park", True)],
+    )
+    def test_words_may_have_another_form(self, words: str, stand: bool) -> None:
+        assert grounded(words, "A car is parking in the driveway as the sun rises.") is stand
+
+    def test_labels_are_covered_and_come_back(self) -> None:
+        named = {"plant": ("plant",), "potted plant": ("potted plant", "flowerpot"), "ネコ": ("ネコ",), "a.b": ("a.b",)}
+        shown = Caption(
+            id="cap-1", labels=tuple(named), text="Potted plants, a plant and Flowerpots; ネコがいる, a.b axb."
+        )
+        text = covered(shown, named)
+        assert text == "X2, a X1 and X2; X3がいる, X4 axb."
+        assert uncovered(Factor(words="near X2, X9", kind="place"), shown).words == "near potted plant, X9"
+
+    @given(st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=4, unique=True), st.text(min_size=1))
+    def test_any_label_can_be_covered(self, labels: list[str], text: str) -> None:
+        shown = Caption(id="cap-1", labels=tuple(labels), text=text)
+        assert isinstance(covered(shown, {label: (label,) for label in labels}), str)
 
     def test_what_names_objects_or_nothing_is_dropped(self) -> None:
         factors = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,16 @@ from hypothesis import strategies as st
 from condition_miner.errors import MinerError
 from condition_miner.templates import MESSAGES, Templates, shipped_folder
 
-VARIABLES = {"describe": {"labels": ["cat"], "count": 2}, "abstract": {"descriptions": ["a"], "count": 2}}
+VARIABLES: dict[str, dict[str, Any]] = {
+    "describe": {"labels": ["cat"], "count": 2},
+    "explain": {"descriptions": {"1": "a"}, "count": 2},
+    "abstract": {"explanations": [{"description": "a", "factors": ["b"]}], "count": 2},
+    "refine": {"name": "a", "definition": "b", "reason": "c"},
+    "attribute": {
+        "conditions": [{"id": "a", "name": "b", "definition": "c"}],
+        "factors": {"1": {"kind": "a", "words": ["b"]}},
+    },
+}
 
 
 class TestTemplates:
@@ -24,6 +34,7 @@ class TestTemplates:
         assert {p.name for p in shipped_folder().glob("*.j2")} == {
             f"{m}_{r}.j2" for m in MESSAGES for r in ("system", "user")
         }
+        assert VARIABLES.keys() == set(MESSAGES)
         for message, variables in VARIABLES.items():
             assert all(m["content"] for m in Templates().messages(message, variables))
 
