@@ -20,15 +20,15 @@ class Lines:
     """How far a stage is, with rate and time left."""
 
     def __init__(self) -> None:
-        self._stage = ""
+        self._work = ("", 0)
         self._began = self._said = 0.0
         self._first = 0
 
     def __call__(self, stage: str, done: int, count: int) -> None:
         """Say how many of a stage's answers are there."""
         now = time.monotonic()
-        if stage != self._stage:
-            self._stage, self._began, self._first, self._said = stage, now, done, now
+        if (stage, count) != self._work:
+            self._work, self._began, self._first, self._said = (stage, count), now, done, now
         elapsed = now - self._began
         rate = (done - self._first) / elapsed if elapsed > 0 else 0.0
         left = f", {60 * rate:.0f} a minute, {(count - done) / rate:.0f} s left" if rate else ""
