@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from prompt_bank.commands import decide, edit, look, prompts, record, review
+from prompt_bank.commands import decide, edit, exchange, look, prompts, record, review
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -23,6 +23,8 @@ app.command(rich_help_panel=DECIDE)(decide.rename)
 app.command(rich_help_panel=DECIDE)(decide.merge)
 app.command(rich_help_panel=DECIDE)(decide.add)
 app.command(rich_help_panel=DECIDE)(decide.remove)
+app.command(rich_help_panel=DECIDE)(exchange.export)
+app.command("import", rich_help_panel=DECIDE)(exchange.import_)
 app.command(rich_help_panel=KEEP)(look.log)
 app.command(rich_help_panel=KEEP)(look.diff)
 app.command(rich_help_panel=KEEP)(record.commit)

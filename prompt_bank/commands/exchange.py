@@ -1,0 +1,64 @@
+"""fedmpt bank: export · import."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from prompt_bank.commands.common import BankArgument, ByOption, JsonOption, MessageOption, one_line, reported, tell
+from prompt_bank.formats import Format
+
+FormatOption = Annotated[Format | None, typer.Option("--format", help="[csv for .csv, label-studio for .json]")]
+
+
+def export(
+    bank: BankArgument,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.", show_default=False)],
+    form: FormatOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write the conditions as a spreadsheet (CSV), or as Label Studio tasks with their labelling interface.
+
+    Example:  fedmpt bank export bank.json conditions.csv
+    """
+    with reported(False):
+        from prompt_bank.exchange import export as write
+        from prompt_bank.exchange import format_of
+        from prompt_bank.store import load
+
+        loaded = load(bank)
+        for path in write(loaded.bank, file, format_of(file, form), force):
+            typer.echo(
+                f"{path}: {len(loaded.bank.conditions)} conditions" if path == file else f"{path}: the interface"
+            )
+
+
+def import_(
+    bank: BankArgument,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that came back.", show_default=False)],
+    form: FormatOption = None,
+    remove_missing: Annotated[
+        bool, typer.Option("--remove-missing", help="Remove conditions whose rows are gone from the spreadsheet.")
+    ] = False,
+    by: ByOption = None,
+    message: MessageOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Take over what people changed in an exported file; say what changed, and record it.
+
+    What others changed in the bank meanwhile stays; where both changed the same field, nothing is recorded.
+
+    Example:  fedmpt bank import bank.json conditions.csv --by ada
+    """
+    with reported(as_json):
+        from prompt_bank.changes import who
+        from prompt_bank.exchange import format_of, take_in
+
+        chosen = format_of(file, form)
+        did = one_line(message or f"imported {file.name}")
+        recorded, notes = take_in(bank, file, chosen, by=who(by), did=did, remove_missing=remove_missing)
+        for note in notes:
+            typer.echo(f"note: {file}: {note}", err=True)
+        tell(recorded, bank, as_json)

@@ -1,0 +1,113 @@
+"""Banks out to other programs' files and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from prompt_bank import label_studio, spreadsheet
+from prompt_bank.changes import Recorded, change
+from prompt_bank.errors import BankError, Problem
+from prompt_bank.files import replace
+from prompt_bank.formats import Format
+from prompt_bank.revisions import find
+from prompt_bank.rows import no_bank
+from prompt_bank.schema import Bank
+from prompt_bank.store import load
+from prompt_bank.taking_over import taken_over
+
+OF_SUFFIX = {".csv": Format.CSV, ".json": Format.LABEL_STUDIO}
+
+
+def format_of(file: Path, named: Format | None) -> Format:
+    """The format that is named, else the one that a file's name stands for.
+
+    Raises:
+        BankError: the name tells nothing.
+    """
+    found = named or OF_SUFFIX.get(file.suffix.lower())
+    if found is None:
+        known = ", ".join(f"{suffix} ({form})" for suffix, form in OF_SUFFIX.items())
+        raise no_bank(file, f"its name does not tell the format; use {known}, or --format")
+    return found
+
+
+def export(bank: Bank, file: Path, form: Format, overwrite: bool) -> list[Path]:
+    """Write a bank for another program, and return what was written.
+
+    Raises:
+        BankError: a file is there already, which may hold a person's work.
+        OSError: it cannot be written.
+    """
+    texts = {file: spreadsheet.dump(bank)} if form is Format.CSV else _label_studio(bank, file)
+    there = [path for path in texts if path.exists()]
+    if there and not overwrite:
+        raise BankError(there[0], [Problem("", "is there already; choose another name, or --force to replace it")])
+    for path, text in texts.items():
+        replace(path, text)
+    return [*texts]
+
+
+def take_in(
+    path: Path, file: Path, form: Format, *, by: str, did: str, remove_missing: bool
+) -> tuple[Recorded, list[str]]:
+    """Take over what people changed in an exported file, and record it.
+
+    Args:
+        path: the bank's file.
+        file: what came back.
+        form: its format.
+        by: who changed it.
+        did: what is written into the history.
+        remove_missing: conditions whose rows are gone are removed.
+
+    Returns:
+        What became of it, and what a person should know.
+
+    Raises:
+        BankError: with all that is wrong; nothing was written then.
+        OSError: it cannot be read or written.
+    """
+    text = _text(file)
+    notes: list[str] = []
+    edit: Callable[[Bank], Bank]
+    if form is Format.CSV:
+        sheet = spreadsheet.read(text, file)
+
+        def edit(bank: Bank) -> Bank:
+            base = _made_of(path, sheet.revision, file) if sheet.revision else bank
+            gone = [name for name in spreadsheet.missing(sheet, base) if name in {c.id for c in bank.conditions}]
+            notes[:] = sheet.warnings
+            if gone and not remove_missing:
+                notes.append(f"not in the file, so left as they are: {', '.join(gone)} (--remove-missing removes them)")
+            changes = spreadsheet.edits(sheet, base, file)
+            return taken_over(bank, changes, file, gone if remove_missing else ())
+
+    else:
+
+        def edit(bank: Bank) -> Bank:
+            return taken_over(bank, label_studio.edits(text, bank, file), file)
+
+    return change(path, edit, by=by, did=did), notes
+
+
+def _made_of(path: Path, revision: str, file: Path) -> Bank:
+    """The revision that a sheet was made of."""
+    try:
+        return find(load(path), revision)
+    except BankError as error:
+        hint = "without its column revision the sheet is compared with the bank as it is now"
+        raise BankError(file, [*error.problems, Problem("", hint)]) from error
+
+
+def _label_studio(bank: Bank, file: Path) -> dict[Path, str]:
+    return {file: label_studio.dump(bank), file.with_suffix(".xml"): label_studio.CONFIG}
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise no_bank(file, "is not UTF-8; save it as UTF-8 (in Excel: CSV UTF-8)") from error
+    except OSError as error:
+        raise no_bank(file, f"cannot be read: {error.strerror}") from error

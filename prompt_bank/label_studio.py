@@ -1,0 +1,188 @@
+"""Conditions as Label Studio tasks with the bank's decisions as pre-annotations, and annotated tasks back.
+
+The tasks go in by "Import"; the labelling interface is `CONFIG`; annotated tasks come back by "Export", format "JSON".
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
+
+from prompt_bank.errors import BankError, Problem
+from prompt_bank.locate import Located, SyntaxProblem, written
+from prompt_bank.rows import no_bank
+from prompt_bank.schema import Bank, Condition
+from prompt_bank.taking_over import Cell, Edit
+from prompt_bank.validation import BYTE_ORDER_MARK, described
+
+FIELDS = ("status", "text", "note")
+"""What annotators decide."""
+
+CAPTIONS = 8
+"""Descriptions that a task shows at the most."""
+
+CONFIG = """\
+<View>
+  <Text name="about" value="$about"/>
+  <Header value="Descriptions that it explains"/>
+  <Text name="captions" value="$captions"/>
+  <Header value="Should prompts be about it?"/>
+  <Choices name="status" toName="about" choice="single" required="true" showInline="true">
+    <Choice value="accepted"/>
+    <Choice value="rejected"/>
+    <Choice value="proposed"/>
+  </Choices>
+  <Header value="Its words in the prompts"/>
+  <TextArea name="text" toName="about" maxSubmissions="1" editable="true"/>
+  <Header value="Note"/>
+  <TextArea name="note" toName="about" maxSubmissions="1" editable="true"/>
+</View>
+"""
+"""The labelling interface, for the project's settings."""
+
+
+def dump(bank: Bank) -> str:
+    """The tasks, one a condition."""
+    return json.dumps([_task(bank, condition) for condition in bank.conditions], indent=2, ensure_ascii=False) + "\n"
+
+
+def edits(text: str, bank: Bank, source: Path | str) -> list[Edit]:
+    """What annotators decided. Tasks without an annotation are passed over.
+
+    Args:
+        text: the exported tasks.
+        bank: the bank that they are about.
+        source: what the problems name.
+
+    Raises:
+        BankError: with all problems at once: no such tasks, of another bank, or annotators disagree.
+    """
+    try:
+        located = Located(text.removeprefix(BYTE_ORDER_MARK))
+    except SyntaxProblem as error:
+        raise no_bank(source, str(error), error.line) from error
+    if located.problems:
+        raise BankError(source, located.problems)
+    rows = located.value
+    if isinstance(rows, list) and any(isinstance(row, dict) and "data" not in row for row in rows):
+        raise no_bank(source, 'has tasks without data; export them from Label Studio as "JSON", not as "JSON-MIN"')
+    try:
+        tasks = TypeAdapter(list[_Task]).validate_python(rows)
+    except ValidationError as error:
+        problems = [
+            Problem(f"tasks{written(tuple(e['loc']))}", described(e), located.line(tuple(e["loc"])))
+            for e in error.errors()
+        ]
+        raise BankError(source, problems) from error
+    problems, found = [], []
+    for number, task in enumerate(tasks, 1):
+        place, line = f"task {number}", located.line((number - 1,))
+        if task.data.bank != bank.name:
+            problems.append(Problem(place, f"is about the bank '{task.data.bank}', not '{bank.name}'", line))
+            continue
+        cells = {}
+        for field in FIELDS:
+            answers = {
+                a: None for a in (_answer(annotation, field) for annotation in task.annotations) if a is not None
+            }
+            if len(answers) > 1:
+                message = f"annotators disagree on {field} of '{task.data.condition}': {', '.join(answers)}; keep one"
+                problems.append(Problem(place, message, line))
+            elif answers:
+                cells[field] = Cell(getattr(task.data, field), next(iter(answers)))
+        if cells:
+            found.append(Edit(place, line, task.data.condition, cells))
+    if problems:
+        raise BankError(source, problems)
+    return found
+
+
+def _list(value: Any) -> Any:
+    """Label Studio writes one text of a TextArea with or without a list around it."""
+    return [value] if isinstance(value, str) else value
+
+
+class _Part(BaseModel):
+    """Of Label Studio's tasks what is read here; it adds much of its own."""
+
+    model_config = ConfigDict(extra="ignore", strict=True)
+
+
+class _Value(_Part):
+    choices: list[str] = []
+    text: Annotated[list[str], BeforeValidator(_list)] = []
+
+
+class _Result(_Part):
+    from_name: str = ""
+    value: _Value = _Value()
+
+
+class _Annotation(_Part):
+    result: list[_Result] = []
+    was_cancelled: bool = False
+
+
+class _Data(_Part):
+    bank: str
+    condition: str
+    status: str
+    text: str
+    note: str
+
+
+class _Task(_Part):
+    data: _Data
+    annotations: list[_Annotation] = []
+
+
+def _answer(annotation: _Annotation, field: str) -> str | None:
+    """What an annotator says of a field; None where nothing, and where the task was skipped."""
+    if annotation.was_cancelled:
+        return None
+    values = [
+        text
+        for result in annotation.result
+        if result.from_name == field
+        for text in (result.value.choices or result.value.text)
+    ]
+    return "\n".join(values).strip() or None
+
+
+def _task(bank: Bank, condition: Condition) -> dict[str, Any]:
+    known = {field: getattr(condition, field) for field in FIELDS}
+    results = [_result("status", "choices", {"choices": [condition.status]})]
+    results += [_result(field, "textarea", {"text": [known[field]]}) for field in ("text", "note") if known[field]]
+    revision = bank.history[-1].revision if bank.history else 0
+    return {
+        "data": {
+            "bank": bank.name,
+            "condition": condition.id,
+            "revision": revision,
+            **known,
+            "about": _about(condition),
+            "captions": _captions(bank, condition),
+        },
+        "predictions": [{"model_version": f"fedmpt bank, revision {revision}", "result": results}],
+    }
+
+
+def _result(name: str, kind: str, value: dict[str, Any]) -> dict[str, Any]:
+    return {"from_name": name, "to_name": "about", "type": kind, "value": value}
+
+
+def _about(condition: Condition) -> str:
+    lines = [condition.text, condition.definition]
+    if condition.values:
+        lines.append("For instance: " + ", ".join(condition.values))
+    if condition.support is not None:
+        lines.append(f"Explains {100 * condition.support:.0f} % of the descriptions.")
+    return "\n".join(filter(None, lines))
+
+
+def _captions(bank: Bank, condition: Condition) -> str:
+    texts = {caption.id: f"{caption.text} ({', '.join(caption.labels)})" for caption in bank.captions}
+    return "\n\n".join(texts[i] for i in condition.evidence[:CAPTIONS]) or "none"

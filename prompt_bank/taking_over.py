@@ -1,0 +1,102 @@
+"""What people changed in another program, taken over into a bank that others may have changed meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prompt_bank.errors import BankError, Problem, offered
+from prompt_bank.locate import Place
+from prompt_bank.rows import CLOSED, Row, rewritten
+from prompt_bank.schema import Bank
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A field that a person may have changed, as JSON values.
+
+    Attributes:
+        before: what it was when it left the bank.
+        after: what came back.
+    """
+
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What came back of one condition.
+
+    Attributes:
+        place: for messages, "row 3" or "task 2".
+        line: in the file that came back.
+        condition_id: which one; "" for a new one.
+        cells: its fields by name.
+    """
+
+    place: str
+    line: int | None
+    condition_id: str
+    cells: dict[str, Cell]
+
+
+def taken_over(bank: Bank, edits: Sequence[Edit], source: Path | str, gone: Sequence[str] = ()) -> Bank:
+    """The bank with the fields that people changed; a field that they left alone stays as the bank has it now.
+
+    Args:
+        bank: as it is now.
+        edits: what came back.
+        source: what the problems name.
+        gone: ids of conditions to take out.
+
+    Raises:
+        BankError: with all problems at once: no such condition, a field is wrong, or the bank has changed there, too.
+    """
+    rows = {c.id: c.model_dump(mode="json", exclude=set(CLOSED)) for c in bank.conditions if c.id not in gone}
+    added: list[Row] = []
+    origin: dict[int, Edit] = {}
+    problems: list[Problem] = []
+    seen: dict[str, Edit] = {}
+    for edit in edits:
+        changed = {name: cell for name, cell in edit.cells.items() if cell.after != cell.before}
+        if not edit.condition_id:
+            origin[len(rows) + len(added)] = edit
+            added.append({name: cell.after for name, cell in edit.cells.items()})
+            continue
+        if edit.condition_id in seen:
+            message = f"'{edit.condition_id}' is at {seen[edit.condition_id].place} already"
+            problems.append(Problem(edit.place, message, edit.line))
+        seen[edit.condition_id] = edit
+        row = rows.get(edit.condition_id)
+        if row is None:
+            if changed:
+                near = offered(edit.condition_id, list(rows))
+                message = f"the bank has no condition '{edit.condition_id}' now; there are {near}"
+                problems.append(Problem(edit.place, message, edit.line))
+            continue
+        origin[list(rows).index(edit.condition_id)] = edit
+        for name, cell in changed.items():
+            if row[name] not in (cell.before, cell.after):
+                message = (
+                    f"{name} of '{edit.condition_id}' was {_said(cell.before)}; it is {_said(cell.after)} here and "
+                    f"{_said(row[name])} in the bank: make the two the same"
+                )
+                problems.append(Problem(edit.place, message, edit.line))
+            row[name] = cell.after
+    if problems:
+        raise BankError(source, problems)
+
+    def line(place: Place) -> int | None:
+        at = place[1] if len(place) > 1 and place[0] == "conditions" else None
+        return origin[at].line if isinstance(at, int) and at in origin else None
+
+    return rewritten(bank, [*rows.values(), *added], source, line)
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(map(str, value)) + "]"
+    return f"'{value}'"
