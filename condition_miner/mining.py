@@ -147,7 +147,7 @@ class Miner:
         used = ask.used
         parameters = self.settings.model_dump(exclude={"seed"})
         parameters["combinations"] = self.settings.combinations_for(len(self.labels))
-        parameters |= {"stages": list(self.course.stages), "takes": self.course.takes}
+        parameters |= {"stages": list(STAGES[: self.course.last + 1]), "takes": self.course.takes}
         return Provenance(
             model=self.model,
             endpoint=self.asker.address.endpoint,

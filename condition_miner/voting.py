@@ -157,6 +157,11 @@ def stems(text: str) -> set[str]:
     return {_stem(word) for word in re.findall(r"[^\W\d_]+(?:-[^\W\d_]+)*", fold(text))}
 
 
+def in_words(name: str) -> str:
+    """A name as people write it: "time of day" for "timeOfDay" and "time_of_day"."""
+    return fold(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).replace("_", " "))
+
+
 def _elected(members: list[tuple[int, Proposal]]) -> Elected:
     names = Counter(fold(proposal.name) for _, proposal in members)
     text = min(names, key=lambda name: (-names[name], len(name), name))

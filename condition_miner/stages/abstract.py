@@ -17,7 +17,7 @@ from condition_miner.answers import Answered, Phrase, array_schema, object_schem
 from condition_miner.errors import MiningFailed
 from condition_miner.reading import InvalidAnswer
 from condition_miner.stages.questions import Item, Questions
-from condition_miner.voting import Elected, Proposal, Unusable, Vocabulary, elect, unusable
+from condition_miner.voting import Elected, Proposal, Unusable, Vocabulary, elect, in_words, unusable
 from prompt_bank.checks import fold
 from prompt_bank.schema import Caption
 
@@ -102,7 +102,7 @@ def abstracted(text: str) -> list[Proposal]:
     conditions = validated(Abstracted, text).conditions
     if not conditions:
         raise InvalidAnswer("there is no condition in the answer")
-    return [Proposal(c.name, c.definition) for c in conditions]
+    return [Proposal(in_words(c.name), c.definition) for c in conditions]
 
 
 def refined(text: str) -> Proposal:
@@ -112,7 +112,7 @@ def refined(text: str) -> Proposal:
         InvalidAnswer: it is not.
     """
     answer = validated(Named, text)
-    return Proposal(answer.name, answer.definition)
+    return Proposal(in_words(answer.name), answer.definition)
 
 
 def schema(count: int) -> dict[str, Any]:

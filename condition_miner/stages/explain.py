@@ -18,7 +18,7 @@ from pydantic import Field
 from condition_miner.answers import Answered, Line, array_schema, numbered, object_schema, text_schema
 from condition_miner.reading import InvalidAnswer
 from condition_miner.stages.questions import Item, Questions, blocks
-from condition_miner.voting import Vocabulary, stems
+from condition_miner.voting import Vocabulary, in_words, stems
 from prompt_bank.checks import fold
 from prompt_bank.schema import Caption, Factor, Label
 
@@ -103,7 +103,7 @@ def explained(text: str, numbers: list[str]) -> list[tuple[Factor, ...]]:
         if not entry.factors:
             raise InvalidAnswer(f"{number}: no factor")
         given = [f for f in entry.factors if f.words and f.factor]
-        found.append(tuple(Factor(words=f.words, kind=fold(f.factor)) for f in given))
+        found.append(tuple(Factor(words=f.words, kind=in_words(f.factor)) for f in given))
     return found
 
 

@@ -135,6 +135,11 @@ class TestAbstract:
         assert max(map(len, found)) - min(map(len, found)) <= 1
         assert found == samples(list(range(count)), size, least, "seed")
 
+    def test_names_are_written_in_words(self) -> None:
+        names = ["timeOfDay", "Time_of_day", "TIME OF DAY"]
+        raw = {"conditions": [{"name": name, "definition": "d"} for name in names]}
+        assert {p.name for p in abstracted(json.dumps(raw))} == {"time of day"}
+
     def test_an_answer_without_conditions(self) -> None:
         with pytest.raises(InvalidAnswer, match="no condition"):
             abstracted('{"conditions": []}')
