@@ -174,6 +174,12 @@ class Run:
         _replace(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
         return path
 
+    def write_text(self, name: str, content: str) -> Path:
+        """Write a text file into the folder, atomically."""
+        path = self.folder / name
+        _replace(path, content.encode())
+        return path
+
     def evaluation(self) -> dict[str, Any]:
         """The figures on the test split.
 

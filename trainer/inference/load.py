@@ -15,7 +15,7 @@ from trainer.inference.exported import BACKBONE, WEIGHTS, ExportedConfig, read_c
 from trainer.inference.model import Model
 from trainer.methods.base import Method, MethodContext, build
 from trainer.runs import Run
-from trainer.training import pick_device
+from trainer.training import PRECISIONS, pick_device
 
 
 def load(
@@ -64,6 +64,7 @@ def from_run(run: Run, device: str = "auto", checkpoint: str | None = None) -> M
         )
     config = run.config()
     clip = load_backbone(config.backbone.name, config.backbone.pretrained, pick_device(device))
+    clip.precision = PRECISIONS[config.compute.precision]
     method = _method(config.method, clip, tuple(evaluation["label_names"]), _bank(run), state, run.folder)
     with torch.no_grad():
         text = method.text_features()

@@ -116,9 +116,12 @@ class Model:
 
     def _batch(self, tensors: Sequence[Tensor]) -> Batch:
         clip = self.method.clip
-        features = clip.encode_image(torch.stack(list(tensors)).to(clip.device), self.patch_source)
-        unknown = torch.full((len(tensors), len(self.labels)), float(UNKNOWN))
-        return Batch(features.image, features.patches, unknown).to(clip.device)
+        pixels = torch.stack(list(tensors)).to(clip.device)
+        unknown = torch.full((len(tensors), len(self.labels)), float(UNKNOWN), device=clip.device)
+        if self.method.inputs == "pixels":
+            return Batch(pixels.new_empty(len(pixels), 0), pixels.new_empty(len(pixels), 0, 0), unknown, pixels)
+        features = clip.encode_image(pixels, self.patch_source)
+        return Batch(features.image, features.patches, unknown)
 
     def _gate(self, evidence: Evidence) -> dict[str, float] | None:
         if evidence.gate is None or self.conditions is None:

@@ -1,4 +1,4 @@
-"""report.html: one self-contained page about a run. Letters: B images, N conditions, M patches, C labels."""
+"""report.html: one self-contained page about a run, without scripts and without the network."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import FileSystemLoader, StrictUndefined
+from jinja2.sandbox import SandboxedEnvironment
 
 from trainer.comparison import rows
-from trainer.data.features import BatchSource
-from trainer.evaluation import EVALUATION_BATCH, scores
-from trainer.methods.fedmpt import FedMPT
-from trainer.report import figures
+from trainer.config import RunConfig
+from trainer.inference.model import Model
+from trainer.report.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, line_chart
+from trainer.report.examples import examples
+from trainer.report.gates import gate_summary
+from trainer.report.sites import site_summary
 from trainer.runs import Run
 from trainer.training import Prepared
-
-EXAMPLES = 6
-"""Test images that are shown."""
 
 
 def write_report(run: Run, prepared: Prepared, against: list[Run]) -> Path:
@@ -35,88 +35,99 @@ def write_report(run: Run, prepared: Prepared, against: list[Run]) -> Path:
     evaluation = run.evaluation()
     compared = rows([run, *against])
     _, state = run.load_checkpoint(str(evaluation["rounds"]))
-    prepared.method.receive(state)
-    names = evaluation["label_names"]
-    metrics = run.metrics()
-    others = {other.name: other.evaluation()["test"]["average_precision"] for other in against}
+    method, dataset = prepared.method, prepared.dataset
+    method.receive(state)
+    with torch.no_grad():
+        text = method.text_features()
+    source = {"patch_source": prepared.config.backbone.patch_source}
+    model = Model(method, text, float(evaluation["test"]["threshold"]), source)
+    names = short_names([run, *against])
     page = _environment().get_template("page.html.j2")
-    text = page.render(
+    content = page.render(
         run=run.name,
         evaluation=evaluation,
-        compared=compared,
+        compared=[{**row, "name": name} for row, name in zip(compared, names, strict=True)],
         best={key: max(row[key] for row in compared) for key in ("mAP", "CF1", "OF1")},
-        curves=figures.curves(metrics) if metrics else None,
-        labels=figures.label_bars(names, evaluation["test"]["average_precision"], others),
-        gate=_gate(prepared),
-        examples=_examples(prepared, evaluation["test"]["threshold"]),
-        settings=json.dumps(prepared.config.model_dump(mode="json"), indent=2),
+        charts=_charts(run, against, names),
+        labels=_labels(evaluation, against, names),
+        gate=gate_summary(method, prepared.features(dataset.test)),
+        sites=site_summary(dataset.train, dataset.label_names, evaluation["clients"]),
+        examples=examples(prepared, model),
+        places=f"Heat maps: {_places(model, prepared)}.",
+        chosen=chosen_settings(prepared.config),
+        settings=json.dumps(prepared.config.model_dump(mode="json"), indent=2, ensure_ascii=False),
         environment=json.loads((run.folder / "environment.json").read_text(encoding="utf-8")),
     )
-    path = run.folder / "report.html"
-    path.write_text(text, encoding="utf-8")
-    return path
+    return run.write_text("report.html", content)
 
 
-def _environment() -> Environment:
+def short_names(runs: list[Run]) -> list[str]:
+    """The folders' names; the whole path where two runs share one."""
+    names = [run.name for run in runs]
+    return [name if names.count(name) == 1 else str(run.folder) for name, run in zip(names, runs, strict=True)]
+
+
+def chosen_settings(config: RunConfig) -> list[tuple[str, str]]:
+    """The settings that differ from the defaults, by their dotted names; "all" and "defaults" where none does."""
+    defaults = RunConfig(method=type(config.method)())
+    own, usual = (_flat(c.model_dump(mode="json")) for c in (config, defaults))
+    differing = [(name, str(value)) for name, value in own.items() if value != usual.get(name)]
+    return [("method.name", config.method.name), *differing, *(() if differing else (("all others", "defaults"),))]
+
+
+def _flat(tree: dict[str, Any], above: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        found |= _flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
+    return found
+
+
+def _places(model: Model, prepared: Prepared) -> str:
+    return model.explain(prepared.dataset.test.image(0), []).places_are
+
+
+def _environment() -> SandboxedEnvironment:
     # Label and condition names are untrusted text, so everything is escaped.
-    return Environment(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    environment = SandboxedEnvironment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-
-
-def _gate(prepared: Prepared) -> str | None:
-    """Mean gate weights over the test images, where the method has a gate."""
-    method = prepared.method
-    if not isinstance(method, FedMPT) or not method.settings.gate:
-        return None
-    features = prepared.features(prepared.dataset.test)
-    with torch.no_grad():
-        weights = [method.gate(b.to(method.clip.device).image) for b in features.batches(EVALUATION_BATCH)]
-    mean = torch.cat(weights).mean(0).tolist()
-    return figures.gate_bars([name or "(no words)" for name in method.prompts.conditions], mean)
-
-
-def _examples(prepared: Prepared, threshold: float) -> list[dict[str, Any]]:
-    """Test images: half with the most wrong decisions, half with none, as far as there are some."""
-    features = prepared.features(prepared.dataset.test)
-    logits, labels = scores(prepared.method, features)
-    predicted = logits.sigmoid() > threshold
-    wrong = ((predicted != (labels == 1)) & (labels >= 0)).sum(1)
-    worst = wrong.argsort(descending=True, stable=True)[: EXAMPLES // 2].tolist()
-    several = (labels == 1).sum(1) >= 2
-    right = torch.nonzero((wrong == 0) & several).flatten()[: EXAMPLES - len(worst)].tolist()
-    return [_example(prepared, features, index, logits[index], predicted[index]) for index in [*right, *worst]]
-
-
-def _example(
-    prepared: Prepared, features: BatchSource, index: int, logits: torch.Tensor, predicted: torch.Tensor
-) -> dict[str, Any]:
-    names, truth = prepared.dataset.label_names, features.labels[index]
-    shown = [c for c in range(len(names)) if bool(predicted[c]) or truth[c] == 1]
-    shown = sorted(shown, key=lambda c: -float(logits[c]))[:5]
-    image = prepared.dataset.test.image(index)
-    maps = _maps(prepared, features, index)
-    return {
-        "id": features.ids[index],
-        "image": figures.picture(image),
-        "labels": [
-            {
-                "name": names[c],
-                "probability": float(logits[c].sigmoid()),
-                "verdict": "found" if predicted[c] and truth[c] == 1 else "wrong" if predicted[c] else "missed",
-                "map": figures.heat_map(image, maps[:, c].numpy()) if maps is not None else None,
-            }
-            for c in shown
-        ],
+    environment.filters["figure"] = lambda value, digits=2: "–" if value is None else f"{value:.{digits}f}"
+    environment.filters["count"] = lambda value: f"{value:,}"
+    environment.globals["area"] = {
+        "width": WIDTH,
+        "height": HEIGHT,
+        "left": LEFT,
+        "right": WIDTH - RIGHT,
+        "top": TOP,
+        "bottom": HEIGHT - BOTTOM,
     }
+    return environment
 
 
-def _maps(prepared: Prepared, features: BatchSource, index: int) -> torch.Tensor | None:
-    """(M, C): where each label was found, over the conditions by gate weight; None where the method has no such map."""
-    method = prepared.method
-    if not isinstance(method, FedMPT):
-        return None
-    with torch.no_grad():
-        batch = features.batch([index]).to(method.clip.device)
-        found, gate = method.explain(batch, method.text_features())
-    return torch.einsum("n,nmc->mc", gate[0], found.weights[0]).cpu()
+def _charts(run: Run, against: list[Run], names: list[str]) -> list[Chart]:
+    """Training loss of this run, and validation mAP of all; none where the run was not trained."""
+    own = run.metrics()
+    if not own:
+        return []
+    everyone = {name: one.metrics() for name, one in zip(names, [run, *against], strict=True)}
+    loss = {names[0]: [(line["rounds"], line["loss"]) for line in own]}
+    validation = {
+        name: [(line["rounds"], line["validation"]["mAP"]) for line in lines]
+        for name, lines in everyone.items()
+        if lines
+    }
+    return [line_chart("Validation mAP (%)", validation), line_chart("Training loss", loss)]
+
+
+def _labels(evaluation: dict[str, Any], against: list[Run], names: list[str]) -> list[dict[str, Any]]:
+    """A row for each label, the best average precision first, with the other runs' beside it."""
+    others = [other.evaluation()["test"]["average_precision"] for other in against]
+    found = [
+        {**row, "others": [(name, theirs[c]) for name, theirs in zip(names[1:], others, strict=True)]}
+        for c, row in enumerate(evaluation["per_label"])
+    ]
+    return sorted(found, key=lambda row: (row["average_precision"] is None, -(row["average_precision"] or 0)))

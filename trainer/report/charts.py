@@ -1,0 +1,86 @@
+"""Line charts as numbers for the page's inline SVG. Nothing here is text of others, so nothing needs escaping."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+WIDTH, HEIGHT = 440, 220
+LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 30
+"""Margins of the plotting area, in the units of the view box."""
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A mark of an axis: where it is, and its number."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """A run's line: its name, its points as SVG writes them, its last value and where that is."""
+
+    name: str
+    points: str
+    last: float
+    end: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A line chart.
+
+    Attributes:
+        title: what is shown.
+        x: ticks of the rounds.
+        y: ticks of the values.
+        lines: one a run, this run's first.
+        low, high: the first line's smallest and largest value, for the text that stands for the picture.
+    """
+
+    title: str
+    x: tuple[Tick, ...]
+    y: tuple[Tick, ...]
+    lines: tuple[Line, ...]
+    low: float
+    high: float
+
+
+def line_chart(title: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> Chart:
+    """A chart of named series of (x, y); the first one is the run's own.
+
+    Raises:
+        ValueError: where a series is empty.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    if not series or not all(series.values()):
+        raise ValueError(f"{title}: a series is empty")
+    xs = [x for points in series.values() for x, _ in points]
+    ys = [y for points in series.values() for _, y in points]
+    y_ticks = [float(value) for value in MaxNLocator(5).tick_values(min(ys), max(ys))]
+    x_ticks = [float(value) for value in MaxNLocator(6, integer=True).tick_values(min(xs), max(xs))]
+    x_low, x_high = min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1
+    y_low, y_high = y_ticks[0], y_ticks[-1]
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = (x - x_low) / (x_high - x_low) * (WIDTH - LEFT - RIGHT)
+        up = (y - y_low) / (y_high - y_low) * (HEIGHT - TOP - BOTTOM)
+        return round(LEFT + across, 1), round(HEIGHT - BOTTOM - up, 1)
+
+    lines = []
+    for name, points in series.items():
+        placed = [place(x, y) for x, y in points]
+        drawn = " ".join(f"{x},{y}" for x, y in placed)
+        lines.append(Line(name, drawn, points[-1][1], placed[-1]))
+    own = [y for _, y in next(iter(series.values()))]
+    return Chart(
+        title=title,
+        x=tuple(Tick(place(x, y_low)[0], f"{x:g}") for x in x_ticks if x_low <= x <= x_high),
+        y=tuple(Tick(place(x_low, y)[1], f"{y:g}") for y in y_ticks),
+        lines=tuple(lines),
+        low=min(own),
+        high=max(own),
+    )

@@ -1,0 +1,63 @@
+"""How the gate weighs the conditions over the test images. Letters: n images, N conditions, C labels."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainer.data.features import BatchSource
+from trainer.evaluation import EVALUATION_BATCH
+from trainer.inference.model import numbered
+from trainer.methods.base import Method
+
+SPREAD = (0.05, 0.95)
+"""Between these quantiles lie the weights that the page draws as a band."""
+
+
+def gate_summary(method: Method, features: BatchSource) -> dict[str, Any] | None:
+    """Mean and spread of each condition's weight, and its mean over the images of each label.
+
+    Returns:
+        `conditions`: N rows of name, mean, standard deviation and the band's ends; `labels`: rows of name, images and
+        N mean weights, for labels that a test image carries; `uniform`: 1/N; `scale`: the largest distance from the
+        condition's own mean. None where the method has no conditions.
+    """
+    weights = _weights(method, features)
+    if weights is None:
+        return None
+    names = method.describe()["conditions"]
+    ends = torch.quantile(weights, torch.tensor(SPREAD), dim=0)
+    mean, deviation = weights.mean(0), weights.std(0, correction=0)
+    present = torch.from_numpy(features.labels == 1).float()
+    counts = present.sum(0)
+    by_label = (present.T @ weights) / counts.clamp_min(1)[:, None]
+    kept = [c for c in range(len(method.label_names)) if counts[c] > 0]
+    distances = [abs(float(value)) for c in kept for value in by_label[c] - mean]
+    return {
+        "conditions": [
+            {"name": name, "mean": m, "deviation": d, "low": low, "high": high}
+            for name, m, d, low, high in zip(
+                numbered(names), mean.tolist(), deviation.tolist(), *ends.tolist(), strict=True
+            )
+        ],
+        "labels": [
+            {"name": method.label_names[c], "images": int(counts[c]), "weights": by_label[c].tolist()} for c in kept
+        ],
+        "uniform": 1 / len(names),
+        "scale": max([*distances, 1e-9]),
+    }
+
+
+def _weights(method: Method, features: BatchSource) -> Tensor | None:
+    """(n, N), None where the method has no gate."""
+    found = []
+    with method.evaluating():
+        text = method.text_features()
+        for batch in features.batches(EVALUATION_BATCH):
+            gate = method.evidence(batch.to(method.clip.device), text).gate
+            if gate is None:
+                return None
+            found.append(gate.cpu())
+    return torch.cat(found)
