@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -41,7 +41,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def runs(folder: Path) -> dict[str, Run]:
-    made = {name: trained_run(folder / name, folder / "cache", **settings) for name, settings in METHODS.items()}
+    made = {name: trained_run(folder / name, folder / "cache", **chosen) for name, chosen in METHODS.items()}
     pictures(folder / "photos")
     return made
 
@@ -201,6 +201,7 @@ def hostile(labels: tuple[str, ...]) -> Explanation:
     return Explanation(Image.new("RGB", (4, 4)), "weights", None, evidence)
 
 
+@settings(max_examples=40, deadline=None)
 @given(labels=st.lists(st.text(min_size=1, max_size=60), min_size=1, max_size=4, unique=True).map(tuple))
 def test_no_label_steers_a_file_name(tmp_path_factory: pytest.TempPathFactory, labels: tuple[str, ...]) -> None:
     folder = tmp_path_factory.mktemp("hostile") / "deep"

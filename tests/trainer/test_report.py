@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.prompt_bank.browser import chromium
@@ -188,6 +188,7 @@ def test_sites_are_counted(runs: dict[str, Run], folder: Path) -> None:
     assert (shown["count"], len(shown["each"]), shown["each"][-1]["client"]) == (100, SHOWN, 99)
 
 
+@settings(deadline=None)
 @given(values=st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=20))
 def test_a_chart_stays_in_its_area_and_in_order(values: list[float]) -> None:
     chart = line_chart("x", {"own": list(enumerate(values, 1))})

@@ -39,20 +39,18 @@ def site_summary(train: Split, label_names: tuple[str, ...], clients: dict[str, 
         }
         for row, k in enumerate(largest)
     ]
+    shares = counts / sizes[largest][:, None]
     labels = [
         {
             "name": name,
-            "cells": [
-                {"count": int(counts[row, c]), "share": float(counts[row, c] / sizes[k])}
-                for row, k in enumerate(largest)
-            ],
+            "cells": [{"count": int(n), "share": float(s)} for n, s in zip(counts[:, c], shares[:, c], strict=True)],
         }
         for c, name in enumerate(label_names)
     ]
     return {
         "each": each,
         "labels": labels,
-        "scale": max([cell["share"] for row in labels for cell in row["cells"]] + [1e-9]),
+        "scale": max(float(shares.max()), 1e-9),
         "count": len(owners),
         "images": clients["images"] if clients else None,
         "mean": clients["mean"] if clients else None,
