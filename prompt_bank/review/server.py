@@ -1,4 +1,4 @@
-"""The review page's server: one page, its static files, and four questions that the page asks in JSON."""
+"""The review page's server: one page, its static files, and the questions that the page asks in JSON."""
 
 from __future__ import annotations
 
@@ -90,7 +90,8 @@ def application(session: Session, token: str) -> Starlette:
             Mount(
                 "/api",
                 routes=[
-                    Route("/bank", partial(_opened, session)),
+                    Route("/bank", partial(_read, session.opened)),
+                    Route("/now", partial(_read, lambda: {"hash": session.now()})),
                     Route("/draft", partial(_answered, WhichDraft, partial(_draft, session)), methods=["POST"]),
                     Route("/discard", partial(_answered, WhichDraft, partial(_discard, session)), methods=["POST"]),
                     Route("/preview", partial(_answered, Edits, partial(_preview, session)), methods=["POST"]),
@@ -116,8 +117,8 @@ async def _page(request: Request) -> Response:
     return HTMLResponse(environment.get_template("page.html.j2").render(version=version("fedmpt")))
 
 
-async def _opened(session: Session, request: Request) -> Response:
-    return await run_in_threadpool(_guarded, session.opened)
+async def _read(answer: Callable[[], dict[str, Any]], request: Request) -> Response:
+    return await run_in_threadpool(_guarded, answer)
 
 
 async def _answered(kind: type[Asked], answer: Callable[[Any], dict[str, Any]], request: Request) -> Response:

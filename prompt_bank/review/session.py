@@ -50,6 +50,7 @@ class Session:
         self._bases: dict[str, Bank] = {}
         self._lock = Lock()
         self._replayed: tuple[list[str], list[Bank]] = ([], [])
+        self._seen: tuple[tuple[int, int, int] | None, str | None] | None = None
 
     def opened(self) -> dict[str, Any]:
         """The file's content as it is now, and the unsaved edits that are kept beside it.
@@ -83,7 +84,7 @@ class Session:
         """
         bank = self._replay(draft.base, draft.operations)
         drafts.keep(self.path, draft)
-        return {**self._state(draft.base, bank, draft.operations), "outdated": self._hash() != draft.base}
+        return {**self._state(draft.base, bank, draft.operations), "outdated": self.now() != draft.base}
 
     def save(self, draft: drafts.Draft, did: str, over: str | None = None) -> dict[str, Any]:
         """Record the edits as a new revision; the draft is dropped.
@@ -148,6 +149,19 @@ class Session:
             "left_out": left_out,
         }
 
+    def now(self) -> str | None:
+        """Hash of the file's content; None while there is no good bank in the file, which a save will say.
+
+        The file is read again only where it was written since: a large bank takes a second.
+        """
+        written = self._written()
+        if self._seen is None or self._seen[0] != written:
+            try:
+                self._load()
+            except BankError:
+                self._seen = (written, None)
+        return self._seen[1] if self._seen else None
+
     def unsaved(self) -> int:
         """Edits that are kept and not saved, in all drafts."""
         return sum(len(draft.operations) for draft in drafts.kept(self.path)[0])
@@ -162,16 +176,19 @@ class Session:
         }
 
     def _load(self) -> LoadedBank:
+        written = self._written()
         loaded = load(self.path)
         self._bases[loaded.hash] = loaded.bank
+        self._seen = (written, loaded.hash)
         return loaded
 
-    def _hash(self) -> str | None:
-        """Of the file's content; None while there is no good bank in the file, which a save will say."""
+    def _written(self) -> tuple[int, int, int] | None:
+        """What changes whenever the file is written; None where there is no file."""
         try:
-            return load(self.path).hash
-        except BankError:
+            found = self.path.stat()
+        except OSError:
             return None
+        return (found.st_ino, found.st_size, found.st_mtime_ns)
 
     def _replay(self, base: str, operations: Sequence[Operation]) -> Bank:
         """The base with the operations applied; what the last call has replayed already is taken from it."""

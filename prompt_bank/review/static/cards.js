@@ -98,7 +98,7 @@ function more(condition, at) {
   const last = state.shown.conditions.length - 1;
   return h(
     "details",
-    { class: "menu" },
+    { class: "menu", ontoggle: (event) => event.target.open && event.target.lastElementChild.scrollIntoView({ block: "nearest" }) },
     h("summary", { aria: { label: `More for ${text}` }, title: "More", data: { key: `more:${id}` } }, icon("more")),
     h(
       "div",

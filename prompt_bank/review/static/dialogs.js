@@ -15,13 +15,14 @@ export function openDialog(id, { title, submit }) {
   };
   if (dialog.open) return;
   const before = document.activeElement?.dataset.key;
-  dialog.onclose = () => before && focusAgain(before);
+  dialog.onclose = () => before && focusAgain(before, dialog);
   dialog.showModal();
 }
 
 // The browser gives the focus back to what had it, unless that was drawn anew meanwhile.
-function focusAgain(key) {
-  if (document.activeElement === document.body) document.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
+function focusAgain(key, dialog) {
+  const lost = document.activeElement === document.body || dialog.contains(document.activeElement);
+  if (lost) document.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
 }
 
 // Do something from within a dialog. Returns whether it was done; the reason stands in the dialog.

@@ -11,7 +11,8 @@ export function setUpKeys(shortcuts) {
   on.addEventListener("change", () => localStorage.setItem(STORED, on.checked ? "on" : "off"));
   document.addEventListener("keydown", (event) => {
     if (!on.checked || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || anyOpen()) return;
-    if (event.target.closest("textarea, select, input:not([type=checkbox])")) return;
+    // A field of a dialog that was closed just now may have the focus for a moment more.
+    if (event.target.closest("textarea, select, input:not([type=checkbox])")?.checkVisibility()) return;
     const work = shortcuts[event.key];
     if (!work) return;
     event.preventDefault();

@@ -5,6 +5,7 @@ import { openPair } from "./pair.js";
 import { state } from "./state.js";
 
 const SMALL_CELLS = 32; // labels from which the cells are drawn smaller
+const MOST = 150; // labels that are drawn at once: cells grow with their square
 let corner = null; // data-key of the one cell that the Tab key reaches; arrows go on from there
 
 // Map from "a\u0000b" in both directions to the dependencies that hold both labels.
@@ -36,9 +37,11 @@ export function drawMatrix() {
   const filled = new Map([...all].map(([key, found]) => [key, found.filter(wanted)]).filter(([, found]) => found.length));
   const degree = new Map();
   for (const key of filled.keys()) degree.set(key.split("\u0000")[0], (degree.get(key.split("\u0000")[0]) ?? 0) + 1);
-  const labels = shownLabels(filled, degree);
+  const found = shownLabels(filled, degree);
+  const labels = found.slice(0, MOST);
   const texts = new Map(state.shown.conditions.map(({ id, text }) => [id, text]));
-  byId("matrix-count").textContent = `${plural(filled.size / 2, "pair")} among ${labels.length} of ${plural(state.bank.labels.length, "label")}`;
+  const cut = found.length > MOST ? `; the first ${MOST} are shown, find a label to see others` : "";
+  byId("matrix-count").textContent = `${plural(filled.size / 2, "pair")} among ${found.length} of ${plural(state.bank.labels.length, "label")}${cut}`;
   if (!labels.length) {
     refill(byId("matrix"), h("p", { class: "notice" }, "No label is left. Change the filters above."));
     return;
@@ -87,7 +90,7 @@ function cell(row, column, filled, texts) {
   const dependencies = filled.get(`${row}\u0000${column}`);
   if (!dependencies) return h("td", { class: "none", data: { row, column } });
   const ids = [...new Set(dependencies.flatMap(({ conditions }) => conditions))];
-  const told = `${row} and ${column}: ${ids.map((id) => texts.get(id)).join(", ")}`;
+  const told = `${row} and ${column}: ${ids.length} – ${ids.map((id) => texts.get(id)).join(", ")}`;
   const strength = Math.ceil((4 * ids.length) / Math.max(state.shown.conditions.length, 1));
   return h(
     "td",

@@ -22,12 +22,12 @@ function draw() {
   byId("count-dependencies").textContent = shown.dependencies.length;
   const decided = shown.conditions.filter(({ status }) => status !== "proposed").length;
   byId("progress").textContent = `${decided} of ${shown.conditions.length} decided`;
-  byId("save").replaceChildren("Save", unsaved() ? h("span", { class: "count" }, unsaved()) : "");
+  byId("save").replaceChildren("Save ", unsaved() ? h("span", { class: "count" }, unsaved()) : "");
   name(byId("save"), unsaved() ? `Save ${plural(unsaved(), "edit")}` : "Nothing to save", !unsaved());
   name(byId("undo"), unsaved() ? `Undo: ${shown.told.at(-1)}` : "Undo", !unsaved());
   name(byId("redo"), "Redo", !state.undone.length);
   drawCards();
-  drawMatrix();
+  if (!byId("dependencies").hidden) drawMatrix();
   if (shown.outdated) offerRebase();
 }
 
@@ -67,8 +67,8 @@ function tellAdopted(leftOut) {
 // Look, when the person comes back to the page, whether the file has changed.
 async function lookAgain() {
   if (document.hidden || !state.bank) return;
-  const { base } = await ask("bank");
-  if (base === state.base) dismiss("outdated");
+  const { hash } = await ask("now");
+  if (hash === state.base) dismiss("outdated");
   else if (unsaved()) offerRebase();
   else await reopen();
 }
@@ -79,6 +79,7 @@ function showTab(shown) {
     if (tab === shown) byId(`tab-${tab}`).setAttribute("aria-current", "page");
     else byId(`tab-${tab}`).removeAttribute("aria-current");
   }
+  if (shown === "dependencies") drawMatrix();
 }
 
 function switchTheme() {

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from tests.prompt_bank.reviewing import Server
+from tests.prompt_bank.review.serving import Server
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = [

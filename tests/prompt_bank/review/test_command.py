@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.prompt_bank.banks import fedmpt
-from tests.prompt_bank.reviewing import edits, recorded
+from tests.prompt_bank.review.serving import edits, recorded
 
 
 @contextmanager

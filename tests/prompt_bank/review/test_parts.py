@@ -20,7 +20,7 @@ from prompt_bank.review.view import edited, marked
 from prompt_bank.schema import Bank, Caption, Label
 from prompt_bank.store import load
 from tests.prompt_bank.banks import good
-from tests.prompt_bank.reviewing import PAGE, recorded
+from tests.prompt_bank.review.serving import PAGE, recorded
 
 
 def named(text: str, *labels: Label) -> list[tuple[str, str]]:

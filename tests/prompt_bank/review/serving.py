@@ -97,3 +97,8 @@ def recorded(folder: Path) -> Path:
 def edits(base: str, *operations: dict[str, Any], page: str = PAGE, **more: Any) -> dict[str, Any]:
     """What a page sends: its edits on a base."""
     return {"id": page, "base": base, "operations": list(operations), **more}
+
+
+def messages(answer: dict[str, Any]) -> str:
+    """What is wrong, in one line."""
+    return "; ".join(f"{problem['place']}: {problem['message']}" for problem in answer["problems"])
