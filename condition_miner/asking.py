@@ -32,6 +32,14 @@ Notice = Callable[[str], None]
 """Called with what the user should know."""
 
 
+class NotAsked(Exception):
+    """A dry run came to the questions of a stage that would be sent now, as they would go on the wire."""
+
+    def __init__(self, stage: str, questions: list[Question]) -> None:
+        self.stage, self.questions = stage, questions
+        super().__init__(f"{len(questions)} questions of stage {stage}")
+
+
 @dataclass
 class Asker:
     """Answers questions.
@@ -44,6 +52,7 @@ class Asker:
         progress: told after each answer.
         notice: told what the user should know.
         retry_failed: ask again what failed for good in an earlier run.
+        dry: send nothing, and say what would be sent.
         budget: tokens of this run.
         sent: how many requests left this process.
         modes: how the answers that were given were asked for, and how many of each.
@@ -56,6 +65,7 @@ class Asker:
     progress: Progress
     notice: Notice = lambda text: None
     retry_failed: bool = False
+    dry: bool = False
     budget: Budget = field(init=False)
     sent: int = field(default=0, init=False)
     modes: Counter[str] = field(default_factory=Counter, init=False)
@@ -71,6 +81,7 @@ class Asker:
         Raises:
             MiningFailed: some could not be had; what was answered is kept, a second run asks for the rest.
             KeyboardInterrupt: the user interrupted; what was answered is kept.
+            NotAsked: some would be sent now, and this is a dry run.
         """
         if not asks:
             return []
@@ -82,6 +93,9 @@ class Asker:
             count = len(self.cache.damaged) - damaged
             self.notice(f"{count} damaged rows of the answer cache count as missing (fedmpt cache verify lists them)")
         self.progress(work.stage, len(work.found), len(work.asks))
+        if work.missing and self.dry:
+            dialect = self._known_dialect(asks[0].question)
+            raise NotAsked(work.stage, [dialect.question(ask.question) for ask in work.missing])
         if work.missing and self.offline:
             raise MiningFailed(
                 f"offline: the cache lacks {len(work.missing)} of {len(work.asks)} answers of stage {work.stage}; "

@@ -13,6 +13,7 @@ from condition_miner.console import CacheOption, DebugOption, JsonOption, chosen
 
 if TYPE_CHECKING:
     from condition_miner.asking import Asker
+    from condition_miner.estimate import Estimate
     from condition_miner.settings import MinerSettings, ServiceSettings
     from prompt_bank.schema import Bank, Label
 
@@ -71,6 +72,15 @@ def mine_conditions(
     budget_tokens: Annotated[
         int | None, typer.Option(help="Stop before this run has used more tokens, in and out.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how many requests and tokens it would take; send nothing.")
+    ] = False,
+    price_in: Annotated[
+        float | None, typer.Option(min=0, help="With --dry-run: price of a million tokens that are sent.")
+    ] = None,
+    price_out: Annotated[
+        float | None, typer.Option(min=0, help="With --dry-run: price of a million tokens that are answered.")
+    ] = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Ask again what the model could not answer in an earlier run.")
     ] = False,
@@ -86,15 +96,17 @@ def mine_conditions(
     Example:  fedmpt mine-conditions --labels coco.txt --base-url http://127.0.0.1:8000/v1
     """
     with reported(debug), interruption_said():
-        from condition_miner.asking import Asker
+        from condition_miner.asking import Asker, NotAsked
         from condition_miner.cache import AnswerCache
         from condition_miner.cooccurrence import read_cooccurrence
+        from condition_miner.errors import MinerError
+        from condition_miner.estimate import estimates
         from condition_miner.labels import read_labels
         from condition_miner.mining import Course, Miner
-        from condition_miner.models import in_process, origin
+        from condition_miner.models import in_process, origin, planned_origin
         from condition_miner.progress import Lines, say
         from condition_miner.settings import MinerSettings, ServiceSettings
-        from condition_miner.templates import Templates
+        from condition_miner.template_checks import checked
 
         read = read_labels(labels, column)
         observed = read_cooccurrence(cooccurrence, read.labels) if cooccurrence else None
@@ -106,15 +118,52 @@ def mine_conditions(
         limits = {"concurrency": concurrency, "timeout": timeout, "retries": retries}
         limits |= {"longest_wait": longest_wait, "budget_tokens": budget_tokens}
         service: ServiceSettings = chosen(ServiceSettings, limits)
-        own = Templates(templates)
+        if not dry_run and (price_in, price_out) != (None, None):
+            raise MinerError("--price-in and --price-out belong to --dry-run")
+        own = checked(templates)
         _mineable(out, read.labels)
         course = Course.of(stages, from_stage, _takes(out))
         with AnswerCache(folder(cache_dir)) as cache:
-            local = backend is Backend.TRANSFORMERS
-            address, found = in_process(model) if local else origin(cache, base_url, model, service, offline)
-            asker = Asker(cache, address, service, offline, Lines(), say, retry_failed)
-            bank = Miner(read.labels, name or labels.stem, found, settings, own, asker, observed, course).mine()
-        _write(bank, out, asker, as_json)
+            if backend is Backend.TRANSFORMERS:
+                address, found = in_process(model)
+            elif dry_run:
+                address, found = planned_origin(cache, base_url, model)
+            else:
+                address, found = origin(cache, base_url, model, service, offline)
+            asker = Asker(cache, address, service, offline, Lines(), say, retry_failed, dry_run)
+            miner = Miner(read.labels, name or labels.stem, found, settings, own, asker, observed, course)
+            try:
+                bank = miner.mine()
+            except NotAsked as first:
+                plan = estimates(first, settings, course.stages, len(read.labels), own)
+                _print_plan(plan, price_in, price_out, as_json)
+                return
+        if dry_run:
+            _print_plan([], price_in, price_out, as_json)
+        else:
+            _write(bank, out, asker, as_json)
+
+
+def _print_plan(plan: list[Estimate], price_in: float | None, price_out: float | None, as_json: bool) -> None:
+    """What would be sent, by stage and in all."""
+    requests, into, out = (
+        sum(getattr(stage, count) for stage in plan) for count in ("requests", "tokens_in", "tokens_out")
+    )
+    priced = (price_in, price_out) != (None, None)
+    price = sum(stage.price(price_in or 0, price_out or 0) for stage in plan) if priced else None
+    if as_json:
+        total = {"requests": requests, "tokens_in": into, "tokens_out": out, "price": price}
+        typer.echo(json.dumps({"stages": [vars(stage) for stage in plan], **total}))
+        return
+    if not plan:
+        typer.echo("all answers are in the cache: nothing would be sent")
+        return
+    typer.echo(f"{'stage':<12}{'requests':>10}{'tokens in':>12}{'tokens out':>12}")
+    for stage in plan:
+        about = "" if stage.exact else "  about"
+        typer.echo(f"{stage.stage:<12}{stage.requests:>10}{stage.tokens_in:>12}{stage.tokens_out:>12}{about}")
+    typer.echo(f"{'in all':<12}{requests:>10}{into:>12}{out:>12}" + (f"  {price:.2f}" if price is not None else ""))
+    typer.echo("Tokens are estimated; each invalid answer is one request more. Nothing was sent.")
 
 
 def _takes(out: Path) -> dict[str, int]:

@@ -51,6 +51,17 @@ def origin(
     raise MinerError(f"offline: name --model (and --base-url) of the cached answers; there are: {listed}")
 
 
+def planned_origin(cache: AnswerCache, base_url: str | None, model: str | None) -> tuple[Address, str]:
+    """As `origin`, without sending anything: a model that would have to be asked for stands as "unnamed".
+
+    Raises:
+        MinerError: not an address.
+    """
+    address = Address.of(base_url)
+    known = [found for endpoint, found in cache.origins() if endpoint == address.endpoint]
+    return address, model or os.environ.get("FEDMPT_MODEL") or (known[0] if len(known) == 1 else "unnamed")
+
+
 def offered_model(cache: AnswerCache, address: Address, service: ServiceSettings) -> str:
     """The only model that has answered from this endpoint so far, else the only one that its server offers.
 

@@ -33,6 +33,7 @@ ENTRIES: dict[str, Entry] = {
     "labels": Entry("condition_miner.labels_cli", "labels", "Show which labels are read from a file.", "Conditions"),
     "bank": Entry("prompt_bank.cli", "app", "Look at, check and record a prompt bank.", "Conditions"),
     "cache": Entry("condition_miner.cache_cli", "app", "Look at, clear, move, verify cached answers.", "Conditions"),
+    "templates": Entry("condition_miner.templates_cli", "app", "The messages to the model: list, check.", "Conditions"),
     "train": Entry("trainer.cli", "train", "Train a method over sites that keep their images.", "Training"),
     "evaluate": Entry("trainer.cli", "evaluate", "Measure a run's best checkpoint on the test split.", "Training"),
     "compare": Entry("trainer.cli", "compare", "Set runs side by side.", "Training"),

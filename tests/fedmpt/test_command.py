@@ -158,7 +158,7 @@ def test_help_lists_every_command_and_imports_no_heavy_module(tmp_path: Path) ->
 def test_every_command_has_help_with_an_example(tmp_path: Path, name: str) -> None:
     done = fedmpt(name, "--help", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    if name in ("bank", "cache"):
+    if name in ("bank", "cache", "templates"):
         assert "COMMAND [ARGS]" in done.stdout
     elif name != "demo":
         assert f"fedmpt {name}" in done.stdout
