@@ -89,8 +89,9 @@ def edit(
 def merge(bank: Bank, ids: Sequence[str], *, text: str, definition: str | None = None) -> Bank:
     """Make one condition of several: the first id stays, the others go.
 
-    Values, evidence, notes and dependencies are united. It is accepted if one of them was, else it has the first one's
-    status. Its support is counted again where the evidence of each is complete, else it is unknown.
+    Values, kinds, evidence, notes and dependencies are united. It is accepted if one of them was, else it has the first
+    one's status. Its support is counted again from the captions' factors, or where the evidence of each is complete;
+    else it is unknown.
 
     Args:
         bank: the bank.
@@ -113,6 +114,7 @@ def merge(bank: Bank, ids: Sequence[str], *, text: str, definition: str | None =
         "origin": "added" if all(c.origin == "added" for c in merged) else "edited",
         "support": _united_support(merged, bank.captions),
         "values": _once((value for c in merged for value in c.values), folded=True),
+        "kinds": _once(kind for c in merged for kind in c.kinds),
         "evidence": _once(i for c in merged for i in c.evidence),
         "note": "\n".join(_once(c.note for c in merged if c.note)),
     }
@@ -321,6 +323,10 @@ def _united_support(merged: Sequence[Condition], captions: Sequence[Caption]) ->
     """The share of the captions that one of the conditions explains; None where some evidence was left out."""
     if not captions:
         return None
+    if all(condition.kinds for condition in merged):
+        kinds = {kind for condition in merged for kind in condition.kinds}
+        together = sum(any(factor.kind in kinds for factor in caption.factors) for caption in captions)
+        return round(together / len(captions), SUPPORT_DIGITS)
     for condition in merged:
         counted = len(set(condition.evidence)) / len(captions)
         if condition.support is None or abs(counted - condition.support) > 0.5 * 10**-SUPPORT_DIGITS + 1e-12:

@@ -221,7 +221,8 @@ def _united_conditions(
             if condition.status != "rejected":
                 ids[proposal.id] = there
             if untouched(condition):
-                conditions[there] = condition.model_copy(update=measured)
+                kinds = tuple(dict.fromkeys((*condition.kinds, *proposal.kinds)))
+                conditions[there] = condition.model_copy(update={**measured, "kinds": kinds})
         elif words not in taken_away:
             name = identifier(proposal.text, conditions.keys())
             conditions[name] = proposal.model_copy(update={"id": name, **measured})

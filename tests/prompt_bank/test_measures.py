@@ -1,0 +1,98 @@
+"""Factors of captions and kinds of conditions: what is counted from them, and files from before there were any."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from prompt_bank import editing
+from prompt_bank.errors import BankError
+from prompt_bank.measures import explained, overlaps, smallest_cover, support
+from prompt_bank.proposals import propose
+from prompt_bank.schema import SCHEMA_FILE, Bank, Caption, Condition, Factor, Label
+from prompt_bank.store import content_hash, dumps, load, loads
+from tests.prompt_bank.banks import content, good, text
+
+KINDS = ("place", "light", "pose", "sound")
+
+
+def bank(of_captions: list[tuple[str, ...]], **of_conditions: tuple[str, ...]) -> Bank:
+    """One caption for each row of kinds, and conditions with the kinds that belong to them."""
+    captions = [
+        Caption(
+            id=f"cap-{i}", labels=("cat",), text=f"Caption {i}.", factors=tuple(Factor(words="x", kind=k) for k in ks)
+        )
+        for i, ks in enumerate(of_captions)
+    ]
+    conditions = tuple(Condition(id=name, text=name, kinds=kinds) for name, kinds in of_conditions.items())
+    return Bank(name="b", labels=(Label(name="cat"),), conditions=conditions, captions=tuple(captions))
+
+
+def test_what_is_counted() -> None:
+    """Captions 0 and 1 tell a place, 1 and 2 light, 3 a sound that belongs to no condition."""
+    b = bank(
+        [("place",), ("place", "light"), ("glow",), ("sound",)], place=("place",), light=("light", "glow"), mood=()
+    )
+    explains = explained(b.captions, b.conditions)
+    assert explains == {"cap-0": ("place",), "cap-1": ("place", "light"), "cap-2": ("light",), "cap-3": ()}
+    assert support(b.conditions, explains) == {"place": 0.5, "light": 0.5, "mood": 0.0}
+    assert overlaps(b.conditions, explains) == {("place", "light"): 1 / 3, ("place", "mood"): 0, ("light", "mood"): 0}
+    assert smallest_cover(["place", "light", "mood"], explains, 0.75) == ["place", "light"]
+    assert support(b.conditions, {}) == {"place": 0.0, "light": 0.0, "mood": 0.0}
+
+
+@given(st.lists(st.sets(st.sampled_from(KINDS)), min_size=1, max_size=8), st.sets(st.sampled_from(KINDS), min_size=1))
+def test_merged_conditions_explain_what_either_explained(rows: list[set[str]], first: set[str]) -> None:
+    b = bank([tuple(sorted(row)) for row in rows], a=tuple(sorted(first)), b=("pose",))
+    merged = editing.merge(b, ["a", "b"], text="both")
+    (both,) = merged.conditions
+    assert set(both.kinds) == first | {"pose"}
+    together = sum(bool(row & (first | {"pose"})) for row in rows) / len(rows)
+    assert both.support == pytest.approx(together, abs=1e-4)
+
+
+def test_a_file_comes_back_with_them() -> None:
+    b = bank([("place",)], place=("place",))
+    read, _ = loads(dumps(b))
+    assert read == b
+    assert dumps(read) == dumps(b)
+    assert content_hash(read) != content_hash(bank([()], place=("place",)))
+
+
+def test_files_from_before_keep_their_text_and_hash() -> None:
+    """Format 1 began without factors and kinds."""
+    assert "kinds" not in dumps(good())
+    assert "factors" not in dumps(good())
+    for path in SCHEMA_FILE.parent.glob("*.json"):
+        if path != SCHEMA_FILE:
+            loaded = load(path)
+            assert dumps(loaded.bank) == path.read_text(encoding="utf-8")
+            assert not loaded.edited
+
+
+def test_empty_ones_may_be_written_and_are_not_written_back() -> None:
+    spelled = content()
+    spelled["conditions"][0]["kinds"] = []
+    spelled["captions"][0]["factors"] = []
+    read, _ = loads(text(spelled))
+    assert dumps(read) == dumps(good())
+
+
+def test_mining_again_gives_an_untouched_proposal_more_kinds() -> None:
+    old = bank([("place",)], place=("place",), light=("light",))
+    old = editing.accept(old, ["light"])
+    new = propose(old, bank([("setting",), ("light",)], place=("setting",), light=("glow",)))
+    kinds = {c.id: c.kinds for c in new.conditions}
+    assert kinds == {"place": ("place", "setting"), "light": ("light",)}, "what a person accepted stays as it was"
+
+
+def test_an_unknown_field_of_a_factor(tmp_path: Path) -> None:
+    spelled = content()
+    spelled["captions"][0]["factors"] = [{"words": "a", "kind": "b", "why": "c"}]
+    path = tmp_path / "bank.json"
+    path.write_text(text(spelled))
+    with pytest.raises(BankError, match=r"captions\[0\]\.factors\[0\]\.why"):
+        load(path)
