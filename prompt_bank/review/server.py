@@ -145,7 +145,7 @@ def _guarded(answer: Callable[[], dict[str, Any]]) -> Response:
     except BankError as error:
         return _refused(422, [problem for problem in error.problems if problem.severity == "error"])
     except OSError as error:
-        return _refused(500, [Problem("", f"{error.filename}: {error.strerror}")])
+        return _refused(500, [Problem("", f"{error.filename or 'writing'}: {error.strerror or error}")])
 
 
 def _preview(session: Session, edits: Edits) -> dict[str, Any]:

@@ -25,7 +25,8 @@ export async function ask(path, content) {
   } catch {
     throw new Refused(0, [{ place: "", message: "The server does not answer: it has ended. Edits that you saw applied are kept; run fedmpt bank review again." }]);
   }
-  const answer = await response.json();
+  const answer = await response.json().catch(() => null);
+  if (answer === null) throw new Refused(response.status, [{ place: "", message: `The server failed (${response.status}); the terminal says why.` }]);
   if (!response.ok) throw new Refused(response.status, answer.problems);
   return answer;
 }

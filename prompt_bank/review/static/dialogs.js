@@ -3,8 +3,9 @@
 import { Refused } from "./api.js";
 import { byId, h } from "./dom.js";
 
-// submit() returns a promise; where it fails the dialog stays, with the reason.
-export function openDialog(id, { title, submit }) {
+// submit() returns a promise; where it fails the dialog stays, with the reason. A guarded dialog in which something was
+// changed closes only when it is asked twice.
+export function openDialog(id, { title, submit, guarded = false }) {
   const dialog = byId(id);
   if (title) byId(`${id}-title`).textContent = title;
   complain(id, "");
@@ -16,7 +17,22 @@ export function openDialog(id, { title, submit }) {
   if (dialog.open) return;
   const before = document.activeElement?.dataset.key;
   dialog.onclose = () => before && focusAgain(before, dialog);
+  dialog.dataset.filled = guarded ? filled(dialog) : "";
   dialog.showModal();
+}
+
+const filled = (dialog) => JSON.stringify([...dialog.querySelectorAll("input, textarea")].map((field) => (field.type === "checkbox" ? field.checked : field.value)));
+const touched = (dialog) => dialog.open && dialog.dataset.filled !== "" && dialog.dataset.filled !== filled(dialog);
+
+// Whether a dialog holds something that was typed and not applied.
+export const anyTouched = () => [...document.querySelectorAll("dialog")].some(touched);
+
+// Whether a dialog may close; the first time, where something would be lost, the person is told instead.
+function mayClose(dialog) {
+  if (!touched(dialog)) return true;
+  dialog.dataset.filled = "";
+  complain(dialog.id, "What you changed here was not applied. Close once more to drop it.");
+  return false;
 }
 
 // The browser gives the focus back to what had it, unless that was drawn anew meanwhile.
@@ -46,7 +62,8 @@ export function complain(id, text) {
 
 export function setUpDialogs() {
   for (const dialog of document.querySelectorAll("dialog")) {
-    for (const close of dialog.querySelectorAll("button.close")) close.addEventListener("click", () => dialog.close());
+    for (const close of dialog.querySelectorAll("button.close")) close.addEventListener("click", () => mayClose(dialog) && dialog.close());
+    dialog.addEventListener("cancel", (event) => mayClose(dialog) || event.preventDefault());
   }
 }
 

@@ -31,7 +31,7 @@ export function editCondition(condition) {
     await act({ do: "edit", id: condition.id, ...Object.fromEntries(different) });
     toast(`Edited ${after.text}.`);
   };
-  openDialog(EDIT, { title: `Edit “${condition.text}”`, submit });
+  openDialog(EDIT, { title: `Edit “${condition.text}”`, submit, guarded: true });
 }
 
 export function addCondition() {
@@ -41,7 +41,7 @@ export function addCondition() {
     await act({ do: "add", ...added });
     toast(`Added ${added.text}; it is accepted.`);
   };
-  openDialog(EDIT, { title: "Add a condition", submit });
+  openDialog(EDIT, { title: "Add a condition", submit, guarded: true });
 }
 
 export function mergeCondition(condition) {
@@ -65,7 +65,7 @@ export function mergeCondition(condition) {
     await act({ do: "merge", ids: [condition.id, ...chosen], text, definition: byId("merge-definition").value.trim() });
     toast(`Merged into ${text}.`);
   };
-  openDialog("merge-dialog", { title: `Merge “${condition.text}”`, submit });
+  openDialog("merge-dialog", { title: `Merge “${condition.text}”`, submit, guarded: true });
 }
 
 export function splitCondition(condition) {
@@ -84,7 +84,7 @@ export function splitCondition(condition) {
     await act({ do: "split", id: condition.id, parts: made });
     toast(`Split ${condition.text} into ${made.map(({ text }) => text).join(", ")}.`);
   };
-  openDialog("split-dialog", { title: `Split “${condition.text}”`, submit });
+  openDialog("split-dialog", { title: `Split “${condition.text}”`, submit, guarded: true });
 }
 
 function part(number, { text, definition, values }) {

@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 import { drawCards, onCurrent } from "./cards.js";
-import { openDialog, setUpDialogs } from "./dialogs.js";
+import { anyTouched, openDialog, setUpDialogs } from "./dialogs.js";
 import { byId, dressButtons, h, plural, when } from "./dom.js";
 import { addCondition } from "./forms.js";
 import { setUpKeys } from "./keys.js";
@@ -125,7 +125,7 @@ function setUp() {
     s: openSave,
     "?": help,
   });
-  addEventListener("beforeunload", (event) => unsaved() && event.preventDefault());
+  addEventListener("beforeunload", (event) => (unsaved() || anyTouched()) && event.preventDefault());
   document.addEventListener("visibilitychange", () => attempt(lookAgain));
   addEventListener("focus", () => attempt(lookAgain));
   document.addEventListener("click", closeMenus);

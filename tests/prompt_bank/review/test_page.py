@@ -91,9 +91,10 @@ def test_undo_and_redo_walk_through_all_edits(reviewer: Reviewer) -> None:
 
 
 def test_keys_pressed_faster_than_the_server_answers_all_count(reviewer: Reviewer) -> None:
-    reviewer.press("j", "a", "j", "a", "j", "r", "u", "r", "k")
-    reviewer.edits(3)
-    assert reviewer.page.locator(".card .status").all_inner_texts() == ["Accepted", "Accepted", "Rejected"]
+    reviewer.press("j", "r", "r", "j", "a", "j", "a", "u", "r", "k")
+    reviewer.page.wait_for_selector("[data-id=lighting] .status.rejected")
+    reviewer.edits(4)
+    assert reviewer.page.locator(".card .status").all_inner_texts() == ["Proposed", "Accepted", "Rejected"]
 
 
 def test_decisions_are_taken_back_by_the_same_button(reviewer: Reviewer) -> None:
@@ -154,6 +155,24 @@ def test_what_the_bank_refuses_is_said_in_the_dialog_and_nothing_typed_is_lost(r
     page.click("#edit-dialog button[type=submit]")
     reviewer.edits(1)
     reviewer.complaints.clear()  # the browser logs the refused request
+
+
+def test_what_was_typed_in_a_dialog_is_not_dropped_by_one_slip(reviewer: Reviewer) -> None:
+    page = reviewer.page
+    reviewer.press("j", "e")
+    page.fill("#edit-note", "a long thought")
+    reviewer.press("Escape")
+    page.wait_for_selector("#edit-dialog .problem:has-text('not applied')")
+    assert page.input_value("#edit-note") == "a long thought"
+    reviewer.close()
+    reviewer.press("e")
+    page.wait_for_selector("#edit-dialog[open]")
+    assert page.input_value("#edit-note") == ""
+    page.fill("#edit-note", "again")
+    page.click("text=Cancel")
+    page.click("#edit-dialog button[type=submit]")
+    reviewer.edits(1)
+    assert "again" in reviewer.card(1).inner_text()
 
 
 HOSTILE = "<img src=x onerror=alert(1)>"
