@@ -78,12 +78,11 @@ def _requests(settings: MinerSettings, labels: int) -> dict[str, int]:
     s = settings
     combinations = s.combinations_for(labels)
     captions = combinations * s.captions
-    shown = _divided(captions, s.sample)
     kinds = round(KINDS * captions * s.factors)
     return {
         "describe": combinations,
         "explain": _divided(captions, s.batch),
-        "abstract": shown * _divided(s.abstractions, shown),
+        "abstract": max(s.abstractions, _divided(captions, s.sample)),
         "attribute": 2 * _divided(kinds, 2 * s.batch),
     }
 

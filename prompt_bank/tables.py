@@ -13,7 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from prompt_bank.diff import Change
+from prompt_bank.measures import explained, overlaps
 from prompt_bank.schema import Bank, Condition, Provenance
+
+NEARLY_ONE = 0.5
+"""Two conditions that explain so much in common (Jaccard) are pointed out."""
 
 
 def printable(text: str) -> str:
@@ -33,6 +37,9 @@ def print_bank(bank: Bank) -> None:
     for condition in bank.conditions:
         table.add_row(*(Text(printable(cell)) for cell in _cells(condition)))
     console.print(table)
+    for (a, b), share in overlaps(bank.conditions, explained(bank.captions, bank.conditions)).items():
+        if share >= NEARLY_ONE:
+            console.print(Text(printable(f"{a} and {b} explain {100 * share:.0f} % of their captions in common")))
 
 
 def _cells(condition: Condition) -> tuple[str, ...]:

@@ -36,7 +36,8 @@ def show(bank: BankArgument, as_json: JsonOption = False) -> None:
         loaded = load(bank)
         if as_json:
             content = loaded.bank.model_dump(mode="json", by_alias=True)
-            print_json({**state(loaded), "counts": _counts(loaded.bank), "bank": content})
+            told = {**state(loaded), "counts": _counts(loaded.bank), "overlaps": _overlaps(loaded.bank)}
+            print_json({**told, "bank": content})
             return
         from prompt_bank.tables import print_bank
 
@@ -134,3 +135,11 @@ def _counts(bank: Bank) -> dict[str, Any]:
         "captions": len(bank.captions),
         "revisions": len(bank.history),
     }
+
+
+def _overlaps(bank: Bank) -> list[dict[str, Any]]:
+    """How much of what two conditions explain is the same, where any is."""
+    from prompt_bank.measures import explained, overlaps
+
+    found = overlaps(bank.conditions, explained(bank.captions, bank.conditions))
+    return [{"conditions": pair, "share": round(share, 4)} for pair, share in found.items() if share]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from prompt_bank.measures import explained, overlaps, smallest_cover, support
 from prompt_bank.proposals import propose
 from prompt_bank.schema import SCHEMA_FILE, Bank, Caption, Condition, Factor, Label
 from prompt_bank.store import content_hash, dumps, load, loads
-from tests.prompt_bank.banks import content, good, text
+from tests.prompt_bank.banks import content, fedmpt, good, text
 
 KINDS = ("place", "light", "pose", "sound")
 
@@ -96,3 +97,19 @@ def test_an_unknown_field_of_a_factor(tmp_path: Path) -> None:
     path.write_text(text(spelled))
     with pytest.raises(BankError, match=r"captions\[0\]\.factors\[0\]\.why"):
         load(path)
+
+
+def test_show_points_out_conditions_that_explain_the_same(tmp_path: Path) -> None:
+    """Place and light explain two captions each, one of them in common; place and mood both of theirs."""
+    path = tmp_path / "bank.json"
+    rows = [("place", "light"), ("place",), ("light",)]
+    path.write_text(dumps(bank(rows, place=("place",), light=("light",), mood=("place",))))
+    shown = fedmpt("bank", "show", path, folder=tmp_path)
+    assert "place and mood explain 100 % of their captions in common" in shown.stdout
+    assert "place and light" not in shown.stdout
+    told = json.loads(fedmpt("bank", "show", path, "--json", folder=tmp_path).stdout)
+    assert {tuple(o["conditions"]): o["share"] for o in told["overlaps"]} == {
+        ("place", "light"): 0.3333,
+        ("place", "mood"): 1.0,
+        ("light", "mood"): 0.3333,
+    }
