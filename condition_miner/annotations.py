@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from condition_miner import csv_files, voc_folders
-from condition_miner.csv_files import column_of, split_names
+from condition_miner.csv_files import column_of
 from condition_miner.errors import MinerError
 from condition_miner.json_stream import is_json, is_list, items
+from prompt_bank.cells import split_names
 
 IMAGE_COLUMNS = ("image", "file", "file_name", "filename", "path", "image_id", "id")
 LABEL_COLUMNS = ("labels", "label", "tags", "tag", "class", "category", "name")

@@ -1,10 +1,8 @@
-"""CSV files of people: found delimiters, columns by name, several labels in a cell."""
+"""CSV files of people: found delimiters, columns by name."""
 
 from __future__ import annotations
 
 import csv
-import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,16 +48,3 @@ def column_of(header: list[str], wanted: tuple[str, ...]) -> int | None:
     """Where the first of the wanted names stands in a header; case doesn't matter."""
     lower = [cell.lower() for cell in header]
     return next((lower.index(name) for name in wanted if name in lower), None)
-
-
-def split_names(cell: str) -> list[str]:
-    """The names in a cell: a JSON list, else parted by ; or |, else by commas."""
-    if cell.startswith("["):
-        try:
-            value = json.loads(cell)
-        except ValueError:
-            value = None
-        if isinstance(value, list) and all(isinstance(name, str) for name in value):
-            return [name.strip() for name in value]
-    parts = re.split(r"[;|]", cell) if re.search(r"[;|]", cell) else cell.split(",")
-    return [part.strip() for part in parts if part.strip()]

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from condition_miner import csv_files, voc_folders
-from condition_miner.csv_files import column_of, split_names
+from condition_miner.csv_files import column_of
 from condition_miner.errors import MinerError
 from condition_miner.json_stream import is_json, is_list, items
+from prompt_bank.cells import split_names
 
 NAME_COLUMNS = ("label", "labels", "name", "class", "class_name", "category", "display_name", "tag", "tags")
 

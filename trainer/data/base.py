@@ -23,7 +23,8 @@ class Split:
         name: "train", "validation" or "test".
         ids: n unique, stable image ids, in ascending order.
         labels: (n, C) int8; 1 present, 0 absent, -1 unknown.
-        sites: (n,) int64; the owner of each image, -1 where nobody owns it (validation, test).
+        sites: (n,) int64; the owner of each image, -1 where nobody owns it: all of validation, and of test unless it
+            has images of the clients' own.
         image: gives the RGB image of an index; picklable, so that worker processes can call it.
 
     Raises:
@@ -57,6 +58,8 @@ class MultiLabelDataset:
         label_names: C names, in the order of the label matrix' columns.
         train: owned by the sites; validation, test: owned by nobody, never trained on.
         fingerprint: sha256 over everything that determines pixels and labels (keys the feature cache).
+        site_names: of the sites 0, 1 …, where they have names.
+        notes: what a user should know: images that were left out, for instance.
 
     Raises:
         ValueError: where a split's label matrix has another width than `label_names`, or two splits share an image.
@@ -68,6 +71,8 @@ class MultiLabelDataset:
     validation: Split
     test: Split
     fingerprint: str
+    site_names: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for split in self.splits():

@@ -17,6 +17,9 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", 
 LARGEST_ASPECT = 1000
 """Longer side over shorter side; a strip beyond it would not fit into memory when its shorter side is enlarged."""
 
+CHECKED_SIZE = 64
+"""Side to which a JPEG is decoded for a check; most of the arithmetic is left out then."""
+
 
 class UnreadableImage(TrainerError):
     """A file that is no image, is damaged, or whose pixels have no agreed meaning.
@@ -74,6 +77,18 @@ def check_header(path: Path) -> None:
     """
     with _opened(path):
         pass
+
+
+def check_pixels(path: Path) -> None:
+    """Whether a file is a whole image: all of it is read, but a JPEG is only decoded to a small size.
+
+    Raises:
+        UnreadableImage: where it isn't.
+    """
+    with _opened(path) as opened:
+        opened.draft("RGB", (CHECKED_SIZE, CHECKED_SIZE))
+        opened.load()
+        _rgb(path, opened.crop((0, 0, 1, 1)))
 
 
 @contextmanager

@@ -1,20 +1,118 @@
-"""Data sets by name."""
+"""Data sets by name: from the settings to images with owners and masks."""
 
 from __future__ import annotations
 
+import importlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+
 from trainer.config import DataConfig
-from trainer.data.base import MultiLabelDataset
-from trainer.errors import unknown_name
+from trainer.data.base import UNKNOWN, MultiLabelDataset
+from trainer.data.files import assemble, with_defaults
+from trainer.data.image_files import Progress
+from trainer.data.masking import masked
+from trainer.data.partition import partitioned
+from trainer.errors import TrainerError, unknown_name
+
+SCENES = ("seed", "sites", "images_per_site", "validation_images", "test_images", "strength", "shift")
+"""Settings of the drawn world."""
 
 
-def load_dataset(settings: DataConfig) -> MultiLabelDataset:
-    """The data set that the settings name.
+@dataclass(frozen=True)
+class Entry:
+    """A data set in files.
+
+    Attributes:
+        module: has PAGE (where to download it), PLACES, DEFAULTS (settings of each variant) and listed(root, settings).
+        title: a line about it.
+    """
+
+    module: str
+    title: str
+
+
+DATASETS: dict[str, Entry] = {
+    "voc2007": Entry("trainer.data.voc2007", "PASCAL VOC 2007: 20 classes, 9,963 photographs"),
+    "coco2014": Entry("trainer.data.coco2014", "MS COCO 2014: 80 categories, 123,287 photographs"),
+    "nuswide": Entry("trainer.data.nuswide", "NUS-WIDE: 81 concepts, 269,648 photographs from Flickr"),
+    "multiscene": Entry("trainer.data.multiscene", "MultiScene-Clean: 36 classes, 14,000 aerial images"),
+    "mlrsnet": Entry("trainer.data.mlrsnet", "MLRSNet: 60 labels, 109,161 satellite images"),
+    "table": Entry("trainer.data.table", "images of your own, listed in CSV, JSON lines or COCO JSON"),
+}
+"""Beside them there is `scenes`, the drawn world, which needs no files."""
+
+
+def names() -> list[str]:
+    """Every data set that can be named."""
+    return ["scenes", *DATASETS]
+
+
+def load_dataset(
+    settings: DataConfig, cache: Path | None = None, progress: Progress | None = None
+) -> MultiLabelDataset:
+    """The data set that the settings name, with clients and masks.
+
+    Args:
+        settings: which one, where it is, who owns its training images, which labels are hidden.
+        cache: where it is kept which images were checked.
+        progress: called with (images checked, images in all).
 
     Raises:
-        TrainerError: an unknown name.
+        TrainerError: an unknown name, missing files, images that can't be read, or settings that don't fit the data.
     """
     if settings.dataset == "scenes":
         from trainer.data import scenes
 
-        return scenes.load(**settings.model_dump(exclude={"dataset"}))
-    raise unknown_name("data set", settings.dataset, ["scenes"])
+        dataset = scenes.load(**settings.model_dump(include=set(SCENES)))
+    else:
+        module = module_of(settings.dataset)
+        root = root_of(settings)
+        for place in module.PLACES:
+            if place.find(root) is None:
+                raise TrainerError(
+                    f"{settings.dataset}: {place.what} is missing; it belongs at {root / place.paths[0]}. "
+                    f"See: fedmpt datasets check {settings.dataset} --data-root {root}"
+                )
+        settings = with_defaults(settings, **module.DEFAULTS[settings.variant])
+        dataset = assemble(settings.dataset, module.listed(root, settings), settings, cache, progress)
+    return _owned_and_masked(dataset, settings)
+
+
+def module_of(name: str) -> ModuleType:
+    """The module of a data set in files.
+
+    Raises:
+        TrainerError: an unknown name.
+    """
+    if name not in DATASETS:
+        raise unknown_name("data set", name, names())
+    return importlib.import_module(DATASETS[name].module)
+
+
+def root_of(settings: DataConfig) -> Path:
+    """The data's folder.
+
+    Raises:
+        TrainerError: it was not named, or is not there.
+    """
+    if settings.data_root is None:
+        raise TrainerError(f"{settings.dataset} needs its files: name their folder with --data-root DIR")
+    if not settings.data_root.is_dir():
+        raise TrainerError(f"{settings.data_root}: there is no such folder (--data-root)")
+    return settings.data_root
+
+
+def _owned_and_masked(dataset: MultiLabelDataset, settings: DataConfig) -> MultiLabelDataset:
+    """Clients, then masks: whoever owns an image, owns it for what it shows. As released it was the other way round."""
+    as_released = settings.variant == "released"
+    becomes = settings.mask.becomes or ("negative" if as_released else "unknown")
+
+    def mask(dataset: MultiLabelDataset) -> MultiLabelDataset:
+        train = dataset.train
+        labels = masked(train.labels, train.ids, settings.mask, UNKNOWN if becomes == "unknown" else 0)
+        return replace(dataset, train=replace(train, labels=labels))
+
+    if as_released:
+        return partitioned(mask(dataset), settings.partition)
+    return mask(partitioned(dataset, settings.partition))

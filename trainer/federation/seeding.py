@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 
 def derive(seed: int, *path: str | int) -> int:
@@ -16,6 +19,8 @@ def derive(seed: int, *path: str | int) -> int:
 
 def torch_generator(seed: int, *path: str | int) -> torch.Generator:
     """A torch generator on the CPU, so that draws don't depend on the device."""
+    import torch
+
     return torch.Generator().manual_seed(derive(seed, *path))
 
 

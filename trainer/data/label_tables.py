@@ -1,0 +1,49 @@
+"""CSV tables with one row an image and one column of 0 and 1 a label."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from prompt_bank.checks import near
+from prompt_bank.schema import Label
+from trainer.data.text_files import rows_of
+from trainer.errors import TrainerError
+
+
+def read_label_table(path: Path, labels: tuple[Label, ...]) -> tuple[list[str], np.ndarray]:
+    """The first column, and (n, C) int8.
+
+    Columns are taken by name where all names fit, so that another order does no harm; else by place, as published
+    tables spell some labels in their own way: then at least half of the names must fit.
+
+    Raises:
+        TrainerError: another number of columns, other labels, or a cell that is not 0 or 1.
+    """
+    rows = rows_of(path)
+    _, header = next(rows, (0, []))
+    if len(header) != len(labels) + 1:
+        raise TrainerError(f"{path}: {len(header)} columns; expected the image and {len(labels)} labels")
+    order = _order(path, header[1:], labels)
+    images: list[str] = []
+    values: list[list[int]] = []
+    for line, row in rows:
+        wrong = next((i for i, cell in enumerate(row[1:], 1) if cell not in ("0", "1", "0.0", "1.0")), None)
+        if wrong is not None:
+            raise TrainerError(f"{path}, line {line}: {row[wrong][:40]!r} under '{header[wrong]}' is not 0 or 1")
+        images.append(row[0])
+        values.append([int(cell[0]) for cell in row[1:]])
+    return images, np.array(values, np.int8).reshape(-1, len(labels))[:, order]
+
+
+def _order(path: Path, header: list[str], labels: tuple[Label, ...]) -> list[int]:
+    """For each label its column."""
+    place = {near(name): index for index, name in enumerate(header)}
+    found = [next((place[near(n)] for n in (x.name, *x.aliases) if near(n) in place), None) for x in labels]
+    known = [column for column in found if column is not None]
+    if len(set(known)) == len(labels):
+        return known
+    if 2 * len(known) < len(labels):
+        raise TrainerError(f"{path}: its columns are other labels: {', '.join(header[:5])} …")
+    return list(range(len(labels)))

@@ -1,0 +1,226 @@
+"""Who owns which training image: drawn, saved, read again.
+
+Shape letters: n training images in the order of their ids, C labels, K clients.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainer.config import PartitionConfig
+from trainer.data.base import MultiLabelDataset, Split
+from trainer.errors import TrainerError
+from trainer.federation.seeding import numpy_generator
+
+RETRIES = 100
+"""How often dirichlet is drawn before it is given up."""
+
+FORMAT = 1
+
+
+def partitioned(dataset: MultiLabelDataset, settings: PartitionConfig) -> MultiLabelDataset:
+    """The data set with its training images dealt out to clients.
+
+    Raises:
+        TrainerError: a kind that needs what the data set lacks, too few images, or a file that doesn't fit.
+    """
+    if settings.file is not None:
+        owners = read_partition(settings.file, dataset.train)
+    else:
+        kind = _kind(dataset, settings)
+        if kind == "site":
+            return dataset
+        owners = KINDS[kind](dataset.train.labels, client_count(settings, len(dataset.label_names)), settings)
+    owners = owners.astype(np.int64)
+    # Sites that owned images before own none of the test images now.
+    test = replace(dataset.test, sites=np.full(len(dataset.test), -1, np.int64))
+    return replace(dataset, train=replace(dataset.train, sites=owners), test=test, site_names=())
+
+
+def client_count(settings: PartitionConfig, labels: int) -> int:
+    """K: as set, else round(t·C), one at the least."""
+    return settings.clients or max(1, round(settings.share * labels))
+
+
+def kmeans_owners(labels: np.ndarray, clients: int, settings: PartitionConfig) -> np.ndarray:
+    """A client is a cluster of softmaxed label vectors (FedMPT, Table 1); unknown labels count as absent.
+
+    Args:
+        labels: (n, C); 1, 0, -1 unknown.
+        clients: K.
+        settings: the seed.
+
+    Returns:
+        (n,) the client of each image, 0 … K-1.
+
+    Raises:
+        TrainerError: fewer than K different label vectors.
+    """
+    import torch
+    from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
+
+    known = torch.from_numpy((labels == 1).astype(np.float32))
+    different = len(np.unique(labels == 1, axis=0))
+    if different < clients:
+        raise TrainerError(
+            f"kmeans: {clients} clients, but only {different} different sets of labels among the training images; "
+            "lower data.partition.clients or data.partition.share"
+        )
+    # One thread: the order of sums, and so the last bit of a distance, then never changes.
+    with threadpool_limits(limits=1):
+        found = KMeans(n_clusters=clients, random_state=settings.seed, n_init=1).fit(torch.softmax(known, 1).numpy())
+    return np.asarray(found.labels_)
+
+
+def iid_owners(labels: np.ndarray, clients: int, settings: PartitionConfig) -> np.ndarray:
+    """At random; clients have equally many images, one more or less.
+
+    Raises:
+        TrainerError: fewer images than clients.
+    """
+    _enough(len(labels), clients)
+    order = numpy_generator(settings.seed, "iid").permutation(len(labels))
+    owners = np.empty(len(labels), np.int64)
+    for client, part in enumerate(np.array_split(order, clients)):
+        owners[part] = client
+    return owners
+
+
+def dirichlet_owners(labels: np.ndarray, clients: int, settings: PartitionConfig) -> np.ndarray:
+    """The images of each label are dealt out in proportions drawn from Dirichlet(alpha) (Hsu et al., 2019).
+
+    An image counts for the rarest of its labels. Drawn again until each client has `least` images, 100 times at most.
+
+    Raises:
+        TrainerError: no draw gave each client enough images.
+    """
+    _enough(len(labels), clients * settings.least)
+    groups = main_labels(labels)
+    for attempt in range(RETRIES):
+        rng = numpy_generator(settings.seed, "dirichlet", attempt)
+        owners = np.empty(len(labels), np.int64)
+        for group in np.unique(groups):
+            images = rng.permutation(np.flatnonzero(groups == group))
+            ends = np.cumsum(rng.dirichlet(np.full(clients, settings.alpha)))[:-1]
+            for client, part in enumerate(np.split(images, np.round(ends * len(images)).astype(np.int64))):
+                owners[part] = client
+        if np.bincount(owners, minlength=clients).min() >= settings.least:
+            return owners
+    raise TrainerError(
+        f"dirichlet: after {RETRIES} draws some of {clients} clients still has fewer than {settings.least} images; "
+        "raise data.partition.alpha, or lower data.partition.least or the number of clients"
+    )
+
+
+def shard_owners(labels: np.ndarray, clients: int, settings: PartitionConfig) -> np.ndarray:
+    """Images in the order of their rarest label are cut into K·`shards` pieces, and each client draws `shards` of them.
+
+    Raises:
+        TrainerError: fewer images than pieces.
+    """
+    pieces = clients * settings.shards
+    _enough(len(labels), pieces)
+    rng = numpy_generator(settings.seed, "shards")
+    shuffled = rng.permutation(len(labels))  # so that images of a label are in no order
+    order = shuffled[np.argsort(main_labels(labels)[shuffled], kind="stable")]
+    owners = np.empty(len(labels), np.int64)
+    for piece, part in zip(rng.permutation(pieces), np.array_split(order, pieces), strict=True):
+        owners[part] = piece // settings.shards
+    return owners
+
+
+KINDS: dict[str, Callable[[np.ndarray, int, PartitionConfig], np.ndarray]] = {
+    "kmeans": kmeans_owners,
+    "dirichlet": dirichlet_owners,
+    "iid": iid_owners,
+    "shards": shard_owners,
+}
+
+
+def main_labels(labels: np.ndarray) -> np.ndarray:
+    """(n,) for each image the rarest of its labels, the first of equally rare ones; C where it shows none."""
+    present = labels == 1
+    rank = np.argsort(np.argsort(present.sum(0), kind="stable"), kind="stable")
+    ranked = np.where(present, rank, labels.shape[1])
+    return np.where(present.any(1), ranked.argmin(1), labels.shape[1])
+
+
+def partition_hash(split: Split) -> str:
+    """ "sha256:…" over ids and owners."""
+    lines = "".join(f"{owner}\t{id_}\n" for id_, owner in zip(split.ids, split.sites.tolist(), strict=True))
+    return "sha256:" + hashlib.sha256(lines.encode()).hexdigest()
+
+
+def save_partition(dataset: MultiLabelDataset, settings: PartitionConfig, path: Path) -> None:
+    """Write who owns which image: JSON, for `data.partition.file`, and to be read by people."""
+    split = dataset.train
+    clients = {
+        str(owner): [split.ids[i] for i in np.flatnonzero(split.sites == owner)] for owner in np.unique(split.sites)
+    }
+    content: dict[str, Any] = {
+        "format": FORMAT,
+        "dataset": dataset.name,
+        "kind": "file" if settings.file else _kind(dataset, settings),
+        "settings": settings.model_dump(mode="json", exclude={"file"}),
+        "hash": partition_hash(split),
+        "site_names": list(dataset.site_names),
+        "clients": clients,
+    }
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def read_partition(path: Path, split: Split) -> np.ndarray:
+    """(n,) owners from a saved partition.
+
+    Raises:
+        TrainerError: unreadable, another format, changed since it was written, or not of exactly these images.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TrainerError(f"{path}: cannot be read as a partition ({error})") from error
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise TrainerError(f"{path}: no partition of format {FORMAT}; make one with fedmpt datasets partition --out")
+    owner: dict[str, int] = {}
+    try:
+        for client, ids in content["clients"].items():
+            for id_ in ids:
+                if id_ in owner:
+                    raise TrainerError(f"{path}: {id_} has two owners, {owner[id_]} and {client}")
+                owner[id_] = int(client)
+    except (KeyError, AttributeError, TypeError, ValueError) as error:
+        raise TrainerError(f"{path}: clients must be an object of lists of image ids ({error!r})") from error
+    missing = [id_ for id_ in split.ids if id_ not in owner]
+    surplus = sorted(owner.keys() - set(split.ids))
+    for what, ids in (("lacks the training image", missing), ("has an image that is not trained on,", surplus)):
+        if ids:
+            more = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
+            raise TrainerError(f"{path}: {what} {ids[0]}{more}; the partition is of other data or other settings")
+    owners = np.array([owner[id_] for id_ in split.ids], np.int64)
+    if content.get("hash") != partition_hash(replace(split, sites=owners)):
+        raise TrainerError(f"{path}: the owners are not those of its hash; it was changed or damaged")
+    return owners
+
+
+def _kind(dataset: MultiLabelDataset, settings: PartitionConfig) -> str:
+    has_sites = len(dataset.train) > 0 and bool((dataset.train.sites >= 0).all())
+    if settings.kind == "auto":
+        return "site" if has_sites else "kmeans"
+    if settings.kind == "site" and not has_sites:
+        raise TrainerError(f"{dataset.name} has no sites of its own; choose another data.partition.kind")
+    return settings.kind
+
+
+def _enough(images: int, needed: int) -> None:
+    if images < needed:
+        raise TrainerError(f"{images} training images are too few for a partition that needs {needed}")
