@@ -40,6 +40,7 @@ ENTRIES: dict[str, Entry] = {
     "predict": Entry("trainer.inference_cli", "predict", "Say which labels images carry, where and why.", "Training"),
     "export": Entry("trainer.inference_cli", "export", "Write a run's model as a folder to hand on.", "Training"),
     "report": Entry("trainer.cli", "report", "Write a run's report: one HTML page.", "Training"),
+    "datasets": Entry("trainer.datasets_cli", "app", "Look at data sets, and at who owns which images.", "Training"),
     "demo": Entry("fedmpt.demo", "demo", "Run the whole path on the drawn world, in a few minutes.", "Training"),
 }
 

@@ -38,7 +38,16 @@ RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder
 
 def train(
     bank: BankOption = None,
-    dataset: Annotated[str | None, typer.Option(help="The data set. [scenes]")] = None,
+    dataset: Annotated[str | None, typer.Option(help="The data set: see fedmpt datasets list. [scenes]")] = None,
+    data_root: Annotated[
+        Path | None, typer.Option(help="The folder with the data set's files (fedmpt datasets check).")
+    ] = None,
+    partition: Annotated[
+        Path | None, typer.Option(help="Who owns which image: a file of fedmpt datasets partition --out, or of a run.")
+    ] = None,
+    skip_unreadable: Annotated[
+        bool, typer.Option("--skip-unreadable", help="Leave out images that are missing or can't be read.")
+    ] = False,
     method: Annotated[str | None, typer.Option(help="fedmpt, coop or zero-shot. [fedmpt]")] = None,
     backbone: Annotated[
         str | None,
@@ -69,10 +78,14 @@ def train(
     """
     with reported(debug):
         from trainer.config import parse_assignment, resolve
+        from trainer.data.partition import check_partition, save_partition
         from trainer.runs import Run
 
         named = {
             "data.dataset": dataset,
+            "data.data_root": str(data_root.resolve()) if data_root else None,
+            "data.partition.file": str(partition.resolve()) if partition else None,
+            "data.skip_unreadable": skip_unreadable or None,
             "method.name": method,
             "backbone.name": backbone,
             "backbone.pretrained": pretrained,
@@ -87,11 +100,13 @@ def train(
             run = _reopened(resume, config, preset, overrides, bank, out)
             settings = run.config()
             prepared = _prepared(settings, _read_bank(run.bank), cache_dir)
+            check_partition(run.partition, prepared.dataset)
         else:
             settings = resolve(config or _local_file(), preset, overrides)
             # Everything that can be wrong is found before the run's folder is made.
             prepared = _prepared(settings, _read_bank(bank), cache_dir)
             run = Run.create(out or _free_folder(settings), settings, bank)
+            save_partition(prepared.dataset, settings.data.partition, run.partition)
         _train_and_evaluate(run, prepared)
 
 
@@ -225,7 +240,10 @@ def _prepared(settings: RunConfig, bank: Bank | None, cache_dir: Path | None) ->
     from trainer.training import prepare
 
     cache = cache_dir or Path(os.environ.get("FEDMPT_CACHE_DIR", "cache"))
-    return prepare(settings, bank, cache, reporter())
+    prepared = prepare(settings, bank, cache, reporter())
+    for note in prepared.dataset.notes:
+        typer.echo(f"note: {note}", err=True)
+    return prepared
 
 
 def _train_and_evaluate(run: Run, prepared: Prepared) -> None:

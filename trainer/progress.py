@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import typer
 
-from trainer.federation.rounds import RoundRecord
-from trainer.metrics import Figures
-from trainer.training import Reporter
+if TYPE_CHECKING:
+    from trainer.federation.rounds import RoundRecord
+    from trainer.metrics import Figures
+    from trainer.training import Reporter
 
 SECONDS_BETWEEN_LINES = 10.0
 """In a log, a long step says how far it is no more often than this."""
@@ -17,11 +20,20 @@ SECONDS_BETWEEN_LINES = 10.0
 
 def reporter() -> Reporter:
     """Prints to standard error, so that what a command answers stays alone on standard output."""
+    from trainer.training import Reporter
+
     lines = CountLines()
     return Reporter(
         features=lambda split, done, count: lines(f"features of {split}", done, count),
+        images=image_lines(),
         round=_round,
     )
+
+
+def image_lines() -> Callable[[int, int], None]:
+    """How many images were checked."""
+    lines = CountLines()
+    return lambda done, count: lines("images checked", done, count)
 
 
 def _round(record: RoundRecord, validation: Figures, rounds: int) -> None:

@@ -4,6 +4,7 @@ runs/NAME/
   config.json        every setting, resolved
   environment.json   versions and device
   bank.json          a copy of the bank that was used
+  partition.json     which client owns which training image
   metrics.jsonl      a line for each round
   checkpoints/       round-0012.safetensors: the exchanged parameters after 12 rounds
   evaluation.json    figures on the test split
@@ -74,6 +75,11 @@ class Run:
         """The copy of the bank, if the run has one."""
         path = self.folder / "bank.json"
         return path if path.is_file() else None
+
+    @property
+    def partition(self) -> Path:
+        """Where it stands which client owns which training image."""
+        return self.folder / "partition.json"
 
     def config(self) -> RunConfig:
         """The run's settings.

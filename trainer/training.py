@@ -39,6 +39,7 @@ class Reporter:
     """Where progress goes; every part may be left out."""
 
     features: Callable[[str, int, int], None] = lambda split, done, count: None
+    images: Callable[[int, int], None] = lambda done, count: None
     round: Callable[[RoundRecord, Figures, int], None] = lambda record, validation, rounds: None
 
 
@@ -86,7 +87,8 @@ def prepare(config: RunConfig, bank: Bank | None, cache: Path, reporter: Reporte
     Raises:
         TrainerError: an unknown name, missing weights, or a bank that doesn't fit.
     """
-    dataset = load_dataset(config.data)
+    reporter = reporter or Reporter()
+    dataset = load_dataset(config.data, cache, reporter.images)
     clip = load_backbone(config.backbone.name, config.backbone.pretrained, pick_device(config.device))
     return assemble(config, dataset, clip, bank, cache, reporter or Reporter())
 

@@ -48,7 +48,7 @@ class Part:
     Attributes:
         paths: n paths below the data's root, with forward slashes; they are the images' ids.
         labels: (n, C) int8; 1, 0, -1 unknown.
-        sites: n names of owners; empty where the data set has none.
+        sites: n names of owners, "" for nobody; empty where the data set has none.
     """
 
     paths: Sequence[str]
@@ -113,7 +113,7 @@ def assemble(
     for split, part in parts.items():
         if not len(part):
             raise TrainerError(f"{name}: no image is left in {split}; see data.min_labels and data.validation_share")
-    names = tuple(sorted({site for part in parts.values() for site in part.sites}))
+    names = tuple(sorted({site for part in parts.values() for site in part.sites if site}))
     splits = {split: _split(split, part, listed.root, names) for split, part in parts.items()}
     return MultiLabelDataset(
         name=name,
@@ -169,7 +169,7 @@ def _set_aside(train: Part, settings: DataConfig) -> tuple[Part, Part]:
 def _split(name: str, part: Part, root: Path, names: tuple[str, ...]) -> Split:
     number = {site: index for index, site in enumerate(names)}
     owned = name != "validation" and part.sites
-    sites = np.array([number[site] for site in part.sites] if owned else [-1] * len(part), np.int64)
+    sites = np.array([number.get(site, -1) for site in part.sites] if owned else [-1] * len(part), np.int64)
     paths = tuple(part.paths)
     return Split(name, paths, part.labels.astype(np.int8), sites, ImageFiles(root, paths))
 

@@ -109,7 +109,7 @@ def _statistics(part: Part, names: tuple[str, ...]) -> dict[str, Any]:
         "unknown": int((part.labels == UNKNOWN).sum()),
         "labels": {name: int(count) for name, count in zip(names, present.sum(0), strict=True)},
         "pairs": [[names[a], names[b], int(together[a, b])] for a, b in pairs if together[a, b]],
-        "sites": {site: part.sites.count(site) for site in sorted(set(part.sites))} if part.sites else {},
+        "sites": {site: part.sites.count(site) for site in sorted(set(part.sites) - {""})},
     }
 
 

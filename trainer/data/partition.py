@@ -212,6 +212,19 @@ def read_partition(path: Path, split: Split) -> np.ndarray:
     return owners
 
 
+def check_partition(path: Path, dataset: MultiLabelDataset) -> None:
+    """Nothing, where a saved partition is the data set's; runs made before partitions were saved have none.
+
+    Raises:
+        TrainerError: it is another one: the data, the settings or the clustering library changed.
+    """
+    if path.exists() and not np.array_equal(read_partition(path, dataset.train), dataset.train.sites):
+        raise TrainerError(
+            f"{path}: the run's clients own other images than those that are drawn now; the data or a library "
+            f"changed. A new run can use the old owners: fedmpt train --partition {path}"
+        )
+
+
 def _kind(dataset: MultiLabelDataset, settings: PartitionConfig) -> str:
     has_sites = len(dataset.train) > 0 and bool((dataset.train.sites >= 0).all())
     if settings.kind == "auto":

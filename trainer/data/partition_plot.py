@@ -37,5 +37,5 @@ def plot_partition(dataset: MultiLabelDataset, path: Path) -> None:
     right.tick_params(labelsize=6)
     names = dataset.site_names or [str(owner) for owner in np.unique(dataset.train.sites)]
     left.set_yticks(range(clients), names, fontsize=6)
-    figure.colorbar(drawn, ax=right, fraction=0.2)
+    figure.colorbar(drawn, ax=left, fraction=0.04, pad=0.01).ax.tick_params(labelsize=6)
     figure.savefig(path)

@@ -64,10 +64,14 @@ def _listed(
     root: Path, path: Path, names: tuple[str, ...], rows: list[Row], labels: np.ndarray, settings: DataConfig
 ) -> Listed:
     split = _splits(path, rows, settings)
+    has_sites = any(row.site for row in rows)
+    for row, name in zip(rows, split, strict=True):
+        if has_sites and name == "train" and not row.site:
+            raise TrainerError(f"{path}, {row.place}: no site, but other rows have one; each training image needs one")
 
     def part(name: str) -> Part:
         chosen = [i for i, row_split in enumerate(split) if row_split == name]
-        sites = [rows[i].site for i in chosen] if any(row.site for row in rows) else []
+        sites = [rows[i].site for i in chosen] if has_sites else []
         return Part([rows[i].path for i in chosen], labels[np.array(chosen, np.int64)], sites)
 
     validation = part("validation") if "validation" in split else None
@@ -146,8 +150,4 @@ def _splits(path: Path, rows: list[Row], settings: DataConfig) -> list[str]:
         raise TrainerError(f"{path}, {without}: no split, but other rows have one; write train, validation or test")
     if "test" not in said or "train" not in said:
         raise TrainerError(f"{path}: no row is of the split {'test' if 'train' in said else 'train'}")
-    sites = any(row.site for row in rows)
-    lacking = next((r.place for r, s in zip(rows, said, strict=True) if sites and s == "train" and not r.site), None)
-    if lacking is not None:
-        raise TrainerError(f"{path}, {lacking}: no site, but other rows have one")
     return said
