@@ -28,7 +28,8 @@ def differences(before: Bank, after: Bank) -> list[dict[str, Any]]:
     """
     words = {c.id: c.text for bank in (before, after) for c in bank.conditions}
     groups = groupby(diff(before, after), key=lambda change: (change.part, change.key))
-    return [_entry(part, key, list(changes), words) for (part, key), changes in groups]
+    entries = (_entry(part, key, list(changes), words) for (part, key), changes in groups)
+    return [entry for entry in entries if entry["fields"]]
 
 
 def _entry(part: str, key: str, changes: list[Change], words: dict[str, str]) -> dict[str, Any]:

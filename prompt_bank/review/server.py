@@ -27,7 +27,7 @@ from prompt_bank.locate import written
 from prompt_bank.review import view
 from prompt_bank.review.drafts import Draft, DraftId, drop
 from prompt_bank.review.security import HOSTS, OwnPageOnly, SafeHeaders
-from prompt_bank.review.session import OperationRefused, Outdated, Session
+from prompt_bank.review.session import OperationRefused, Session, UnknownBase
 from prompt_bank.validation import described
 
 HERE = Path(__file__).parent
@@ -66,7 +66,7 @@ class Save(Edits):
         over: hash of another content than the base that may be replaced.
     """
 
-    did: str
+    did: Annotated[str, Field(min_length=1, max_length=500)]
     over: Annotated[str, Field(max_length=100)] | None = None
 
 
@@ -140,7 +140,7 @@ def _guarded(answer: Callable[[], dict[str, Any]]) -> Response:
         return _refused(400, [Problem(written(found["loc"]), described(found)) for found in error.errors()])
     except OperationRefused as error:
         return _refused(422, error.problems, operation=error.index)
-    except Outdated:
+    except UnknownBase:
         return _refused(410, [Problem("", "the edits belong to a content that this server has not seen")])
     except BankError as error:
         return _refused(422, [problem for problem in error.problems if problem.severity == "error"])

@@ -11,13 +11,16 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from prompt_bank.changes import record_hand_edit
 from prompt_bank.errors import BankConflict, BankError, Problem
 from prompt_bank.review import drafts, view
 from prompt_bank.review.differences import differences
 from prompt_bank.review.operations import Operation, summary
-from prompt_bank.schema import Bank
+from prompt_bank.schema import Bank, Name
 from prompt_bank.store import LoadedBank, content_hash, load, record
+from prompt_bank.validation import described
 
 
 class OperationRefused(Exception):
@@ -33,8 +36,8 @@ class OperationRefused(Exception):
         super().__init__(f"operation {index}: " + "; ".join(str(problem) for problem in problems))
 
 
-class Outdated(Exception):
-    """The file no longer holds the content that the edits were made to, or this server has never seen that content."""
+class UnknownBase(Exception):
+    """This server has never seen the content that the edits were made to."""
 
 
 class Session:
@@ -43,9 +46,16 @@ class Session:
     Args:
         path: the bank's file.
         by: who is named in the revisions.
+
+    Raises:
+        BankError: no revision may name somebody like that.
     """
 
     def __init__(self, path: Path, by: str) -> None:
+        try:
+            TypeAdapter(Name).validate_python(by)
+        except ValidationError as error:
+            raise BankError(path, [Problem("by", described(found)) for found in error.errors()]) from error
         self.path, self.by = path, by
         self._bases: dict[str, Bank] = {}
         self._lock = Lock()
@@ -79,7 +89,7 @@ class Session:
 
         Raises:
             OperationRefused: the bank does not allow one; nothing is kept.
-            Outdated: the base is unknown to this server.
+            UnknownBase: the base is unknown to this server.
             OSError: the draft cannot be kept.
         """
         bank = self._replay(draft.base, draft.operations)
@@ -98,9 +108,9 @@ class Session:
 
         Raises:
             OperationRefused: the bank does not allow an operation.
-            Outdated: the base is unknown to this server.
+            UnknownBase: the base is unknown to this server.
             BankConflict: the file holds another content.
-            BankError: the message is empty or too long, or the file is wrong.
+            BankError: the file is wrong.
             OSError: it cannot be written; draft and file are as they were.
         """
         bank = self._replay(draft.base, draft.operations)
@@ -193,7 +203,7 @@ class Session:
     def _replay(self, base: str, operations: Sequence[Operation]) -> Bank:
         """The base with the operations applied; what the last call has replayed already is taken from it."""
         if base not in self._bases:
-            raise Outdated
+            raise UnknownBase
         keys = [base, *(operation.model_dump_json() for operation in operations)]
         with self._lock:
             known, banks = self._replayed

@@ -53,7 +53,7 @@ export async function inDialog(id, work) {
   }
 }
 
-export function complain(id, text) {
+function complain(id, text) {
   const element = byId(id).querySelector(".problem");
   if (!element) return;
   element.replaceChildren(...text.split("\n").filter(Boolean).map((line) => h("p", {}, line)));

@@ -6,7 +6,7 @@ import { state } from "./state.js";
 const FIRST = 3;
 const open = new Set(); // keys of the lists that are shown in full
 
-export function caption(id) {
+function caption(id) {
   const { pieces, unnamed } = state.bank.captions[id];
   return h(
     "li",

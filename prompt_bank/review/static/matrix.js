@@ -21,7 +21,7 @@ function pairs() {
   return found;
 }
 
-export function drawFilters() {
+function drawFilters() {
   const select = byId("by-condition");
   const chosen = select.value;
   const options = state.shown.conditions.filter(({ status }) => status !== "rejected").map(({ id, text }) => h("option", { value: id }, text));

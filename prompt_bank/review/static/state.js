@@ -76,12 +76,13 @@ export const save = (did, over = null) =>
   });
 
 // Put the edits on top of the file's content. Returns those that do not fit.
-export const rebase = () =>
-  inTurn(async () => {
-    const { operations, left_out: leftOut, ...opened } = await ask("rebase", draft(state.operations, state.undone));
-    take(opened, operations);
-    return leftOut;
-  });
+export const rebase = () => inTurn(() => putOnTop(draft(state.operations, state.undone)));
+
+async function putOnTop(edits) {
+  const { operations, left_out: leftOut, ...opened } = await ask("rebase", edits);
+  take(opened, operations);
+  return leftOut;
+}
 
 // Take the file's content and drop the edits.
 export const reopen = () =>
@@ -102,10 +103,7 @@ export const adopt = (id) =>
       await preview(kept.operations, kept.undone, kept.base);
     } catch (error) {
       if (!(error instanceof Refused) || error.status !== 410) throw error;
-      const moved = await ask("rebase", draft(kept.operations, [], kept.base));
-      leftOut = moved.left_out;
-      const { operations, left_out: _, ...opened } = moved;
-      take(opened, operations);
+      leftOut = await putOnTop(draft(kept.operations, [], kept.base));
     }
     if (id !== state.id) await discard(id);
     return leftOut;

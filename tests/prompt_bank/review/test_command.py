@@ -111,6 +111,7 @@ def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
         (("nothing.json",), "there is no such file"),
         (("broken.json",), "line 1"),
         (("bank.json", "--port", "-1"), "port"),
+        (("bank.json", "--by", "x" * 101), "by: has more than 100 characters"),
     ],
 )
 def test_wrong_use_is_exit_code_2(tmp_path: Path, words: tuple[str, ...], said: str) -> None:

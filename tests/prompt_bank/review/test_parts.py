@@ -83,6 +83,8 @@ def test_differences_name_conditions_by_their_words_and_say_what_each_side_has()
         {"field": "conditions", "before": "background", "after": "posture, season"}
     ]
     assert differences(before, before) == []
+    there_and_back = editing.rename(editing.rename(before, "pose", "posture"), "pose", "object pose")
+    assert differences(before, there_and_back) == []  # its origin alone is another one
 
 
 def test_of_an_order_only_what_moved_is_said(tmp_path: Path) -> None:

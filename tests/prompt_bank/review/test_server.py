@@ -189,7 +189,7 @@ def test_a_file_that_is_broken_meanwhile_stops_the_save_and_loses_no_edit(bank: 
 def test_a_message_that_no_revision_may_have_is_refused(bank: Path, server: Server, did: str, said: str) -> None:
     before = bank.read_bytes()
     status, answer = server.ask("save", edits(server.good("bank")["base"], ACCEPT, did=did))
-    assert status == 422 and said in messages(answer)
+    assert status == 400 and said in messages(answer)
     assert bank.read_bytes() == before
 
 
