@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from condition_miner.reading import InvalidAnswer, parse
+from prompt_bank.checks import DIRECTION
 
 
 class Answered(BaseModel):
@@ -21,7 +22,7 @@ T = TypeVar("T", bound=Answered)
 
 def _printable(text: str) -> str:
     text = " ".join(text.split())
-    if any(unicodedata.category(sign) in ("Cc", "Cs", "Co", "Cn") for sign in text):
+    if any(unicodedata.category(sign) in ("Cc", "Cs", "Co", "Cn") or sign in DIRECTION for sign in text):
         raise ValueError("has a control character")
     return text
 

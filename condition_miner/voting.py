@@ -37,6 +37,9 @@ other specific various co-occurrence existence property properties kind kinds
 EMPTY = frozenset(_EMPTY.split())
 """Words that name no condition by themselves; a name made of them alone is dropped."""
 
+LONGEST = 60
+"""Characters of a name."""
+
 _IDEA_OF = {word: idea for idea, words in IDEAS.items() for word in words}
 
 
@@ -89,7 +92,9 @@ class Vocabulary:
         self._objects = {word: label for label in labels for word in stems(label)}
 
     def problem(self, name: str) -> str | None:
-        """Why a name cannot be used: it names an object, or nothing; None where it can."""
+        """Why a name cannot be used: it is no name, names an object, or nothing; None where it can."""
+        if len(name) > LONGEST:
+            return f"'{name[:20]}…' is too long for a name"
         named = next((self._objects[word] for word in sorted(stems(name)) if word in self._objects), None)
         if named is not None:
             return f"'{name}' names an object ({named}), not a property of photographs"

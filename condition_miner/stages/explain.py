@@ -18,7 +18,7 @@ from pydantic import Field
 from condition_miner.answers import Answered, Line, array_schema, numbered, object_schema, text_schema
 from condition_miner.reading import InvalidAnswer
 from condition_miner.stages.questions import Item, Questions, blocks
-from condition_miner.voting import Vocabulary, in_words, stems
+from condition_miner.voting import LONGEST, Vocabulary, in_words, stems
 from prompt_bank.checks import fold
 from prompt_bank.schema import Caption, Factor, Label
 
@@ -102,8 +102,9 @@ def explained(text: str, numbers: list[str]) -> list[tuple[Factor, ...]]:
     for number, entry in zip(numbers, numbered(Explained, text, numbers), strict=True):
         if not entry.factors:
             raise InvalidAnswer(f"{number}: no factor")
-        given = [f for f in entry.factors if f.words and f.factor]
-        found.append(tuple(Factor(words=f.words, kind=in_words(f.factor)) for f in given))
+        given = [(f.words, in_words(f.factor)) for f in entry.factors]
+        # Folded, a name may be longer than it was written.
+        found.append(tuple(Factor(words=w, kind=kind) for w, kind in given if w and 0 < len(kind) <= LONGEST))
     return found
 
 

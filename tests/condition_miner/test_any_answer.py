@@ -1,0 +1,99 @@
+"""Whatever a model writes, if the checks let it pass, mining ends in a bank that can be written."""
+
+from __future__ import annotations
+
+import json
+import random
+from types import SimpleNamespace
+from typing import Any, cast
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from condition_miner.asking import Asker
+from condition_miner.errors import MiningFailed
+from condition_miner.mining import Miner
+from condition_miner.reading import InvalidAnswer
+from condition_miner.rows import Answer
+from condition_miner.settings import MinerSettings
+from condition_miner.templates import Templates
+from condition_miner.trying import Ask
+from prompt_bank.schema import Label
+from prompt_bank.store import dumps, loads
+from tests.condition_miner.server import good
+
+LABELS = tuple(Label(name=name) for name in ("cat", "dining table", "ネコ", "{{7*7}}", "X1"))
+ODD = [
+    "\u202eenarc",
+    "ﷺ" * 90,
+    "_",
+    "",
+    " ",
+    "timeOfDay",
+    "X1, X99",
+    "X0",
+    "cat",
+    "a\u2028b",
+    "-",
+    "none",
+    "…",
+    "K",
+    "ı",
+]
+PARTS = ["place", "light", "In place", " ", "X1", "cat", "時間", ",", "</data>", "'", "\u0301", "ß", "İ", "7"]
+
+
+class AnyModel:
+    """Answers by chance, in the form of the schema; where the checks refuse that, a good answer."""
+
+    address = SimpleNamespace(endpoint="local")
+    offline = False
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+
+    def answers(self, asks: list[Ask]) -> list[Answer]:
+        found = []
+        for ask in asks:
+            text = json.dumps(self.drawn(ask.question.body["response_format"]["json_schema"]["schema"]))
+            try:
+                ask.check(text)
+            except InvalidAnswer:
+                text = good(ask.question.body)
+                ask.check(text)
+            found.append(Answer(text, "stop", 1, 1, 1, "2026-01-01T00:00:00Z"))
+        return found
+
+    def drawn(self, schema: dict[str, Any]) -> Any:
+        if schema["type"] == "object":
+            return {name: self.drawn(one) for name, one in schema["properties"].items()}
+        if schema["type"] == "array":
+            return [self.drawn(schema["items"]) for _ in range(schema["maxItems"])]
+        if "enum" in schema:
+            return self.rng.choice(schema["enum"])
+        return self.rng.choice([self.rng.choice(ODD), "".join(self.rng.choices(PARTS, k=self.rng.randint(1, 6)))])
+
+    def notice(self, text: str) -> None:
+        assert text
+
+    def recorded(self) -> dict[str, Any]:
+        return {}
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from([2, "auto"]))
+def test_any_answer_that_passes_its_check_leads_to_a_bank(seed: int, conditions: int | str) -> None:
+    asked = MinerSettings.model_validate(
+        {"conditions": conditions, "candidates": 3, "combinations": 3, "captions": 2, "abstractions": 2}
+    )
+    miner = Miner(LABELS, "any", "m", asked, Templates(), cast(Asker, AnyModel(seed)))
+    try:
+        bank = miner.mine()
+    except MiningFailed:
+        return
+    read, _ = loads(dumps(bank))
+    assert read == bank
+    assert len(bank.conditions) >= 1
+    for caption in bank.captions:
+        assert caption.labels
+        assert all(factor.words for factor in caption.factors)
