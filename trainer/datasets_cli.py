@@ -162,6 +162,10 @@ def _print_unreadable(found: Inspection) -> None:
         typer.echo(f"UNREADABLE  {path}: {reason}")
     if len(found.unreadable) > SHOWN:
         typer.echo(f"UNREADABLE  and {len(found.unreadable) - SHOWN} more (--json lists them all)")
+    for first, second in (found.copies or [])[:SHOWN]:
+        typer.echo(f"THE SAME FILE IN TWO SPLITS  {first} and {second}")
+    if len(found.copies or []) > SHOWN:
+        typer.echo(f"THE SAME FILE IN TWO SPLITS  {len(found.copies or []) - SHOWN} more (--json lists them all)")
 
 
 def _print_partition(dataset: MultiLabelDataset, as_json: bool) -> None:

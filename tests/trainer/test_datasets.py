@@ -85,6 +85,25 @@ def test_the_folder_must_be_named_and_there(tmp_path: Path) -> None:
     assert list(BUILDERS) == [name for name in DATASETS if name != "table"]
 
 
+@pytest.mark.parametrize(
+    ("name", "more", "said"),
+    [
+        ("coco2014", {"difficult": "positive"}, "data.difficult has no meaning for coco2014"),
+        ("voc2007", {"crowd": "positive"}, "data.crowd has no meaning for voc2007"),
+        ("voc2007", {"table.test_share": 0.5}, "data.table is for --dataset table"),
+        ("multiscene", {"validation": "published"}, "multiscene has no validation split of its own"),
+        ("scenes", {}, "scenes is drawn, so it needs no --data-root"),
+        ("scenes", {"min_labels": 2}, "data.min_labels has no meaning for scenes"),
+    ],
+)
+def test_settings_that_would_do_nothing_are_refused(
+    tmp_path: Path, name: str, more: dict[str, object], said: str
+) -> None:
+    if name in BUILDERS:
+        BUILDERS[name](tmp_path)
+    assert said in refused(name, tmp_path, **more)
+
+
 class TestVoc:
     @pytest.mark.parametrize(
         ("trainval", "test"),

@@ -80,6 +80,11 @@ def test_check_says_what_is_there_and_what_is_missing(tmp_path: Path) -> None:
     assert "10 of 10 images can be read" in done.stdout
     assert "horse 2" in done.stdout
     assert "horse + person 1" in done.stdout
+    images = tmp_path / "data/VOCdevkit/VOC2007/JPEGImages"
+    (images / "000001.jpg").write_bytes((images / "000016.jpg").read_bytes())
+    again = fedmpt("datasets", "check", "voc2007", "--data-root", "data", cwd=tmp_path).stdout
+    assert again.count("THE SAME FILE IN TWO SPLITS") == 1
+    assert "JPEGImages/000016.jpg and VOCdevkit/VOC2007/JPEGImages/000001.jpg" in again
     sets = tmp_path / "data/VOCdevkit/VOC2007/ImageSets/Main"
     (sets / "test.txt").unlink()
     missing = fedmpt("datasets", "check", "voc2007", "--data-root", "data", "--json", cwd=tmp_path)
@@ -155,6 +160,7 @@ def test_train_on_images_of_your_own(tmp_path: Path, own: Path) -> None:
     [
         (("check", "voc"), "voc2007"),
         (("check", "voc2007"), "--data-root"),
+        (("check", "scenes"), "nothing of it can be missing"),
         (("check", "voc2007", "--data-root", "nowhere"), "no such folder"),
         (("partition", "scenes", "--kind", "random"), "data.partition.kind"),
         (("partition", "scenes", "--kind", "dirichlet", "--clients", "0"), "data.partition.clients"),

@@ -156,6 +156,8 @@ def refused(root: Path, **more: object) -> str:
             "path,labels,site,split\nx.jpg,cat;dog,a,train\ny.jpg,cat,,train\nz.jpg,cat,,test\n",
             "line 3: no site",
         ),
+        ("t.jsonl", '{"path": "x.jpg", "labels": ["cat", "a\\u202eb"]}\n', "the label 'a\\u202eb' has a line break or"),
+        ("t.jsonl", json.dumps({"path": "x.jpg", "labels": ["cat", "x" * 101]}), "has 101 characters"),
         ("t.csv", "path,labels\nx.jpg,cat\n", "1 labels; two are needed"),
         ("t.csv", "path,cat,dog\nx.jpg,1,maybe\n", "line 2: 'maybe' under 'dog' is not 1, 0, -1 or ?"),
         ("t.csv", 'path,labels\n"x.jpg" y,cat\n', "line 2: not CSV"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -13,7 +14,8 @@ from trainer.config import DataConfig
 from trainer.data.base import UNKNOWN
 from trainer.data.files import Listed, Part, Place, enough, with_defaults
 from trainer.data.image_files import Progress, unreadable
-from trainer.data.registry import module_of, root_of
+from trainer.data.registry import check_settings, module_of, root_of
+from trainer.errors import TrainerError
 
 PAIRS = 10
 """Pairs of labels that are reported, those most often together first."""
@@ -30,6 +32,7 @@ class Inspection:
         listed: what its lists say, after the filters; None where something of them is missing.
         images: how many are listed.
         unreadable: of those the ones that can't be used, with the reason; None where they were not looked at.
+        copies: pairs of images in two splits whose files are the same, byte for byte; None likewise.
     """
 
     name: str
@@ -40,6 +43,7 @@ class Inspection:
     listed: Listed | None
     images: int
     unreadable: dict[str, str] | None
+    copies: list[tuple[str, str]] | None
 
     @property
     def complete(self) -> bool:
@@ -57,6 +61,7 @@ class Inspection:
             "missing": [{"what": what, "path": str(path)} for what, path in self.missing],
             "images": self.images,
             "unreadable": self.unreadable,
+            "copies": self.copies,
             "splits": statistics(self.listed) if self.listed else None,
         }
 
@@ -75,6 +80,9 @@ def inspect(
     Raises:
         TrainerError: an unknown name, no such folder, or lists that are there but wrong.
     """
+    if settings.dataset == "scenes":
+        raise TrainerError("scenes is drawn, so nothing of it can be missing; see fedmpt datasets partition scenes")
+    check_settings(settings)
     module, root = module_of(settings.dataset), root_of(settings)
     settings = with_defaults(settings, **module.DEFAULTS[settings.variant])
     places: list[tuple[Place, Path | None]] = [(place, place.find(root)) for place in module.PLACES]
@@ -82,12 +90,39 @@ def inspect(
     missing = tuple((place.what, root / place.paths[0]) for place, found in places if found is None)
     listed: Listed | None = None
     bad: dict[str, str] | None = None
+    copies: list[tuple[str, str]] | None = None
     paths: list[str] = []
     if not [path for _, path in missing if path.suffix]:  # images can be missing and the lists be there
         listed = _filtered(module.listed(root, settings), settings)
         paths = [path for part in listed.parts().values() for path in part.paths]
-        bad = unreadable(root, paths, cache, progress) if look_at_images else None
-    return Inspection(settings.dataset, root, module.PAGE, there, missing, listed, len(paths), bad)
+        if look_at_images:
+            bad = unreadable(root, paths, cache, progress)
+            copies = copies_between(listed)
+    return Inspection(settings.dataset, root, module.PAGE, there, missing, listed, len(paths), bad, copies)
+
+
+def copies_between(listed: Listed) -> list[tuple[str, str]]:
+    """Pairs of images of different splits whose files are equal: a test image that was trained on.
+
+    Only files of the same size are read. Files that are missing are passed over.
+    """
+    by_size: dict[int, list[tuple[str, str]]] = {}
+    for split, part in listed.parts().items():
+        for path in part.paths:
+            file = listed.root / path
+            if file.is_file():
+                by_size.setdefault(file.stat().st_size, []).append((split, path))
+    found = []
+    for alike in by_size.values():
+        if len({split for split, _ in alike}) < 2:
+            continue
+        first: dict[bytes, tuple[str, str]] = {}
+        for split, path in alike:
+            digest = hashlib.sha256((listed.root / path).read_bytes()).digest()
+            other_split, other = first.setdefault(digest, (split, path))
+            if other_split != split:
+                found.append((other, path))
+    return found
 
 
 def statistics(listed: Listed) -> dict[str, dict[str, Any]]:

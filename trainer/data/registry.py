@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
-from trainer.config import DataConfig
+from trainer.config import DataConfig, TableConfig
 from trainer.data.base import UNKNOWN, MultiLabelDataset
 from trainer.data.files import assemble, with_defaults
 from trainer.data.image_files import Progress
@@ -61,6 +61,7 @@ def load_dataset(
     Raises:
         TrainerError: an unknown name, missing files, images that can't be read, or settings that don't fit the data.
     """
+    check_settings(settings)
     if settings.dataset == "scenes":
         from trainer.data import scenes
 
@@ -75,8 +76,28 @@ def load_dataset(
                     f"See: fedmpt datasets check {settings.dataset} --data-root {root}"
                 )
         settings = with_defaults(settings, **module.DEFAULTS[settings.variant])
-        dataset = assemble(settings.dataset, module.listed(root, settings), settings, cache, progress)
+        listed = module.listed(root, settings)
+        if settings.validation == "published" and listed.validation is None:
+            raise TrainerError(f"{settings.dataset} has no validation split of its own: data.validation must be made")
+        dataset = assemble(settings.dataset, listed, settings, cache, progress)
     return _owned_and_masked(dataset, settings)
+
+
+def check_settings(settings: DataConfig) -> None:
+    """Nothing, where every setting that was chosen has a meaning for the data set.
+
+    Raises:
+        TrainerError: one has none.
+    """
+    in_files = settings.dataset != "scenes"
+    known = module_of(settings.dataset).DEFAULTS[settings.variant] if in_files else {}
+    for key in ("min_labels", "difficult", "crowd"):
+        if getattr(settings, key) is not None and key not in known:
+            raise TrainerError(f"data.{key} has no meaning for {settings.dataset}; leave it out")
+    if settings.data_root is not None and not in_files:
+        raise TrainerError("scenes is drawn, so it needs no --data-root; name another --dataset, or leave it out")
+    if settings.dataset != "table" and settings.table != TableConfig():
+        raise TrainerError("data.table is for --dataset table")
 
 
 def module_of(name: str) -> ModuleType:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from prompt_bank.checks import fold
+from prompt_bank.checks import DIRECTION, fold
 from trainer.config import DataConfig
 from trainer.data.base import UNKNOWN
 from trainer.data.files import Listed, Part, Place
@@ -41,6 +42,7 @@ def listed(root: Path, settings: DataConfig) -> Listed:
     problems: list[str] = []
     if not names:
         names, problems = _spelled(rows)
+    problems += [f"the label {name[:120]!r} {problem}" for name in names for problem in _unfit(name)]
     if len(names) < 2:
         raise TrainerError(f"{path}: {len(names)} labels; two are needed to tell them apart")
     column = {fold(name): index for index, name in enumerate(names)}
@@ -121,6 +123,14 @@ def _spelled(rows: list[Row]) -> tuple[tuple[str, ...], list[str]]:
             if known != label:
                 problems.append(f"{row.place}: '{label}' is written '{known}' at {place}; write it one way")
     return tuple(sorted(known for known, _ in first.values())), problems
+
+
+def _unfit(name: str) -> Iterator[str]:
+    """Why a name can't be a label: the same rules as in a bank."""
+    if not 0 < len(name) <= 100:
+        yield f"has {len(name)} characters; 1 to 100 are allowed"
+    if any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") or sign in DIRECTION for sign in name):
+        yield "has a line break or another control character; remove it"
 
 
 def _wrong(row: Row, first: dict[str, str]) -> Iterator[str]:
