@@ -211,6 +211,13 @@ class TestNusWide:
         assert sorted(labels(dataset, dataset.train, dataset.validation)) == ["0002_1.jpg", "0007_7.jpg"]
         assert list(labels(dataset, dataset.test)) == ["0006_4.jpg"]
 
+    def test_labels_where_the_archive_puts_them(self, tmp_path: Path) -> None:
+        raw = layouts.nuswide(tmp_path) / "NUSWIDE/raw"
+        (raw / "Groundtruth").mkdir()
+        (raw / "TrainTestLabels").rename(raw / "Groundtruth/TrainTestLabels")
+        dataset = load("nuswide", tmp_path)
+        assert labels(dataset, dataset.test)["0005_3.jpg"] == {"sky": 1, "zebra": 1}
+
     def test_lists_that_are_wrong(self, tmp_path: Path) -> None:
         raw = layouts.nuswide(tmp_path) / "NUSWIDE/raw"
         (raw / "TrainTestLabels/Labels_sky_Test.txt").write_text("1\n")

@@ -22,10 +22,11 @@ from trainer.errors import TrainerError
 
 PAGE = "https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/NUS-WIDE.html"
 ROOTS = ("NUSWIDE/raw", "raw", ".")
+LABELS = ("TrainTestLabels", "Groundtruth/TrainTestLabels")
 PLACES = (
     Place(tuple(f"{r}/ImageList/TrainImagelist.txt" for r in ROOTS), "the list of training images (ImageList)"),
     Place(tuple(f"{r}/ImageList/TestImagelist.txt" for r in ROOTS), "the list of test images (ImageList)"),
-    Place(tuple(f"{r}/TrainTestLabels/Labels_airport_Train.txt" for r in ROOTS), "the labels (TrainTestLabels)"),
+    Place(tuple(f"{r}/{f}/Labels_airport_Train.txt" for r in ROOTS for f in LABELS), "the labels (TrainTestLabels)"),
     Place(tuple(f"{r}/Flickr" for r in ROOTS), "the images (Flickr/<folder>/<file>)"),
 )
 DEFAULTS: dict[str, dict[str, Any]] = {"clean": {"min_labels": 0}, "released": {"min_labels": 5}}
@@ -53,8 +54,9 @@ def _part(root: Path, raw: Path, name: str, names: tuple[str, ...]) -> Part:
             raise TrainerError(f"{file}, line {number}: {line[:80]!r} leads out of the folder")
         paths.append(f"{below}/{path}")
     labels = np.zeros((len(paths), len(names)), np.int8)
+    folder = next((raw / f for f in LABELS if (raw / f).is_dir()), raw / LABELS[0])
     for column, label in enumerate(names):
-        file = raw / "TrainTestLabels" / f"Labels_{label}_{name}.txt"
+        file = folder / f"Labels_{label}_{name}.txt"
         values = _marks(file)
         if len(values) != len(paths):
             raise TrainerError(f"{file}: {len(values)} lines for the {len(paths)} images of {name}Imagelist.txt")
