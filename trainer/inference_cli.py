@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
@@ -15,6 +15,7 @@ from trainer.cli import DebugOption, DeviceOption, JsonOption, RunArgument, repo
 if TYPE_CHECKING:
     from trainer.data.images import UnreadableImage
     from trainer.inference.explanation import Explanation
+    from trainer.inference.gallery import Gallery
     from trainer.inference.model import Model
     from trainer.inference.output import Selection
     from trainer.inference.stream import Prediction
@@ -71,6 +72,7 @@ def predict(
     with reported(debug):
         from trainer.data.images import find_images
         from trainer.errors import TrainerError
+        from trainer.inference.gallery import Gallery, check_free
         from trainer.inference.load import load
         from trainer.inference.output import FORMATS, Selection
 
@@ -78,13 +80,16 @@ def predict(
         unreadable = _bad_headers(paths)
         if unreadable and not skip_unreadable:
             raise TrainerError(_listed(unreadable) + "\nnothing was predicted; leave them out with --skip-unreadable")
-        if explain is not None and explain.exists() and (not explain.is_dir() or any(explain.iterdir())):
-            raise TrainerError(f"{explain}: there is something already; choose another folder for --explain")
+        if explain is not None:
+            check_free(explain)
         model = load(run, device=device or "auto", checkpoint=checkpoint, backbone=backbone)
         selection = Selection(model.threshold if threshold is None else threshold, top)
         unreadable = []
-        results = _results(model, selection, paths, batch, explain, unreadable)
-        with _destination(out) as file:
+        with _destination(out) as file, ExitStack() as stack:
+            gallery = None
+            if explain is not None:
+                gallery = stack.enter_context(Gallery(explain, model, selection.threshold))
+            results = _results(model, selection, paths, batch, gallery, unreadable)
             for text in FORMATS[Format.json if as_json else format_](model, selection, results):
                 file.write(text)
         if unreadable:
@@ -92,7 +97,7 @@ def predict(
             if not skip_unreadable:
                 raise TrainerError(said + "; leave these out with --skip-unreadable")
             typer.echo(f"skipped: {said}", err=True)
-        for written in (out, explain):
+        for written in (out, explain and explain / "index.html"):
             if written is not None:
                 typer.echo(f"written to {written}", err=True)
 
@@ -149,12 +154,11 @@ def _results(
     selection: Selection,
     paths: list[Path],
     batch: int,
-    explain: Path | None,
+    gallery: Gallery | None,
     unreadable: list[UnreadableImage],
 ) -> Iterator[tuple[Prediction | UnreadableImage, Explanation | None]]:
     """Predictions in order, each explained if that was asked for; unreadable files are noted down."""
     from trainer.data.images import UnreadableImage
-    from trainer.inference.output import slug, write_explanation
     from trainer.inference.stream import stream
     from trainer.progress import CountLines
 
@@ -163,10 +167,9 @@ def _results(
         explanation = None
         if isinstance(result, UnreadableImage):
             unreadable.append(result)
-        elif explain is not None:
-            shown = [name for name, _, _ in selection.of(model, result)]
-            explanation = model.explain(result.path, shown)
-            write_explanation(explain, f"{number:05d}-{slug(result.path.stem)}", explanation)
+        elif gallery is not None:
+            explanation = model.explain(result.path, [name for name, _, _ in selection.of(model, result)])
+            gallery.add(result.path, explanation)
         if not quiet and (number % batch == 0 or number == len(paths)):
             lines("images", number, len(paths))
         yield result, explanation

@@ -80,7 +80,8 @@ def test_an_export_predicts_what_the_run_does_and_says_why(folder: Path) -> None
     for row in described["labels"]:
         with Image.open(one / row["heat_map"]) as drawn:
             assert drawn.format == "PNG"
-    assert len(list(one.glob("*.png"))) == len(ours[0]["labels"])
+    assert len(list(one.glob("0?-*.png"))) == len(ours[0]["labels"])
+    assert "photos/photo-0.png" in (one.parent / "index.html").read_text()
     again = fedmpt("predict", "model", *words, "why-model", cwd=folder)
     assert again.returncode == 2
     assert "there is something already" in again.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,9 +20,10 @@ from trainer.data.images import UnreadableImage
 from trainer.errors import TrainerError
 from trainer.evaluation import scores
 from trainer.inference.explanation import Explanation, LabelEvidence
+from trainer.inference.gallery import Gallery
 from trainer.inference.heat import centred_square, layer, overlay
 from trainer.inference.model import Model
-from trainer.inference.output import Selection, as_csv, as_json, as_table, slug, write_explanation
+from trainer.inference.output import Selection, as_csv, as_json, as_table
 from trainer.inference.stream import Prediction, stream
 from trainer.runs import Run
 from trainer.training import prepare
@@ -202,15 +204,38 @@ def hostile(labels: tuple[str, ...]) -> Explanation:
 
 
 @settings(max_examples=40, deadline=None)
-@given(labels=st.lists(st.text(min_size=1, max_size=60), min_size=1, max_size=4, unique=True).map(tuple))
-def test_no_label_steers_a_file_name(tmp_path_factory: pytest.TempPathFactory, labels: tuple[str, ...]) -> None:
+@given(
+    labels=st.lists(st.text(min_size=1, max_size=60), min_size=1, max_size=4, unique=True).map(tuple),
+    stem=st.text(min_size=1, max_size=60),
+)
+def test_no_name_steers_where_files_go(
+    runs: dict[str, Run], tmp_path_factory: pytest.TempPathFactory, labels: tuple[str, ...], stem: str
+) -> None:
     folder = tmp_path_factory.mktemp("hostile") / "deep"
-    into = write_explanation(folder, f"00001-{slug(labels[0])}", hostile(labels))
+    with Gallery(folder, trainer.load(runs["zero-shot"].folder), 0.5) as gallery:
+        into = gallery.add(Path(f"{stem}.png"), hostile(labels))
     written = {path.relative_to(folder) for path in folder.parent.rglob("*") if path.is_file()}
     described = json.loads((into / "explanation.json").read_text("utf-8"))
     named = [row["heat_map"] for row in described["labels"]]
-    assert written == {into.relative_to(folder) / name for name in [*named, "explanation.json"]}
+    files = {into.relative_to(folder) / name for name in [*named, "explanation.json", "picture.png"]}
+    assert written == {*files, Path("index.html")}
     assert all(name.isascii() for name in named)
+
+
+def test_the_gallery_shows_names_as_text_and_every_picture(model: Model, tmp_path: Path) -> None:
+    with Gallery(tmp_path / "why", model, 0.5) as gallery:
+        for name in ("<script>.png", "b.png"):
+            gallery.add(Path(name), hostile(("<img src=x onerror=alert(1)>", "{{ 7 * 7 }}")))
+    text = (tmp_path / "why" / "index.html").read_text("utf-8")
+    assert "<script" not in text
+    assert "<img src=x" not in text
+    assert "{{ 7 * 7 }}" in text
+    assert text.rstrip().endswith("</html>")
+    sources = re.findall(r'src="([^"]+)"', text)
+    assert len(sources) == 6
+    assert all((tmp_path / "why" / source).is_file() for source in sources)
+    with pytest.raises(TrainerError, match="there is something already"):
+        Gallery(tmp_path / "why", model, 0.5)
 
 
 def test_a_label_cannot_steer_the_terminal_nor_break_csv_and_json(model: Model) -> None:

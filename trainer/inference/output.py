@@ -7,7 +7,6 @@ import io
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from prompt_bank.tables import printable
@@ -113,33 +112,6 @@ FORMATS: dict[str, Callable[[Model, Selection, Results], Iterator[str]]] = {
     "csv": as_csv,
 }
 """By the name that --format takes."""
-
-
-def write_explanation(folder: Path, name: str, explanation: Explanation) -> Path:
-    """Write explanation.json and a heat map for each label, under numbered names that no label can steer.
-
-    Returns:
-        The new folder.
-    """
-    into = folder / name
-    into.mkdir(parents=True)
-    files: dict[str, str | None] = {}
-    for number, found in enumerate(explanation.labels, 1):
-        picture = explanation.heat_map(found.label)
-        files[found.label] = None if picture is None else f"{number:02d}-{slug(found.label)}.png"
-        if picture is not None:
-            picture.save(into / f"{number:02d}-{slug(found.label)}.png")
-    described = explanation.to_dict()
-    for row in described["labels"]:
-        row["heat_map"] = files[row["label"]]
-    (into / "explanation.json").write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n", "utf-8")
-    return into
-
-
-def slug(text: str) -> str:
-    """Letters, digits and hyphens of a text, at most 40; a file name on every system."""
-    kept = "".join(sign if sign.isalnum() and sign.isascii() else "-" for sign in text.lower())
-    return "-".join(part for part in kept.split("-") if part)[:40] or "x"
 
 
 def _csv_line(*cells: str) -> str:

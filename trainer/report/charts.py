@@ -9,6 +9,16 @@ WIDTH, HEIGHT = 440, 220
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 30
 """Margins of the plotting area, in the units of the view box."""
 
+AREA = {
+    "width": WIDTH,
+    "height": HEIGHT,
+    "left": LEFT,
+    "right": WIDTH - RIGHT,
+    "top": TOP,
+    "bottom": HEIGHT - BOTTOM,
+}
+"""The view box and the plotting area, for the template."""
+
 
 @dataclass(frozen=True)
 class Tick:

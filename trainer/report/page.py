@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jinja2 import FileSystemLoader, StrictUndefined
-from jinja2.sandbox import SandboxedEnvironment
 
 from trainer.comparison import rows
 from trainer.config import RunConfig
 from trainer.inference.model import Model
-from trainer.report.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Chart, line_chart
+from trainer.report.charts import AREA, Chart, line_chart
+from trainer.report.environment import page_environment
 from trainer.report.examples import examples
 from trainer.report.gates import gate_summary
 from trainer.report.sites import site_summary
@@ -42,12 +41,13 @@ def write_report(run: Run, prepared: Prepared, against: list[Run]) -> Path:
     source = {"patch_source": prepared.config.backbone.patch_source}
     model = Model(method, text, float(evaluation["test"]["threshold"]), source)
     names = short_names([run, *against])
-    page = _environment().get_template("page.html.j2")
+    page = page_environment().get_template("page.html.j2")
     content = page.render(
         run=run.name,
         evaluation=evaluation,
         compared=[{**row, "name": name} for row, name in zip(compared, names, strict=True)],
         best={key: max(row[key] for row in compared) for key in ("mAP", "CF1", "OF1")},
+        area=AREA,
         charts=_charts(run, against, names),
         labels=_labels(evaluation, against, names),
         gate=gate_summary(method, prepared.features(dataset.test)),
@@ -84,28 +84,6 @@ def _flat(tree: dict[str, Any], above: str = "") -> dict[str, Any]:
 
 def _places(model: Model, prepared: Prepared) -> str:
     return model.explain(prepared.dataset.test.image(0), []).places_are
-
-
-def _environment() -> SandboxedEnvironment:
-    # Label and condition names are untrusted text, so everything is escaped.
-    environment = SandboxedEnvironment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["figure"] = lambda value, digits=2: "–" if value is None else f"{value:.{digits}f}"
-    environment.filters["count"] = lambda value: f"{value:,}"
-    environment.globals["area"] = {
-        "width": WIDTH,
-        "height": HEIGHT,
-        "left": LEFT,
-        "right": WIDTH - RIGHT,
-        "top": TOP,
-        "bottom": HEIGHT - BOTTOM,
-    }
-    return environment
 
 
 def _charts(run: Run, against: list[Run], names: list[str]) -> list[Chart]:
