@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +42,12 @@ TEXTS = [f"In scene {i} a cat sleeps on the sofa beside a lamp while a person re
 ANSWER = json.dumps({"reasoning": "They share a living room.", "descriptions": TEXTS})
 
 
-def questions(count: int) -> list[Ask]:
+def questions(many: int) -> list[Ask]:
     """Questions like those of stage describe, all different."""
     form = {"type": "object", "properties": {"descriptions": {"type": "array", "items": {"type": "string"}}}}
     system = "You describe photographs. " * 12
     asks = []
-    for number in range(count):
+    for number in range(many):
         body = {
             "model": "m",
             "messages": [
@@ -191,9 +192,12 @@ def warm() -> None:
 
 def memory() -> None:
     """The peak of the whole command, against the tests' scripted server, cold and then warm."""
-    from tests.condition_miner.server import serving
+    from tests.condition_miner.server import edited, serving
 
+    numbers = count()
     with tempfile.TemporaryDirectory() as folder, serving() as server:
+        # Without it the descriptions were alike, and equal questions are asked once.
+        server.always = edited(lambda good: good.replace("In place ", f"In place {next(numbers)} "))
         labels = Path(folder) / "labels.txt"
         labels.write_text("".join(f"object {number}\n" for number in range(LABELS)))
         command = [sys.executable, "-m", "fedmpt", "mine-conditions", "--labels", str(labels), "--base-url", server.url]

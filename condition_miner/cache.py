@@ -69,6 +69,7 @@ class AnswerCache:
                 size_limit=_WITHOUT_LIMIT,
                 cull_limit=0,
                 tag_index=True,
+                sqlite_mmap_size=0,  # a file that is cut off while it is mapped would end the process
             )
             self._failed = {key for (key,) in self._select("SELECT key FROM Cache WHERE tag = ?", _FAILED)}
         except Exception as error:  # diskcache raises sqlite3's own, for a folder and for a file that is no database

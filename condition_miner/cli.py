@@ -162,7 +162,8 @@ def _print_plan(plan: list[Estimate], price_in: float | None, price_out: float |
     for stage in plan:
         about = "" if stage.exact else "  about"
         typer.echo(f"{stage.stage:<12}{stage.requests:>10}{stage.tokens_in:>12}{stage.tokens_out:>12}{about}")
-    typer.echo(f"{'in all':<12}{requests:>10}{into:>12}{out:>12}" + (f"  {price:.2f}" if price is not None else ""))
+    cost = "" if price is None else f"  price {price:.{2 if price >= 1 else 4}f}"
+    typer.echo(f"{'in all':<12}{requests:>10}{into:>12}{out:>12}{cost}")
     typer.echo("Tokens are estimated; each invalid answer is one request more. Nothing was sent.")
 
 

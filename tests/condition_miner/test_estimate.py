@@ -31,7 +31,7 @@ def test_nothing_is_sent_and_nothing_written(here: Shell, server: Server) -> Non
     assert plan["price"] == pytest.approx((plan["tokens_in"] + 10 * plan["tokens_out"]) / 1e6)
     said = here.mine(server, "--model", "tiny", "--dry-run", *PRICES).out
     assert "describe" in said
-    assert f"{plan['price']:.2f}" in said
+    assert f"price {plan['price']:.4f}" in said
 
 
 @pytest.mark.parametrize("words", [(), ("--combinations", "9", "--captions", "3"), ("--conditions", "auto")])
