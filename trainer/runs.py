@@ -82,15 +82,19 @@ class Run:
         return self.folder / "partition.json"
 
     def config(self) -> RunConfig:
-        """The run's settings.
+        """The run's settings; a partition that came from a file is the run's own copy of it.
 
         Raises:
             TrainerError: where they are unreadable.
         """
         try:
-            return RunConfig.model_validate_json((self.folder / "config.json").read_text(encoding="utf-8"))
+            read = RunConfig.model_validate_json((self.folder / "config.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise TrainerError(f"{self.folder / 'config.json'}: cannot be read ({error})") from error
+        if read.data.partition.file is None or not self.partition.is_file():
+            return read
+        own = read.data.partition.model_copy(update={"file": self.partition})
+        return read.model_copy(update={"data": read.data.model_copy(update={"partition": own})})
 
     def save_checkpoint(self, rounds: int, state: dict[str, Tensor]) -> Path:
         """Write the state after so many rounds, atomically."""

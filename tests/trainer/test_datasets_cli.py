@@ -16,7 +16,9 @@ from prompt_bank.store import record
 from tests.trainer import layouts
 from trainer.config import resolve
 from trainer.data.base import MultiLabelDataset
+from trainer.data.partition import partition_hash
 from trainer.data.registry import DATASETS, load_dataset
+from trainer.runs import Run
 
 QUICK = ("--set", "evaluation.bootstrap=0", "--set", "federation.rounds=1", "--backbone", "scenes-tiny")
 
@@ -132,6 +134,10 @@ def test_partition_is_shown_drawn_saved_and_used(tmp_path: Path, own: Path) -> N
     )
     assert trained.returncode == 0, trained.stderr
     assert json.loads((tmp_path / "run/partition.json").read_text())["hash"] == saved["hash"]
+    # The run has its own copy, so it can be measured again when the file is gone.
+    (tmp_path / "p.json").unlink()
+    again = load_dataset(Run.open(tmp_path / "run").config().data)
+    assert partition_hash(again.train) == saved["hash"]
 
 
 def test_train_on_images_of_your_own(tmp_path: Path, own: Path) -> None:
