@@ -48,7 +48,7 @@ def train(
     skip_unreadable: Annotated[
         bool, typer.Option("--skip-unreadable", help="Leave out images that are missing or can't be read.")
     ] = False,
-    method: Annotated[str | None, typer.Option(help="fedmpt, coop or zero-shot. [fedmpt]")] = None,
+    method: Annotated[str | None, typer.Option(help="fedmpt, fedmpt-released, coop or zero-shot. [fedmpt]")] = None,
     backbone: Annotated[
         str | None,
         typer.Option(help="scenes-tiny, or an open_clip model: ViT-B-16-quickgelu … [scenes-tiny]"),
@@ -59,7 +59,7 @@ def train(
     rounds: Annotated[int | None, typer.Option(help="Federated rounds.", min=0)] = None,
     seed: Annotated[int | None, typer.Option(help="Sets all seeds (data, initial, clients, batches) at once.")] = None,
     device: DeviceOption = None,
-    preset: Annotated[str | None, typer.Option(help="A named set of settings: paper.")] = None,
+    preset: Annotated[str | None, typer.Option(help="A named set of settings: paper, or released.")] = None,
     config: Annotated[
         Path | None, typer.Option(help="Settings from a TOML or JSON file. [fedmpt.toml, if it is here]")
     ] = None,
@@ -69,6 +69,10 @@ def train(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder. [runs/METHOD-DATASET-N]")] = None,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.")] = None,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(help="Of the resumed run: last, best or a number of rounds; later ones are run again. [last]"),
+    ] = None,
     cache_dir: CacheOption = None,
     debug: DebugOption = False,
 ) -> None:
@@ -79,6 +83,7 @@ def train(
     with reported(debug):
         from trainer.config import parse_assignment, resolve
         from trainer.data.partition import check_partition, save_partition
+        from trainer.errors import TrainerError
         from trainer.runs import Run
 
         named = {
@@ -102,12 +107,14 @@ def train(
             prepared = _prepared(settings, _read_bank(run.bank), cache_dir)
             check_partition(run.partition, prepared.dataset)
         else:
+            if checkpoint is not None:
+                raise TrainerError("--checkpoint says where --resume goes on; a new run begins at round 0")
             settings = resolve(config or _local_file(), preset, overrides)
             # Everything that can be wrong is found before the run's folder is made.
             prepared = _prepared(settings, _read_bank(bank), cache_dir)
             run = Run.create(out or _free_folder(settings), settings, bank)
             save_partition(prepared.dataset, settings.data.partition, run.partition)
-        _train_and_evaluate(run, prepared)
+        _train_and_evaluate(run, prepared, checkpoint or "last")
 
 
 def evaluate(
@@ -246,7 +253,7 @@ def _prepared(settings: RunConfig, bank: Bank | None, cache_dir: Path | None) ->
     return prepared
 
 
-def _train_and_evaluate(run: Run, prepared: Prepared) -> None:
+def _train_and_evaluate(run: Run, prepared: Prepared, checkpoint: str) -> None:
     from trainer.evaluation import evaluate as measure
     from trainer.training import train as run_rounds
 
@@ -255,7 +262,7 @@ def _train_and_evaluate(run: Run, prepared: Prepared) -> None:
     if "conditions" in described:
         typer.echo(f"conditions ({described['conditions_are']}): {', '.join(described['conditions'])}")
     typer.echo(f"{prepared.config.method.name}: {described['trainable']:,} trained and exchanged parameters")
-    run_rounds(run, prepared)
+    run_rounds(run, prepared, checkpoint)
     _print_evaluation(run, measure(run, prepared))
 
 

@@ -180,7 +180,10 @@ class FedMptConfig(Settings):
     conditions: Literal["bank", "empty", "irrelevant", "single"] = "bank"
     """Whose words stand in the prompts: the bank's; or, as controls, none, words of another world (as many conditions
     as the bank has), or one prompt without condition words."""
+    prompts: bool = True
+    """Off: no learnable tokens; a prompt is the condition's words and the label, encoded once."""
     adapters: bool = True
+    """Off: patches are CLIP's own, the same for every condition."""
     rank: int = Field(32, ge=1)
     """D_s of the adapters and of the gate."""
     gate: bool = True
@@ -222,6 +225,31 @@ class FedMptConfig(Settings):
         if self.solver == "pot" and (self.marginals.startswith("relaxed") or self.stop == "published"):
             raise ValueError("solver pot holds marginals exactly and has its own stop: use solver=own")
         return self
+
+
+class FedMptReleasedConfig(Settings):
+    """FedMPT as its published program computes it, which is another method than the paper's (BASELINES.md §1)."""
+
+    name: Literal["fedmpt-released"] = "fedmpt-released"
+    conditions: tuple[str, ...] = ("color", "background", "scene type", "spatial layout", "pose")
+    """Fixed words; no bank."""
+    condition_tokens: int = Field(4, ge=1)
+    """Learnable tokens before the condition's words, shared by all conditions."""
+    class_tokens: int = Field(4, ge=1)
+    """Learnable tokens before the label, shared by all."""
+    latent: int = Field(64, ge=1)
+    """Width between the attention and the visual prompt."""
+    heads: int = Field(8, ge=1)
+    """Of the attention from an image to all prompts."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Of the attention's weights, in training."""
+    temperature: float = Field(1.0, gt=0)
+    condition_words: Literal["first", "all"] = "first"
+    """"first" as published: of a condition's tokens the first is kept, and the learnable ones overwrite the others;
+    "all" keeps them."""
+    norm: Literal["tokens", "channels"] = "tokens"
+    """"tokens" as published: image features are divided by their norm over the tokens, so that a similarity is no
+    cosine; "channels" makes it one."""
 
 
 class CoOpConfig(Settings):
@@ -282,7 +310,7 @@ class EvaluationConfig(Settings):
     """Figures of each client's own images; costs a pass over the training images where nobody owns test images."""
 
 
-MethodConfig = Annotated[FedMptConfig | CoOpConfig | ZeroShotConfig, Field(discriminator="name")]
+MethodConfig = Annotated[FedMptConfig | FedMptReleasedConfig | CoOpConfig | ZeroShotConfig, Field(discriminator="name")]
 
 
 class RunConfig(Settings):
@@ -310,9 +338,21 @@ PRESETS: dict[str, dict[str, Any]] = {
         "method": {"name": "fedmpt", "marginals": "balanced", "matching": "transport", "entropy": 0.2},
         "optimiser": {"name": "sgd", "learning_rate": 0.001, "batch_size": 32},
         "federation": {"weights": "uniform"},
-    }
+    },
+    "released": {
+        "method": {"name": "fedmpt-released"},
+        "optimiser": {
+            "name": "sgd",
+            "learning_rate": 0.001,
+            "schedule": "cosine-released",
+            "batch_size": 32,
+            "weight_decay": 1e-5,
+        },
+        "federation": {"weights": "uniform", "rounds": 50},
+    },
 }
-"""Named sets of settings. `paper`: Wang et al., CVPR 2026, where the paper says a value."""
+"""Named sets of settings. `paper`: Wang et al., CVPR 2026, where the paper says a value. `released`: its published
+program, which is another method."""
 
 
 def resolve(file: Path | None = None, preset: str | None = None, overrides: dict[str, Any] | None = None) -> RunConfig:

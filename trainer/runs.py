@@ -2,7 +2,8 @@
 
 runs/NAME/
   config.json        every setting, resolved
-  environment.json   versions and device
+  environment.json   versions, commit of the code, device
+  identity.json      hashes of bank, data, partition and backbone
   bank.json          a copy of the bank that was used
   partition.json     which client owns which training image
   metrics.jsonl      a line for each round
@@ -26,6 +27,7 @@ from torch import Tensor
 
 from trainer.config import RunConfig
 from trainer.errors import TrainerError
+from trainer.provenance import code_revision
 
 _CHECKPOINT = re.compile(r"^round-(\d+)\.safetensors$")
 
@@ -190,6 +192,11 @@ class Run:
         _replace(path, content.encode())
         return path
 
+    def identity(self) -> dict[str, Any] | None:
+        """What the run rests on; None where it has not begun."""
+        path = self.folder / "identity.json"
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+
     def evaluation(self) -> dict[str, Any]:
         """The figures on the test split.
 
@@ -203,13 +210,14 @@ class Run:
 
 
 def environment(config: RunConfig) -> dict[str, Any]:
-    """Versions of what computes, and the processor."""
+    """Versions of what computes, the code's commit, and the processor."""
     import torch
 
-    packages = ("fedmpt", "torch", "open_clip_torch", "numpy", "torchmetrics", "POT")
+    packages = ("fedmpt", "torch", "open_clip_torch", "numpy", "torchmetrics", "POT", "safetensors")
     return {
         "python": platform.python_version(),
         "packages": {name: version(name) for name in packages},
+        "code": code_revision(),
         "device": config.device,
         "cuda": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "threads": torch.get_num_threads(),

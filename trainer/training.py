@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,6 +27,7 @@ from trainer.federation.rounds import RoundContext, RoundRecord, run_round
 from trainer.federation.seeding import torch_generator
 from trainer.methods.base import Method, MethodContext, build
 from trainer.metrics import Figures
+from trainer.provenance import owners, record_identity
 from trainer.runs import Run
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -129,9 +129,11 @@ def train(run: Run, prepared: Prepared, checkpoint: str = "last") -> None:
 
     Raises:
         RunFailed: a loss or a reply that is not finite.
-        TrainerError: no such checkpoint, or a compiled loss that differs.
+        TrainerError: no such checkpoint, other data or backbone than when the run began, or a compiled loss that
+            differs.
     """
     config, method = prepared.config, prepared.method
+    record_identity(run, prepared)
     rounds = config.federation.rounds if method.trainable() else 0
     if not run.checkpoints():
         run.save_checkpoint(0, method.exchanged())
@@ -225,11 +227,6 @@ def seen_labels(names: tuple[str, ...], unseen: tuple[str, ...]) -> tuple[int, .
     if len(seen) < 2:
         raise TrainerError("unseen_labels leaves fewer than two labels to train on")
     return seen
-
-
-def owners(split: Split) -> tuple[np.ndarray, ...]:
-    """For each client the indices of its images, clients in the order of their site numbers."""
-    return tuple(np.flatnonzero(split.sites == site) for site in np.unique(split.sites))
 
 
 def _line(record: RoundRecord, validation: Figures) -> dict[str, Any]:

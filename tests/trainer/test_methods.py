@@ -177,6 +177,21 @@ def test_switches_of_the_ablation() -> None:
     assert plain(random_batch(CLIP)).shape == (4, 3)
 
 
+def test_without_learnable_prompts_text_is_clips_own() -> None:
+    """ "background cat." and so on through the plain encoding; nothing of the text is exchanged."""
+    method = fedmpt(prompts=False)
+    assert set(method.exchanged()) == {
+        *("adapter_down", "adapter_up", "gate_down", "gate_up", "logit.scale", "logit.bias"),
+    }
+    for n, condition in enumerate(("background", "spatial layout")):
+        sentences = [f"{condition} {label}." for label in LABELS]
+        expected = F.normalize(CLIP.encode_texts(sentences), dim=-1)
+        torch.testing.assert_close(method.text_features()[n], expected, atol=1e-5, rtol=1e-4)
+    method.loss(random_batch(CLIP)).backward()
+    assert method.adapter_up.grad is not None
+    assert method.describe()["prompts"][0] == "background cat."
+
+
 def test_evaluation_encodes_the_text_once() -> None:
     method, batch = fedmpt(), random_batch(CLIP)
     expected = method(batch).detach()

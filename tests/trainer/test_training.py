@@ -11,14 +11,17 @@ import numpy as np
 import pytest
 import torch
 
+from prompt_bank.store import content_hash, dumps
 from tests.trainer.tiny import random_clip, small_bank
 from trainer.comparison import rows
 from trainer.config import RunConfig, parse_assignment, resolve
+from trainer.data.partition import partition_hash
 from trainer.data.registry import load_dataset
 from trainer.errors import RunFailed, TrainerError
 from trainer.evaluation import evaluate
+from trainer.provenance import code_revision, owners
 from trainer.runs import Run
-from trainer.training import Prepared, Reporter, assemble, owners, pick_device, seen_labels, train
+from trainer.training import Prepared, Reporter, assemble, pick_device, seen_labels, train
 
 SMALL = {
     "data.sites": 2,
@@ -85,6 +88,38 @@ def test_every_checkpoint_leads_to_the_same_bits(tmp_path: Path, cache: Path, ch
     whole = contents(run)
     train(run, prepared(config, cache), checkpoint)
     assert contents(run) == whole
+
+
+def test_a_run_knows_what_it_rests_on(tmp_path: Path, cache: Path) -> None:
+    """Hashes of bank, data, partition and backbone; going on with others is refused, going on as before is not."""
+    file = tmp_path / "bank.json"
+    config = resolve(overrides=SMALL)
+    dataset = load_dataset(config.data)
+    bank = small_bank(labels=dataset.label_names)
+    file.write_text(dumps(bank))
+    run = Run.create(tmp_path / "run", config, file)
+    train(run, prepared(config, cache))
+    found = run.identity()
+    assert found is not None
+    assert found["bank"]["hash"] == content_hash(bank)
+    assert found["partition"]["clients"] == 2
+    assert found["partition"]["hash"] == partition_hash(dataset.train)
+    assert found["backbone"]["weights"] == f"sha256:{CLIP.weights_hash}"
+    train(run, prepared(config, cache))
+    dataset.train.sites[0] = 1 - dataset.train.sites[0]
+    moved = assemble(config, dataset, CLIP, bank, cache, Reporter())
+    with pytest.raises(TrainerError, match=r"run: partition changed since the run began"):
+        train(run, moved)
+    with pytest.raises(TrainerError, match=r"backbone changed"):
+        train(run, assemble(config, load_dataset(config.data), random_clip(1), bank, cache, Reporter()))
+
+
+def test_the_codes_commit_is_recorded(tmp_path: Path) -> None:
+    run, _ = new_run(tmp_path / "run")
+    written = json.loads((run.folder / "environment.json").read_text())["code"]
+    assert written == code_revision()
+    if (Path(__file__).parents[2] / ".git").exists():
+        assert len(written["commit"]) == 40
 
 
 def test_the_best_and_every_nth_checkpoint_are_kept(tmp_path: Path, cache: Path) -> None:

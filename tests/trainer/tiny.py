@@ -55,11 +55,16 @@ def small_bank(
     )
 
 
-def method_context(settings: Settings, bank: Bank | None = None, clip: FrozenClip | None = None) -> MethodContext:
+def method_context(
+    settings: Settings,
+    bank: Bank | None = None,
+    clip: FrozenClip | None = None,
+    labels: tuple[str, ...] = LABELS,
+) -> MethodContext:
     """What a method is built from, on the random CLIP."""
     return MethodContext(
         clip=clip or random_clip(),
-        label_names=LABELS,
+        label_names=labels,
         bank=bank,
         settings=settings,
         loss=LossConfig(),

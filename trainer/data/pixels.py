@@ -16,6 +16,12 @@ KEPT_BYTES = 512 * 2**20
 """A split whose preprocessed pixels are smaller stays in memory once read."""
 
 
+def pixel_batch(pixels: Tensor, labels: Tensor) -> Batch:
+    """A batch of preprocessed pixels (B, 3, H, W) and labels (B, C), without features."""
+    count = len(pixels)
+    return Batch(pixels.new_empty(count, 0), pixels.new_empty(count, 0, 0), labels, pixels)
+
+
 class PixelSource:
     """Reads, preprocesses and batches a split's images; small splits are read once.
 
@@ -42,8 +48,7 @@ class PixelSource:
         """The chosen images: pixels (B, 3, H, W), and no features."""
         where = [int(index) for index in indices]
         labels = torch.from_numpy(self.split.labels[where].astype(np.float32))
-        pixels = torch.stack([self._one(index) for index in where])
-        return Batch(pixels.new_empty(len(where), 0), pixels.new_empty(len(where), 0, 0), labels, pixels)
+        return pixel_batch(torch.stack([self._one(index) for index in where]), labels)
 
     def batches(self, size: int) -> Iterator[Batch]:
         """All images in order."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +15,7 @@ from trainer.data.features import BatchSource
 from trainer.errors import RunFailed, TrainerError
 from trainer.federation.aggregation import Reply, State
 from trainer.federation.rounds import RoundContext, learning_rate
-from trainer.federation.seeding import derive, numpy_generator
+from trainer.federation.seeding import derive, numpy_generator, seeded
 from trainer.methods.base import Batch, Method
 
 COMPILE_TOLERANCE = 1e-3
@@ -157,12 +155,3 @@ def _loss_and_gradients(method: Method, loss: Callable[[Batch], Tensor], batch: 
     gradients = {f"gradients of {name}": p.grad.clone() for name, p in method.named_parameters() if p.grad is not None}
     method.zero_grad()
     return {"losses": value.detach(), **gradients}
-
-
-@contextmanager
-def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """A global generator of its own for what draws from one (dropout), which leaves the caller's untouched."""
-    devices: list[Any] = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(seed)
-        yield

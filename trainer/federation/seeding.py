@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,3 +29,14 @@ def torch_generator(seed: int, *path: str | int) -> torch.Generator:
 def numpy_generator(seed: int, *path: str | int) -> np.random.Generator:
     """A numpy generator."""
     return np.random.default_rng(derive(seed, *path))
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """A global torch generator of its own for what can only draw from one (dropout); the caller's stays untouched."""
+    import torch
+
+    devices: list[Any] = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        yield

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from trainer.data.base import UNKNOWN
 from trainer.data.images import read_image
+from trainer.data.pixels import pixel_batch
 from trainer.errors import unknown_name
 from trainer.inference.explanation import ConditionShare, Explanation, LabelEvidence
 from trainer.methods.base import Batch, Evidence, Method
@@ -119,7 +120,7 @@ class Model:
         pixels = torch.stack(list(tensors)).to(clip.device)
         unknown = torch.full((len(tensors), len(self.labels)), float(UNKNOWN), device=clip.device)
         if self.method.inputs == "pixels":
-            return Batch(pixels.new_empty(len(pixels), 0), pixels.new_empty(len(pixels), 0, 0), unknown, pixels)
+            return pixel_batch(pixels, unknown)
         features = clip.encode_image(pixels, self.patch_source)
         return Batch(features.image, features.patches, unknown)
 

@@ -235,7 +235,7 @@ def build(name: str, context: MethodContext) -> Method:
     Raises:
         TrainerError: an unknown name, or a context that lacks what the method needs (a bank, for instance).
     """
-    from trainer.methods import coop, fedmpt, zero_shot  # noqa: F401  (they register themselves)
+    from trainer.methods import coop, fedmpt, fedmpt_released, zero_shot  # noqa: F401  (they register themselves)
 
     if name not in _METHODS:
         raise unknown_name("method", name, sorted(_METHODS))

@@ -5,6 +5,7 @@ Shape letters: B images, M patches, N conditions, C labels, D joint width, Dt te
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ class FedMPT(Method):
     """Condition prompts, an adapter per condition, transport from patches to labels, a gate over conditions.
 
     Exchanged: `condition_tokens` u (N, β1, Dt), `class_tokens` w (β2, Dt), the adapters' down (N, Ds, D) and
-    up (N, D, Ds), the gate's two factors, and (α, β0).
+    up (N, D, Ds), the gate's two factors, and (α, β0); without what the settings turn off.
 
     Raises:
         TrainerError: without a bank, or with one whose labels are not the data's, or whose prompts are too long.
@@ -36,8 +37,12 @@ class FedMPT(Method):
         n, d, rank = len(self.prompts.conditions), self.clip.dim, self.settings.rank
         generator = context.generator
         width = self.clip.text_width
-        self.condition_tokens = normal((n, self.prompts.condition_tokens, width), generator)
-        self.class_tokens = normal((self.prompts.class_tokens, width), generator)
+        self._constant_text: Tensor | None = None
+        if not self.settings.prompts:
+            self.prompts = replace(self.prompts, condition_tokens=0, class_tokens=0)
+        else:
+            self.condition_tokens = normal((n, self.prompts.condition_tokens, width), generator)
+            self.class_tokens = normal((self.prompts.class_tokens, width), generator)
         if self.settings.adapters:
             self.adapter_down = nn.Parameter(torch.randn(n, rank, d, generator=generator) / d**0.5)
             self.adapter_up = nn.Parameter(torch.zeros(n, d, rank))
@@ -48,7 +53,16 @@ class FedMPT(Method):
 
     def text_features(self) -> Tensor:
         """T: (N, C, D), normalised. Each condition's prefix runs once, shared by its C labels."""
-        prefixes = self.prompts.prefixes(self.condition_tokens, self.class_tokens)
+        if self.settings.prompts:
+            return self._encode(self.condition_tokens, self.class_tokens)
+        if self._constant_text is None:
+            nothing = self.prompts.before[:0]
+            with torch.no_grad():
+                self._constant_text = self._encode(nothing.expand(len(self.prompts.words), 0, -1), nothing)
+        return self._constant_text
+
+    def _encode(self, condition_tokens: Tensor, class_tokens: Tensor) -> Tensor:
+        prefixes = self.prompts.prefixes(condition_tokens, class_tokens)
         return F.normalize(encode_shared_prefixes(self.clip, prefixes, self.prompts.suffixes, self.text_chunk), dim=-1)
 
     def adapted(self, patches: Tensor) -> Tensor:
