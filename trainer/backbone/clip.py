@@ -113,7 +113,7 @@ class FrozenClip(nn.Module):
         """The longest prompt in tokens, [SOS] and [EOT] included."""
         return int(self.model.context_length)
 
-    @property
+    @cached_property
     def scale(self) -> float:
         """κ = exp(logit_scale), by which CLIP multiplies cosines before a softmax."""
         return float(self.model.logit_scale.detach().exp())
