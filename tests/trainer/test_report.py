@@ -178,6 +178,8 @@ def test_sites_are_counted(runs: dict[str, Run], folder: Path) -> None:
         assert row["figures"]["mAP"] > 0
     counted = np.array([[cell["count"] for cell in row["cells"]] for row in found["labels"]])
     np.testing.assert_array_equal(counted.sum(1), (train.labels == 1).sum(0))
+    named = site_summary(train, names, None, ("north", "south"))
+    assert [(row["client"], row["name"]) for row in named["each"]] == [(0, "north"), (1, "south")]
     many = replace(
         train,
         ids=tuple(f"{i:04d}" for i in range(1000)),

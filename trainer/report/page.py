@@ -51,7 +51,7 @@ def write_report(run: Run, prepared: Prepared, against: list[Run]) -> Path:
         charts=_charts(run, against, names),
         labels=_labels(evaluation, against, names),
         gate=gate_summary(method, prepared.features(dataset.test)),
-        sites=site_summary(dataset.train, dataset.label_names, evaluation["clients"]),
+        sites=site_summary(dataset.train, dataset.label_names, evaluation["clients"], dataset.site_names),
         examples=examples(prepared, model),
         places=f"Heat maps: {_places(model, prepared)}.",
         chosen=chosen_settings(prepared.config),

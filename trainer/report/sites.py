@@ -12,13 +12,16 @@ SHOWN = 40
 """Clients that the page lists; of more, the ones with the most images."""
 
 
-def site_summary(train: Split, label_names: tuple[str, ...], clients: dict[str, Any] | None) -> dict[str, Any]:
+def site_summary(
+    train: Split, label_names: tuple[str, ...], clients: dict[str, Any] | None, site_names: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """Each client's images, labels and figures, and how often each label stands on its images.
 
     Args:
         train: the owned images.
         label_names: C names.
         clients: the evaluation's figures of clients, if there are some.
+        site_names: of the sites 0, 1 …, where they have names.
 
     Returns:
         `each`: rows of the shown clients; `labels`: rows of name and of a count and a share for each shown client;
@@ -31,6 +34,7 @@ def site_summary(train: Split, label_names: tuple[str, ...], clients: dict[str, 
     each = [
         {
             "client": int(owners[k]),
+            "name": site_names[owners[k]] if site_names else str(owners[k]),
             "images": int(sizes[k]),
             "labels": int((counts[row] > 0).sum()),
             "per_image": float(counts[row].sum() / sizes[k]),
