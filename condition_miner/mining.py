@@ -18,7 +18,8 @@ from condition_miner.stages.explain import explain
 from condition_miner.stages.measure import dependencies, doubts, measured, smallest
 from condition_miner.stages.questions import Questions
 from condition_miner.templates import MESSAGES, Templates
-from condition_miner.voting import Elected, Vocabulary, identifier
+from condition_miner.voting import Elected, Vocabulary
+from prompt_bank.conditions import identifier
 from prompt_bank.measures import explained
 from prompt_bank.schema import Bank, Caption, Condition, Dependency, Label, Provenance, Tokens
 from prompt_bank.store import now

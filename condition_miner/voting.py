@@ -143,15 +143,6 @@ def unusable(answers: Sequence[Sequence[Proposal]], vocabulary: Vocabulary) -> l
     ]
 
 
-def identifier(text: str, taken: set[str]) -> str:
-    """A stable id for a condition's text that is not taken yet."""
-    stem = re.sub(r"[^a-z0-9]+", "-", fold(text)).strip("-")[:48] or "condition"
-    name, number = stem, 2
-    while name in taken:
-        name, number = f"{stem}-{number}", number + 1
-    return name
-
-
 def ideas(name: str) -> set[str]:
     """What a name speaks of: its words without function words, those for the same idea as one."""
     return {_IDEA_OF.get(word, word) for word in stems(name) - EMPTY}

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from prompt_bank.conditions import with_origins
 from prompt_bank.diff import Change, diff
-from prompt_bank.editing import with_origins
 from prompt_bank.errors import BankConflict, BankError
 from prompt_bank.revisions import newest
 from prompt_bank.schema import Bank

@@ -6,25 +6,19 @@ was given stays as it is. Ids are stable: no change of words changes an id.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NoReturn
 
 from pydantic import ValidationError
 
-from prompt_bank.checks import check, fold
+from prompt_bank.checks import check
+from prompt_bank.conditions import as_edited, identifier, once, united_support
 from prompt_bank.errors import BankError, Problem, offered
 from prompt_bank.locate import Place, written
-from prompt_bank.schema import Bank, Caption, Condition, Dependency
+from prompt_bank.schema import Bank, Condition, Dependency
 from prompt_bank.validation import described
 
 Status = Literal["proposed", "accepted", "rejected"]
-
-SUPPORT_DIGITS = 4
-"""Decimals of a recomputed support."""
-
-WORDS = ("text", "definition", "values")
-"""The fields of a condition that a person rewrites; a mined condition with another one is an edited one."""
 
 
 def accept(bank: Bank, ids: Iterable[str]) -> Bank:
@@ -83,7 +77,7 @@ def edit(
     at = _index(bank, condition_id)
     given = {"text": text, "definition": definition, "values": values, "note": note}
     changed = _condition(bank.conditions[at], at, {name: value for name, value in given.items() if value is not None})
-    return _with_conditions(bank, _replaced(bank.conditions, at, _as_edited(bank.conditions[at], changed)))
+    return _with_conditions(bank, _replaced(bank.conditions, at, as_edited(bank.conditions[at], changed)))
 
 
 def merge(bank: Bank, ids: Sequence[str], *, text: str, definition: str | None = None) -> Bank:
@@ -112,11 +106,11 @@ def merge(bank: Bank, ids: Sequence[str], *, text: str, definition: str | None =
         "definition": first.definition if definition is None else definition,
         "status": "accepted" if any(c.status == "accepted" for c in merged) else first.status,
         "origin": "added" if all(c.origin == "added" for c in merged) else "edited",
-        "support": _united_support(merged, bank.captions),
-        "values": _once((value for c in merged for value in c.values), folded=True),
-        "kinds": _once(kind for c in merged for kind in c.kinds),
-        "evidence": _once(i for c in merged for i in c.evidence),
-        "note": "\n".join(_once(c.note for c in merged if c.note)),
+        "support": united_support(merged, bank.captions),
+        "values": once((value for c in merged for value in c.values), folded=True),
+        "kinds": once(kind for c in merged for kind in c.kinds),
+        "evidence": once(i for c in merged for i in c.evidence),
+        "note": "\n".join(once(c.note for c in merged if c.note)),
     }
     gone = set(ids[1:])
     conditions = _replaced(bank.conditions, at, _condition(first, at, changes))
@@ -241,25 +235,6 @@ def set_dependency(bank: Bank, labels: Sequence[str], condition_ids: Sequence[st
     return checked(bank.model_copy(update={"dependencies": dependencies}))
 
 
-def with_origins(before: Bank, after: Bank) -> Bank:
-    """The changed bank with honest origins, for one that a person wrote in an editor.
-
-    A mined condition whose words a person changed is an edited one; one that was not there before is an added one.
-    """
-    known = {c.id: c for c in before.conditions}
-    conditions = (_as_edited(known[c.id], c) if c.id in known else _as_added(c) for c in after.conditions)
-    return after.model_copy(update={"conditions": tuple(conditions)})
-
-
-def identifier(text: str, taken: Collection[str]) -> str:
-    """An id for a condition's text that is not taken yet: "time of day" → "time-of-day", then "time-of-day-2"."""
-    stem = re.sub(r"[^a-z0-9]+", "-", fold(text)).strip("-")[:48] or "condition"
-    name, number = stem, 2
-    while name in taken:
-        name, number = f"{stem}-{number}", number + 1
-    return name
-
-
 def _with_status(bank: Bank, ids: Iterable[str], status: Status) -> Bank:
     chosen = {_index(bank, i) for i in ids}
     conditions = (
@@ -280,7 +255,7 @@ def _with_conditions(
 
 
 def _redirected(dependency: Dependency, instead: dict[str, tuple[str, ...]]) -> Dependency:
-    ids = _once(new for old in dependency.conditions for new in instead.get(old, (old,)))
+    ids = once(new for old in dependency.conditions for new in instead.get(old, (old,)))
     return dependency.model_copy(update={"conditions": ids})
 
 
@@ -308,32 +283,6 @@ def _condition(old: Condition, at: int, changes: dict[str, Any]) -> Condition:
         raise BankError(old.id, [Problem(written(place), message) for place, message in places]) from error
 
 
-def _as_edited(before: Condition, after: Condition) -> Condition:
-    """The condition after a person changed it: no longer a mined one if its words are others."""
-    same = all(getattr(before, field) == getattr(after, field) for field in WORDS)
-    return after if same or after.origin != "mined" else after.model_copy(update={"origin": "edited"})
-
-
-def _as_added(condition: Condition) -> Condition:
-    """A condition that a person wrote: no model proposed it."""
-    return condition if condition.origin != "mined" else condition.model_copy(update={"origin": "added"})
-
-
-def _united_support(merged: Sequence[Condition], captions: Sequence[Caption]) -> float | None:
-    """The share of the captions that one of the conditions explains; None where some evidence was left out."""
-    if not captions:
-        return None
-    if all(condition.kinds for condition in merged):
-        kinds = {kind for condition in merged for kind in condition.kinds}
-        together = sum(any(factor.kind in kinds for factor in caption.factors) for caption in captions)
-        return round(together / len(captions), SUPPORT_DIGITS)
-    for condition in merged:
-        counted = len(set(condition.evidence)) / len(captions)
-        if condition.support is None or abs(counted - condition.support) > 0.5 * 10**-SUPPORT_DIGITS + 1e-12:
-            return None
-    return round(len({i for c in merged for i in c.evidence}) / len(captions), SUPPORT_DIGITS)
-
-
 def _index(bank: Bank, condition_id: str) -> int:
     ids = [c.id for c in bank.conditions]
     if condition_id not in ids:
@@ -349,14 +298,6 @@ def _distinct(bank: Bank, ids: Sequence[str]) -> None:
 
 def _replaced(conditions: tuple[Condition, ...], at: int, changed: Condition) -> tuple[Condition, ...]:
     return (*conditions[:at], changed, *conditions[at + 1 :])
-
-
-def _once(texts: Iterable[str], folded: bool = False) -> tuple[str, ...]:
-    """Each text the first time that it comes; `folded` takes those for one that differ in case or form alone."""
-    found: dict[str, str] = {}
-    for text in texts:
-        found.setdefault(fold(text) if folded else text, text)
-    return tuple(found.values())
 
 
 def _unknown(bank: Bank, place: str, what: str, name: str, known: Sequence[str]) -> NoReturn:

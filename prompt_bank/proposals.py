@@ -12,7 +12,8 @@ from pathlib import Path
 
 from prompt_bank.changes import Recorded, change, record_hand_edit
 from prompt_bank.checks import fold
-from prompt_bank.editing import checked, identifier
+from prompt_bank.conditions import identifier
+from prompt_bank.editing import checked
 from prompt_bank.errors import BankError, Problem
 from prompt_bank.revisions import kept
 from prompt_bank.schema import Bank, Caption, Condition, Dependency, Label

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from prompt_bank.editing import identifier, with_origins
+from prompt_bank.conditions import identifier, with_origins
 from prompt_bank.errors import BankError, Problem, offered
 from prompt_bank.locate import Place, written
 from prompt_bank.schema import Bank

@@ -19,7 +19,8 @@ from condition_miner.stages.attribute import attributed, settled
 from condition_miner.stages.describe import described, shown
 from condition_miner.stages.explain import covered, explained, grounded, uncovered, usable
 from condition_miner.stages.measure import dependencies, doubts, measured, smallest
-from condition_miner.voting import Proposal, Vocabulary, elect, identifier, unusable
+from condition_miner.voting import Proposal, Vocabulary, elect, unusable
+from prompt_bank.conditions import identifier
 from prompt_bank.measures import explained as explained_by
 from prompt_bank.schema import Caption, Condition, Factor
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from prompt_bank import editing
 from prompt_bank.changes import change
 from prompt_bank.checks import fold
+from prompt_bank.conditions import identifier
 from prompt_bank.errors import BankError
 from prompt_bank.proposals import propose, record_mined, untouched
 from prompt_bank.schema import Bank, Caption, Condition, Dependency, Label, Provenance
@@ -21,7 +22,7 @@ from tests.prompt_bank.strategies import banks
 def mined(*texts: str, labels: tuple[str, ...] = ("cat", "dog", "sofa"), model: str = "m", captions: int = 2) -> Bank:
     """A bank as the miner makes it: each condition is stated by the first caption and governs the first two labels."""
     conditions = tuple(
-        Condition(id=editing.identifier(text, ()), text=text, support=0.5, evidence=("cap-0001",)) for text in texts
+        Condition(id=identifier(text, ()), text=text, support=0.5, evidence=("cap-0001",)) for text in texts
     )
     told = tuple(
         Caption(id=f"cap-{i:04d}", labels=labels[:2], text=f"Caption {i} by {model}.") for i in range(1, captions + 1)
