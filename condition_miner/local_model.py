@@ -90,15 +90,16 @@ def _loaded(name: str) -> tuple[Any, Any]:
     logging.disable_progress_bar()
     where, _, revision = name.partition("@") if not Path(name).is_dir() else (name, "", "")
     options: dict[str, Any] = {"trust_remote_code": False, **({"revision": revision} if revision else {})}
+    device = next(each for each in ("cuda", "xpu", "mps", "cpu") if each in get_available_devices())
+    kind = "float32" if device == "cpu" else "auto"  # most processors are slow at half precision
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, **options)
-        model = AutoModelForCausalLM.from_pretrained(where, use_safetensors=True, dtype="auto", **options)
+        model = AutoModelForCausalLM.from_pretrained(where, use_safetensors=True, dtype=kind, **options)
     except (OSError, ValueError, KeyError, ImportError) as error:
         said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise MinerError(f"--model {name}: cannot be loaded ({said[:300]})") from error
     if not tokenizer.chat_template:
         raise MinerError(f"--model {name}: has no chat template; take a model that was trained to answer (-Instruct)")
-    device = next(kind for kind in ("cuda", "xpu", "mps", "cpu") if kind in get_available_devices())
     return tokenizer, model.to(device).eval()
 
 
