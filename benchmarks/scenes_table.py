@@ -18,10 +18,11 @@ from typing import Any
 
 from prompt_bank.store import load
 from trainer.config import RunConfig, resolve
+from trainer.evaluation import scores
 from trainer.federation.local import LocalEngine
 from trainer.federation.rounds import RoundContext, run_round
 from trainer.metrics import choose_threshold, figures
-from trainer.training import Prepared, owners, prepare, scores
+from trainer.training import Prepared, owners, prepare
 
 Settings = dict[str, Any]
 
@@ -95,11 +96,11 @@ def remembered(out: Path, key: Settings, compute: Any) -> dict[str, Any]:
             known = json.loads(line)
             if known["key"] == key:
                 return dict(known)
-    line = {"key": key, **compute()}
+    computed: dict[str, Any] = {"key": key, **compute()}
     with out.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
-    print(json.dumps(line), flush=True)
-    return line
+        file.write(json.dumps(computed) + "\n")
+    print(json.dumps(computed), flush=True)
+    return computed
 
 
 def tune(options: argparse.Namespace) -> None:
