@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +58,8 @@ def from_file(name: str, path: Path, config: dict[str, Any] | None = None) -> Fr
     import open_clip
 
     config = config or {}
-    model = open_clip.create_model(name, pretrained=None, load_weights=False)
+    with _without_warnings():  # "initialized randomly" would be said of weights that are filled in below
+        model = open_clip.create_model(name, pretrained=None, load_weights=False)
     if config.get("quick_gelu") and not _uses_quick_gelu(model):
         raise TrainerError(f"these weights were trained with QuickGELU: use {name}-quickgelu")
     fill(model, path)
@@ -129,6 +133,16 @@ def _locate(name: str, pretrained: str) -> tuple[Path, dict[str, Any]]:
             "download their .safetensors file and pass its path with --pretrained"
         ) from error
     return Path(path), config
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _uses_quick_gelu(model: Any) -> bool:
