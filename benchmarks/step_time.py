@@ -1,22 +1,33 @@
-"""How much faster is one FedMPT training step than the same step written plainly?
+"""What does one FedMPT training step cost, against the same step written plainly?
 
-    python benchmarks/step_time.py [--labels 20] [--batch 8] [--steps 3]
+    python benchmarks/step_time.py [--labels 20 80] [--batch 8] [--steps 3]
 
-Both steps are forward, backward and update on ViT-B/16 with random weights, N = 5 conditions, on the CPU.
-plain: every prompt over all 77 positions, the image encoder run in each step.
-ours:  shared prefixes, cut endings, cached features. The first losses and gradients are compared, and must agree.
+Forward, backward and update on ViT-B/16 with random weights, N = 5 conditions, on the CPU.
+plain:     every prompt over all 77 positions, the image encoder run in each step.
+ours:      shared prefixes, cut endings, cached features.
+no cache:  ours, with the image encoder run in each step.
+chunks:    ours, 100 prompts at once, each chunk encoded again for its gradient.
+Each runs in a process of its own, whose peak memory is printed; times are processor seconds of the fastest step. The
+first losses and gradients are compared with the plain ones, and must agree.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 import prompt_bank
@@ -28,6 +39,7 @@ from trainer.methods.fedmpt import FedMPT
 
 CONDITIONS = ("background", "lighting", "pose", "spatial layout", "object scale")
 BACKBONE = "ViT-B-16-quickgelu"
+VARIANTS = ("ours", "no cache", "chunks", "plain")
 
 
 class PlainFedMPT(FedMPT):
@@ -48,66 +60,104 @@ class PlainFedMPT(FedMPT):
 def label_names(count: int) -> tuple[str, ...]:
     """COCO's names, as many as asked for."""
     lines = (Path(prompt_bank.__path__[0]) / "banks" / "coco80.txt").read_text(encoding="utf-8").splitlines()
-    return tuple(line for line in lines if not line.startswith("#"))[:count]
+    return tuple(line.split(",")[0].strip() for line in lines if line.strip() and not line.startswith("#"))[:count]
 
 
-def make(kind: type[FedMPT], clip: FrozenClip, names: tuple[str, ...]) -> FedMPT:
+def make(kind: type[FedMPT], clip: FrozenClip, names: tuple[str, ...], chunk: int | None = None) -> FedMPT:
     """A method with the same parameters whatever its kind."""
     bank = Bank(
         name="benchmark",
         labels=tuple(Label(name=name) for name in names),
         conditions=tuple(Condition(id=f"c{i}", text=text) for i, text in enumerate(CONDITIONS)),
     )
-    generator = torch.Generator().manual_seed(0)
-    context = MethodContext(clip, names, bank, FedMptConfig(matching="transport"), LossConfig(), generator)
+    generator, settings = torch.Generator().manual_seed(0), FedMptConfig(matching="transport")
+    context = MethodContext(clip, names, bank, settings, LossConfig(), generator, text_chunk=chunk)
     method = build("fedmpt", context)
     assert isinstance(method, FedMPT)
     method.__class__ = kind
     return method
 
 
-def timed(method: FedMPT, batch: Callable[[], Batch], steps: int) -> tuple[float, float, dict[str, Tensor]]:
-    """Seconds of the fastest of some steps, and the first step's loss and gradients."""
+def timed(method: FedMPT, batch: Callable[[], Batch], steps: int) -> tuple[float, dict[str, Tensor]]:
+    """Processor seconds of the fastest of some steps, and the first step's loss and gradients."""
     parameters = {n: p for n, p in method.named_parameters() if p.requires_grad}
     optimiser = torch.optim.SGD(parameters.values(), lr=1e-3, momentum=0.9)
-    seconds, first = [], None
+    seconds: list[float] = []
+    first: dict[str, Tensor] = {}
     for _ in range(steps):
-        began = time.perf_counter()
+        began = time.process_time()
         optimiser.zero_grad()
         loss = method.loss(batch())
         loss.backward()
-        if first is None:
-            first = (float(loss.detach()), {n: p.grad.clone() for n, p in parameters.items() if p.grad is not None})
+        if not first:
+            first = {"loss": loss.detach(), **{n: p.grad.clone() for n, p in parameters.items() if p.grad is not None}}
         optimiser.step()
-        seconds.append(time.perf_counter() - began)
-    assert first is not None
-    return min(seconds), *first
+        seconds.append(time.process_time() - began)
+    return min(seconds), first
 
 
-def main() -> None:
-    """Print both times and their ratio."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--labels", type=int, default=20)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=3)
-    options = parser.parse_args()
+def measure(variant: str, labels: int, images: int, steps: int, threads: int, out: Path) -> None:
+    """One variant's seconds and peak memory as a line of JSON; its first loss and gradients into a file."""
+    torch.set_num_threads(threads)
     torch.manual_seed(0)
     model = open_clip.create_model(BACKBONE, pretrained=None, load_weights=False)
     preprocess = Preprocess(224, (0.5, 0.5, 0.5), (0.28, 0.28, 0.28))
-    clip = FrozenClip(model, open_clip.get_tokenizer(BACKBONE), preprocess, f"{BACKBONE} (random weights)")
-    names = label_names(options.labels)
-    pixels = torch.randn(options.batch, 3, 224, 224)
-    truth = (torch.rand(options.batch, len(names)) < 0.2).float()
+    clip = FrozenClip(model, open_clip.get_tokenizer(BACKBONE), preprocess, BACKBONE)
+    names = label_names(labels)
+    pixels = torch.randn(images, 3, 224, 224)
+    truth = (torch.rand(images, len(names)) < 0.2).float()
     cached = Batch(*clip.encode_image(pixels), truth)
+    method = make(PlainFedMPT if variant == "plain" else FedMPT, clip, names, 100 if variant == "chunks" else None)
 
-    ours = timed(make(FedMPT, clip, names), lambda: cached, 3 * options.steps)
-    plain = timed(make(PlainFedMPT, clip, names), lambda: Batch(*clip.encode_image(pixels), truth), options.steps)
-    apart = max(float((ours[2][n] - g).abs().max() / g.abs().max().clamp_min(1e-12)) for n, g in plain[2].items())
-    shape = f"C = {len(names)}, N = {len(CONDITIONS)}, batch {options.batch}"
-    print(f"{clip.name}, {shape}, {torch.get_num_threads()} threads")
-    print(f"plain  {plain[0]:8.3f} s   (77 positions, image encoder in each step)")
-    print(f"ours   {ours[0]:8.3f} s   (shared prefix, cached features)")
-    print(f"ratio  {plain[0] / ours[0]:8.1f}     losses {plain[1]:.6f} and {ours[1]:.6f}, gradients {apart:.1e} apart")
+    def batch() -> Batch:
+        return Batch(*clip.encode_image(pixels), truth) if variant in ("plain", "no cache") else cached
+
+    seconds, first = timed(method, batch, steps)
+    save_file({name: value.contiguous() for name, value in first.items()}, out)
+    print(json.dumps({"seconds": seconds, "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+
+
+def main() -> None:
+    """Print time, memory and agreement of every variant."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--labels", type=int, nargs="+", default=[20, 80])
+    for name, value in (("batch", 8), ("steps", 3), ("threads", 1)):
+        parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        variant, out = options.one
+        measure(variant, options.labels[0], options.batch, options.steps, options.threads, Path(out))
+        return
+    for labels in options.labels:
+        print(f"{BACKBONE} (random weights), C = {labels}, N = {len(CONDITIONS)}, batch {options.batch}", flush=True)
+        with tempfile.TemporaryDirectory() as folder:
+            found = {v: _in_a_process(v, labels, options, Path(folder) / v) for v in VARIANTS}
+            expected = load_file(Path(folder) / "plain")
+            for variant, values in found.items():
+                print(
+                    f"{variant:<9} {values['seconds']:8.3f} s   ×{found['plain']['seconds'] / values['seconds']:5.1f}"
+                    f"   peak {values['megabytes']:8.0f} MB"
+                    f"   loss and gradients {_apart(load_file(Path(folder) / variant), expected):.0e} apart",
+                    flush=True,
+                )
+
+
+def _in_a_process(variant: str, labels: int, options: argparse.Namespace, out: Path) -> dict[str, Any]:
+    # The plain step is slow and steady: two of it tell as much as more of ours.
+    steps = max(2, options.steps - 1) if variant == "plain" else 2 * options.steps
+    words = [sys.executable, __file__, "--one", variant, str(out), "--labels", str(labels), "--steps", str(steps)]
+    words += ["--batch", str(options.batch), "--threads", str(options.threads)]
+    answer = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=True).stdout
+    return dict(json.loads(answer.splitlines()[-1]))
+
+
+def _apart(found: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
+    """Largest relative difference over the loss and all gradients."""
+    return max(
+        float((found[name] - value).abs().max() / value.abs().max().clamp_min(1e-12))
+        for name, value in expected.items()
+    )
 
 
 if __name__ == "__main__":
