@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from prompt_bank.store import load
-from trainer.config import RunConfig, resolve
+from trainer.config import RunConfig
 from trainer.evaluation import scores
 from trainer.federation.local import LocalEngine
 from trainer.federation.rounds import RoundContext, run_round
 from trainer.metrics import choose_threshold, figures
+from trainer.resolving import resolve
 from trainer.training import Prepared, owners, prepare
 
 Settings = dict[str, Any]

@@ -81,9 +81,9 @@ def train(
     Example:  fedmpt train --bank bank.json --set federation.rounds=20
     """
     with reported(debug):
-        from trainer.config import parse_assignment, resolve
         from trainer.data.partition import check_partition, save_partition
         from trainer.errors import TrainerError
+        from trainer.resolving import parse_assignment, resolve
         from trainer.runs import Run
 
         named = {

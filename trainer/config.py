@@ -6,14 +6,10 @@ data of the drawn world (README, "Figures"). The resolved tree is written into e
 
 from __future__ import annotations
 
-import json
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-
-from trainer.errors import TrainerError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Settings(BaseModel):
@@ -353,81 +349,3 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 """Named sets of settings. `paper`: Wang et al., CVPR 2026, where the paper says a value. `released`: its published
 program, which is another method."""
-
-
-def resolve(file: Path | None = None, preset: str | None = None, overrides: dict[str, Any] | None = None) -> RunConfig:
-    """The settings of a run: defaults, then the preset, then the file, then the overrides.
-
-    Args:
-        file: a TOML or JSON file with the same tree.
-        preset: a name in `PRESETS`.
-        overrides: dotted keys ("method.rank") and values.
-
-    Raises:
-        TrainerError: an unreadable file, an unknown key or a value out of its range; all of them at once.
-    """
-    tree: dict[str, Any] = {}
-    if preset is not None:
-        if preset not in PRESETS:
-            raise TrainerError(f"preset '{preset}' is not known; there are: {', '.join(PRESETS)}")
-        _merge(tree, PRESETS[preset])
-    if file is not None:
-        _merge(tree, _read(file))
-    for key, value in (overrides or {}).items():
-        _put(tree, key, value)
-    tree.setdefault("method", {}).setdefault("name", FedMptConfig().name)
-    try:
-        return RunConfig.model_validate(tree)
-    except ValidationError as error:
-        raise TrainerError("settings: " + "; ".join(_problem(e) for e in error.errors())) from error
-
-
-def parse_assignment(text: str) -> tuple[str, Any]:
-    """`key=value` of --set: the dotted key, and the value read as JSON where it is JSON, else as text.
-
-    Raises:
-        TrainerError: where there is no "=".
-    """
-    key, sign, value = text.partition("=")
-    if not sign or not key:
-        raise TrainerError(f"--set {text}: write key=value, for instance method.rank=16")
-    try:
-        return key.strip(), json.loads(value)
-    except json.JSONDecodeError:
-        return key.strip(), value
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        text = file.read_text(encoding="utf-8")
-        return dict(json.loads(text) if file.suffix == ".json" else tomllib.loads(text))
-    except (OSError, ValueError) as error:
-        raise TrainerError(f"{file}: cannot be read as settings ({error})") from error
-
-
-def _merge(tree: dict[str, Any], more: dict[str, Any]) -> None:
-    for key, value in more.items():
-        if isinstance(value, dict):
-            _merge(tree.setdefault(key, {}), value)
-        else:
-            tree[key] = value
-
-
-def _put(tree: dict[str, Any], key: str, value: Any) -> None:
-    *parents, last = key.split(".")
-    for parent in parents:
-        tree = tree.setdefault(parent, {})
-        if not isinstance(tree, dict):
-            raise TrainerError(f"settings: '{key}': '{parent}' is a value, not a group")
-    tree[last] = value
-
-
-def _problem(error: Any) -> str:
-    # The discriminator's tag stands in pydantic's location behind "method"; a user never wrote it there.
-    location = [str(part) for part in error["loc"]]
-    if len(location) > 2 and location[0] == "method":
-        del location[1]
-    key = ".".join(location)
-    if error["type"] == "extra_forbidden":
-        return f"'{key}' is not a setting"
-    return f"'{key}': {error['msg']}"

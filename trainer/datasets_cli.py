@@ -121,7 +121,7 @@ def partition(
 def _settings(
     name: str, root: Path | None, assignments: list[str] | None, overrides: dict[str, Any] | None = None
 ) -> DataConfig:
-    from trainer.config import parse_assignment, resolve
+    from trainer.resolving import parse_assignment, resolve
 
     named = {"data.dataset": name, **({"data.data_root": str(root)} if root else {}), **(overrides or {})}
     return resolve(overrides=named | dict(parse_assignment(text) for text in assignments or [])).data

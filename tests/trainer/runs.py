@@ -7,10 +7,10 @@ from pathlib import Path
 from PIL import Image
 
 from tests.trainer.tiny import small_bank
-from trainer.config import resolve
 from trainer.data.scenes import World
 from trainer.data.scenes.objects import CLASSES
 from trainer.evaluation import evaluate
+from trainer.resolving import resolve
 from trainer.runs import Run
 from trainer.training import prepare, train
 

@@ -9,10 +9,11 @@ import pytest
 
 from prompt_bank.shipped import shipped_labels
 from tests.trainer import layouts
-from trainer.config import DataConfig, resolve
+from trainer.config import DataConfig
 from trainer.data.base import MultiLabelDataset, Split
 from trainer.data.registry import DATASETS, load_dataset, module_of
 from trainer.errors import TrainerError
+from trainer.resolving import resolve
 
 BUILDERS = {
     "voc2007": layouts.voc2007,

@@ -14,10 +14,10 @@ from PIL import Image
 from prompt_bank.schema import Bank, Condition, Label
 from prompt_bank.store import record
 from tests.trainer import layouts
-from trainer.config import resolve
 from trainer.data.base import MultiLabelDataset
 from trainer.data.partition import partition_hash
 from trainer.data.registry import DATASETS, load_dataset
+from trainer.resolving import resolve
 from trainer.runs import Run
 
 QUICK = ("--set", "evaluation.bootstrap=0", "--set", "federation.rounds=1", "--backbone", "scenes-tiny")

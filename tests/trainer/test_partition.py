@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from tests.shared import shared
-from trainer.config import DataConfig, MaskConfig, PartitionConfig, resolve
+from trainer.config import DataConfig, MaskConfig, PartitionConfig
 from trainer.data.base import MultiLabelDataset, Split
 from trainer.data.masking import masked
 from trainer.data.partition import (
@@ -30,6 +30,7 @@ from trainer.data.partition import (
 )
 from trainer.data.registry import load_dataset
 from trainer.errors import TrainerError
+from trainer.resolving import resolve
 
 
 def image(index: int) -> Image.Image:

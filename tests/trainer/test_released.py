@@ -12,11 +12,12 @@ from safetensors.torch import load_file
 
 from tests.shared import shared
 from tests.trainer.tiny import fixture_clip, method_context, random_clip
-from trainer.config import FedMptReleasedConfig, resolve
+from trainer.config import FedMptReleasedConfig
 from trainer.data.registry import load_dataset
 from trainer.evaluation import evaluate
 from trainer.methods.base import Batch, build
 from trainer.methods.fedmpt_released import FedMPTReleased
+from trainer.resolving import resolve
 from trainer.runs import Run
 from trainer.training import Reporter, assemble, train
 

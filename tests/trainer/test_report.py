@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from tests.prompt_bank.review.browser import chromium
 from tests.prompt_bank.review.contrast import faint
 from tests.trainer.runs import trained_run
-from trainer.config import resolve
 from trainer.errors import TrainerError
 from trainer.report.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, line_chart
 from trainer.report.gates import gate_summary
 from trainer.report.page import chosen_settings, write_report
 from trainer.report.sites import SHOWN, site_summary
+from trainer.resolving import resolve
 from trainer.runs import Run
 from trainer.training import Prepared, prepare
 

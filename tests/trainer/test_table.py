@@ -11,10 +11,10 @@ import pytest
 
 from prompt_bank.shipped import shipped_labels
 from tests.trainer import layouts
-from trainer.config import resolve
 from trainer.data.base import MultiLabelDataset, Split
 from trainer.data.registry import load_dataset
 from trainer.errors import TrainerError
+from trainer.resolving import resolve
 
 IMAGES: dict[str, dict[str, object]] = {
     "a/1.jpg": {"labels": ["cat", "dog"], "site": "north", "split": "train"},

@@ -14,12 +14,13 @@ import torch
 from prompt_bank.store import content_hash, dumps
 from tests.trainer.tiny import random_clip, small_bank
 from trainer.comparison import rows
-from trainer.config import RunConfig, parse_assignment, resolve
+from trainer.config import RunConfig
 from trainer.data.partition import partition_hash
 from trainer.data.registry import load_dataset
 from trainer.errors import RunFailed, TrainerError
 from trainer.evaluation import evaluate
 from trainer.provenance import code_revision, owners
+from trainer.resolving import parse_assignment, resolve
 from trainer.runs import Run
 from trainer.training import Prepared, Reporter, assemble, pick_device, seen_labels, train
 
@@ -430,6 +431,17 @@ class TestSettings:
         assert config.optimiser.name == "sgd"
         assert config.optimiser.learning_rate == 0.5
         assert config.method.model_dump()["rank"] == 7
+
+    def test_a_preset_of_another_method_leaves_the_chosen_one_alone(self) -> None:
+        """The paper's optimiser for CoOp, without FedMPT's own settings; not even PRESETS is touched by it."""
+        for _ in range(2):
+            config = resolve(preset="paper", overrides={"method.name": "coop"})
+            assert (config.method.name, config.optimiser.name) == ("coop", "sgd")
+        assert resolve(preset="paper").method.model_dump()["matching"] == "transport"
+
+    def test_a_group_is_no_value(self) -> None:
+        with pytest.raises(TrainerError, match=r"write method\.name=coop"):
+            resolve(overrides={"method": "coop"})
 
     def test_round_trip(self) -> None:
         config = resolve(overrides={"method.name": "coop", "method.context_tokens": 4})

@@ -1,0 +1,104 @@
+"""How the settings of a run come about: defaults, preset, file, command line. Their tree is in trainer/config.py."""
+
+from __future__ import annotations
+
+import copy
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from trainer.config import PRESETS, FedMptConfig, RunConfig
+from trainer.errors import TrainerError
+
+
+def resolve(file: Path | None = None, preset: str | None = None, overrides: dict[str, Any] | None = None) -> RunConfig:
+    """The settings of a run: defaults, then the preset, then the file, then the overrides.
+
+    Args:
+        file: a TOML or JSON file with the same tree.
+        preset: a name in `PRESETS`.
+        overrides: dotted keys ("method.rank") and values.
+
+    Raises:
+        TrainerError: an unreadable file, an unknown key or a value out of its range; all of them at once.
+    """
+    chosen: dict[str, Any] = {}
+    if file is not None:
+        _merge(chosen, _read(file))
+    for key, value in (overrides or {}).items():
+        _put(chosen, key, value)
+    if not isinstance(chosen.get("method", {}), dict):
+        raise TrainerError(f"settings: 'method' is a group, not a value; write method.name={chosen['method']}")
+    tree = _preset(preset, chosen.get("method", {}))
+    _merge(tree, chosen)
+    tree.setdefault("method", {}).setdefault("name", FedMptConfig().name)
+    try:
+        return RunConfig.model_validate(tree)
+    except ValidationError as error:
+        raise TrainerError("settings: " + "; ".join(_problem(e) for e in error.errors())) from error
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """`key=value` of --set: the dotted key, and the value read as JSON where it is JSON, else as text.
+
+    Raises:
+        TrainerError: where there is no "=".
+    """
+    key, sign, value = text.partition("=")
+    if not sign or not key:
+        raise TrainerError(f"--set {text}: write key=value, for instance method.rank=16")
+    try:
+        return key.strip(), json.loads(value)
+    except json.JSONDecodeError:
+        return key.strip(), value
+
+
+def _preset(name: str | None, method: dict[str, Any]) -> dict[str, Any]:
+    """A preset's tree; without its method's settings where the user chose another method."""
+    if name is None:
+        return {}
+    if name not in PRESETS:
+        raise TrainerError(f"preset '{name}' is not known; there are: {', '.join(PRESETS)}")
+    tree = copy.deepcopy(PRESETS[name])
+    if method.get("name", tree["method"]["name"]) != tree["method"]["name"]:
+        del tree["method"]
+    return tree
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        text = file.read_text(encoding="utf-8")
+        return dict(json.loads(text) if file.suffix == ".json" else tomllib.loads(text))
+    except (OSError, ValueError) as error:
+        raise TrainerError(f"{file}: cannot be read as settings ({error})") from error
+
+
+def _merge(tree: dict[str, Any], more: dict[str, Any]) -> None:
+    for key, value in more.items():
+        if isinstance(value, dict):
+            _merge(tree.setdefault(key, {}), value)
+        else:
+            tree[key] = value
+
+
+def _put(tree: dict[str, Any], key: str, value: Any) -> None:
+    *parents, last = key.split(".")
+    for parent in parents:
+        tree = tree.setdefault(parent, {})
+        if not isinstance(tree, dict):
+            raise TrainerError(f"settings: '{key}': '{parent}' is a value, not a group")
+    tree[last] = value
+
+
+def _problem(error: Any) -> str:
+    # The discriminator's tag stands in pydantic's location behind "method"; a user never wrote it there.
+    location = [str(part) for part in error["loc"]]
+    if len(location) > 2 and location[0] == "method":
+        del location[1]
+    key = ".".join(location)
+    if error["type"] == "extra_forbidden":
+        return f"'{key}' is not a setting"
+    return f"'{key}': {error['msg']}"
