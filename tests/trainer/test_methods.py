@@ -31,9 +31,25 @@ def similarity(seed: int = 0) -> torch.Tensor:
 def test_it_starts_as_clip() -> None:
     """Adapters change nothing, and the gate weighs all conditions alike."""
     method, batch = fedmpt(), random_batch(CLIP)
-    expected = F.normalize(batch.patches, dim=-1)[:, None].expand(-1, 2, -1, -1)
-    torch.testing.assert_close(method.adapted(batch.patches), expected)
+    text = method.text_features()
+    expected = F.normalize(batch.patches, dim=-1)[:, None] @ text.mT
+    torch.testing.assert_close(method.similarities(batch.patches, text), expected, atol=1e-6, rtol=1e-5)
     torch.testing.assert_close(method.gate(batch.image), torch.full((4, 2), 0.5))
+
+
+def test_similarities_are_those_of_adapted_patches() -> None:
+    """As METHOD.md §3 writes it: every condition's patches in full, normalised; and the same gradients."""
+    method, batch = fedmpt(), random_batch(CLIP)
+    torch.nn.init.normal_(method.adapter_up, std=0.3, generator=torch.Generator().manual_seed(1))
+    text = method.text_features().detach()
+    low = torch.einsum("bmd,nrd->bnmr", batch.patches, method.adapter_down)
+    adapted = batch.patches[:, None] + torch.einsum("bnmr,ndr->bnmd", low, method.adapter_up)
+    expected = F.normalize(adapted, dim=-1) @ text.mT
+    found = method.similarities(batch.patches, text)
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
+    parameters = (method.adapter_down, method.adapter_up)
+    wanted = torch.autograd.grad(expected.square().sum(), parameters)
+    torch.testing.assert_close(torch.autograd.grad(found.square().sum(), parameters), wanted, atol=1e-5, rtol=1e-4)
 
 
 def test_prompts_are_those_of_the_specification() -> None:

@@ -19,6 +19,10 @@ from trainer.methods.condition_prompts import ConditionPrompts
 from trainer.methods.matching import Match, match
 
 
+SMALLEST_SQUARE = 1e-12
+"""Floor of a patch's squared norm."""
+
+
 @register("fedmpt")
 class FedMPT(Method):
     """Condition prompts, an adapter per condition, transport from patches to labels, a gate over conditions.
@@ -65,19 +69,21 @@ class FedMPT(Method):
         prefixes = self.prompts.prefixes(condition_tokens, class_tokens)
         return F.normalize(encode_shared_prefixes(self.clip, prefixes, self.prompts.suffixes, self.text_chunk), dim=-1)
 
-    def adapted(self, patches: Tensor) -> Tensor:
-        """V_n = normalise(V + W_up W_down V) for each condition: (B, M, D) to (B, N, M, D).
+    def similarities(self, patches: Tensor, text: Tensor) -> Tensor:
+        """s: cosines (B, N, M, C) of the adapted patches V_n = V + W_up W_down V with the text features T.
 
-        One copy, (B, 1, M, D), where adapters are off.
+        Linear maps pass through the dot product, so V_n, N times as large as V, is never made: with h = W_down V,
+        ⟨V_n, T⟩ = ⟨V, T⟩ + ⟨h, W_upᵀ T⟩ and ‖V_n‖² = ‖V‖² + ⟨h, 2 W_upᵀ V + W_upᵀ W_up h⟩.
         """
         if not self.settings.adapters:
-            return F.normalize(patches, dim=-1)[:, None]
+            return F.normalize(patches, dim=-1)[:, None] @ text.mT
+        up = self.adapter_up
         low = torch.einsum("bmd,nrd->bnmr", patches, self.adapter_down)
-        return F.normalize(patches[:, None] + torch.einsum("bnmr,ndr->bnmd", low, self.adapter_up), dim=-1)
-
-    def similarities(self, patches: Tensor, text: Tensor) -> Tensor:
-        """s: cosines (B, N, M, C) between adapted patches and text features."""
-        return self.adapted(patches) @ text.transpose(-1, -2)
+        products = torch.einsum("bmd,ncd->bnmc", patches, text) + low @ (up.mT @ text.mT)
+        across = torch.einsum("bmd,ndr->bnmr", patches, up)
+        squares = patches.square().sum(-1)[:, None, :, None]
+        squares = squares + (low * (2 * across + low @ (up.mT @ up))).sum(-1, keepdim=True)
+        return products * squares.clamp_min(SMALLEST_SQUARE).rsqrt()
 
     def gate(self, image: Tensor) -> Tensor:
         """g = softmax(Ω(v)): weights of the conditions, (B, D) to (B, N). Uniform where the gate is off."""
