@@ -184,9 +184,10 @@ class FedMptConfig(Settings):
     """D_s of the adapters and of the gate."""
     gate: bool = True
     """Off: every condition weighs 1/N."""
-    matching: Literal["transport", "softmax"] = "softmax"
+    matching: Literal["transport", "softmax", "image"] = "softmax"
     """"transport" in the paper; "softmax" pools each label over the patches on its own: transport whose rows are free
-    (ρ = 0), on the cosines. It was the better one on validation images of the drawn world (README, "Figures")."""
+    (ρ = 0), on the cosines. It was the better one on validation images of the drawn world (docs/findings.md). "image"
+    matches nothing: the image feature stands for all patches, as in the ablation's rows without transport."""
     softmax_scale: float = Field(20.0, gt=0)
     """Of softmax pooling: weights are softmax over patches of this times the cosine."""
     marginals: Literal["balanced", "relaxed-rows", "relaxed-columns", "background", "prior"] = "balanced"

@@ -14,13 +14,22 @@ from torch import Tensor, nn
 
 from trainer.backbone.text import encode_shared_prefixes
 from trainer.config import FedMptConfig
-from trainer.methods.base import Batch, Evidence, Logit, Method, MethodContext, normal, register
+from trainer.methods.base import WHOLE_IMAGE, Batch, Evidence, Logit, Method, MethodContext, normal, register
 from trainer.methods.condition_prompts import ConditionPrompts
 from trainer.methods.matching import Match, match
 
-
 SMALLEST_SQUARE = 1e-12
 """Floor of a patch's squared norm."""
+
+PLACES_ARE = {
+    "transport": "plan from patches to labels, over the conditions by their gate weights",
+    "softmax": "weights of softmax pooling, over the conditions by their gate weights",
+    "image": WHOLE_IMAGE,
+}
+"""What the places of the evidence are, by matching."""
+
+TITLES = {"transport": "transport", "softmax": "softmax pooling", "image": "image feature"}
+"""Of a method in tables, by matching."""
 
 
 @register("fedmpt")
@@ -94,9 +103,12 @@ class FedMPT(Method):
         return ((v @ self.gate_down.T) @ self.gate_up.T).softmax(-1)
 
     def explain(self, batch: Batch, text: Tensor) -> tuple[Match, Tensor]:
-        """The match of patches to labels, (B, N, M, C) and (B, N, C), and the gate's weights (B, N)."""
-        found = match(self.similarities(batch.patches, text), self.clip.scale, self.settings)
-        return found, self.gate(batch.image)
+        """The match of patches to labels, (B, N, M, C) and (B, N, C), and the gate's weights (B, N).
+
+        M is 1 where the image feature is matched.
+        """
+        patches = batch.image[:, None] if self.settings.matching == "image" else batch.patches
+        return match(self.similarities(patches, text), self.clip.scale, self.settings), self.gate(batch.image)
 
     def logits(self, batch: Batch, text: Tensor) -> Tensor:
         """ℓ = α (Σ_n g_n ψ_n - β0): (B, C)."""
@@ -106,10 +118,10 @@ class FedMPT(Method):
     def evidence(self, batch: Batch, text: Tensor) -> Evidence:
         """Places over the conditions by gate weight; g_n α (ψ_{n,c} - β0) is what condition n adds to the logit."""
         found, weights = self.explain(batch, text)
-        kind = "plan from patches to labels" if self.settings.matching == "transport" else "weights of softmax pooling"
+        whole = self.settings.matching == "image"
         return Evidence(
-            places=torch.einsum("bn,bnmc->bmc", weights, found.weights),
-            places_are=f"{kind}, over the conditions by their gate weights",
+            places=None if whole else torch.einsum("bn,bnmc->bmc", weights, found.weights),
+            places_are=PLACES_ARE[self.settings.matching],
             gate=weights,
             shares=weights[..., None] * self.logit(found.scores),
             scores=found.scores,
@@ -129,9 +141,8 @@ class FedMPT(Method):
 
     def describe(self) -> dict[str, Any]:
         """Title, conditions, one prompt of each, and the number of trained parameters."""
-        matching = "softmax pooling" if self.settings.matching == "softmax" else self.settings.matching
         return {
-            "title": f"fedmpt, {matching}",
+            "title": f"fedmpt, {TITLES[self.settings.matching]}",
             "trainable": self.trainable(),
             "conditions": list(self.prompts.conditions),
             "conditions_are": self.prompts.origin,

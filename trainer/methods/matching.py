@@ -33,11 +33,11 @@ def match(similarity: Tensor, scale: float, settings: FedMptConfig) -> Match:
     C · Σ_m P_{m,c} s_{m,c}.
 
     Args:
-        similarity: s, (B, N, M, C), cosines.
+        similarity: s, (B, N, M, C), cosines; M = 1 where the image feature stands for all patches.
         scale: κ, CLIP's exp(logit_scale), inside the cost's softmax.
         settings: matching, marginals, λ, τ, ρ and so on.
     """
-    if settings.matching == "softmax":
+    if settings.matching != "transport":
         weights = (settings.softmax_scale * similarity).softmax(dim=-2)
         return Match(weights, (weights * similarity).sum(dim=-2), None)
     with torch.set_grad_enabled(torch.is_grad_enabled() and settings.differentiate_plan):

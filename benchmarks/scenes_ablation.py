@@ -1,0 +1,164 @@
+"""FedMPT's ablation (the paper's Table 4) and its controls on the drawn world, and how far its figures carry.
+
+    python benchmarks/scenes_ablation.py table  --bank prompt_bank/banks/scenes24.json [--trials 8] [--seeds 0 1 2 3 4]
+    python benchmarks/scenes_ablation.py sweeps --bank prompt_bank/banks/scenes24.json [--sweep-seeds 0 1 2]
+
+`table`: each row gets the same number of trials on the validation images of a world that the table doesn't have: the
+row's own settings first, then random ones of its search space, the same draws for every row. The best trial is trained
+on the table's worlds, and the test images are scored once, at the end. `sweeps` takes the settings so chosen to other
+numbers of clients, shares of hidden annotations and shares of clients a round. Finished runs are kept in --out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import numpy as np
+from scenes_runs import TUNING_WORLD, Job, Ledger, Settings, cell
+
+SPACES: dict[str, tuple[float, float]] = {
+    "optimiser.learning_rate": (3e-4, 3e-2),
+    "method.softmax_scale": (10.0, 40.0),
+    "method.entropy": (0.02, 0.2),
+    "method.temperature": (0.03, 1.0),
+}
+"""Bounds between which a trial's settings are drawn, evenly in their logarithm."""
+
+TUNED: dict[str, tuple[str, ...]] = {
+    "image": ("optimiser.learning_rate",),
+    "softmax": ("optimiser.learning_rate", "method.softmax_scale"),
+    "transport": ("optimiser.learning_rate", "method.entropy", "method.temperature"),
+}
+"""What is tuned, by matching."""
+
+PROMPTS: Settings = {"method.adapters": False, "method.gate": False}
+ADAPTERS: Settings = {"method.prompts": False, "method.gate": False}
+BOTH: Settings = {"method.gate": False}
+EMPTY: Settings = {"method.conditions": "empty"}
+IRRELEVANT: Settings = {"method.conditions": "irrelevant"}
+SINGLE: Settings = {"method.conditions": "single", "method.rank": 160}
+
+
+def matched(matching: str, settings: Settings) -> Settings:
+    """A row of FedMPT with this matching."""
+    return {"method.matching": matching, **settings}
+
+
+ROWS: dict[str, Settings] = {
+    "zero-shot, image feature": {"method.name": "zero-shot", "method.pooling": "image"},
+    "zero-shot, best patch": {"method.name": "zero-shot", "method.pooling": "max"},
+    "CoOp + FedAvg, image feature": {"method.name": "coop"},
+    "prompts only": matched("image", PROMPTS),
+    "adapters only": matched("image", ADAPTERS),
+    "both": matched("image", BOTH),
+    "both + gate": matched("image", {}),
+    "both + transport": matched("transport", BOTH),
+    "both + transport + gate: the paper's FedMPT": matched("transport", {}),
+    "  empty conditions": matched("transport", EMPTY),
+    "  irrelevant conditions": matched("transport", IRRELEVANT),
+    "  one prompt, adapter of rank 160": matched("transport", SINGLE),
+    "prompts + softmax pooling": matched("softmax", PROMPTS),
+    "adapters + softmax pooling": matched("softmax", ADAPTERS),
+    "both + softmax pooling": matched("softmax", BOTH),
+    "both + softmax pooling + gate: the default": matched("softmax", {}),
+    "  empty conditions ": matched("softmax", EMPTY),
+    "  irrelevant conditions ": matched("softmax", IRRELEVANT),
+    "  one prompt, adapter of rank 160 ": matched("softmax", SINGLE),
+}
+"""What each row of the table changes. Without transport or pooling the image feature is matched."""
+
+SWEPT = (
+    "CoOp + FedAvg, image feature",
+    "both + transport + gate: the paper's FedMPT",
+    "both + softmax pooling + gate: the default",
+    "  empty conditions ",
+)
+"""Rows that the sweeps carry on."""
+
+SWEEPS: dict[str, dict[str, Settings]] = {
+    "clients by KMeans of labels, t": {
+        f"{t}": {"data.partition.kind": "kmeans", "data.partition.share": t} for t in (0.1, 0.3, 0.5, 1.0)
+    },
+    "hidden annotations": {f"{rate}": {"data.mask.rate": rate} for rate in (0.1, 0.3, 0.5, 0.7, 0.9)},
+    "participation, of 24 clients": {
+        f"{share}": {
+            "data.partition.kind": "kmeans",
+            "data.partition.share": 1.0,
+            "federation.participation": share,
+        }
+        for share in (0.1, 0.3, 0.5, 1.0)
+    },
+}
+
+
+def trials(settings: Settings, count: int) -> list[Settings]:
+    """A row's own settings, then random ones of its space; every row sees the same draws."""
+    matching = settings.get("method.matching", "image")
+    generator = np.random.default_rng(0)
+    found = [settings]
+    for _ in range(count - 1):
+        drawn = {key: float(np.exp(generator.uniform(*np.log(bounds)))) for key, bounds in SPACES.items()}
+        found.append({**settings, **{key: float(f"{drawn[key]:.2g}") for key in TUNED[matching]}})
+    return found
+
+
+def chosen(ledger: Ledger, settings: Settings, count: int) -> Settings:
+    """The trial with the best validation mAP in the tuning world; zero-shot has nothing to tune."""
+    if settings.get("method.name") == "zero-shot":
+        return settings
+    candidates = trials(settings, count)
+    found = ledger.results(Job(candidate, TUNING_WORLD, "validation") for candidate in candidates)
+    return max(zip(candidates, found, strict=True), key=lambda pair: pair[1]["mAP"])[0]
+
+
+def table(ledger: Ledger, options: argparse.Namespace) -> None:
+    """Every row, tuned, on every world of the table."""
+    rows: dict[str, Settings] = {}
+    for name, settings in ROWS.items():
+        rows[name] = chosen(ledger, settings, options.trials)
+        ledger.results(Job(rows[name], seed, "test") for seed in options.seeds)
+    print(f"\n| {'':<46} | mAP | CF1 | OF1 | chosen |\n|---|---:|---:|---:|---|")
+    for name, settings in rows.items():
+        found = ledger.results(Job(settings, seed, "test") for seed in options.seeds)
+        cells = " | ".join(cell([line[figure] for line in found]) for figure in ("mAP", "CF1", "OF1"))
+        own = ", ".join(f"{key.split('.')[-1]} {value:g}" for key, value in settings.items() if key in SPACES)
+        print(f"| {name:<46} | {cells} | {own} |")
+
+
+def sweeps(ledger: Ledger, options: argparse.Namespace) -> None:
+    """Test mAP of the swept rows at every point of every sweep, with the settings that the table chose."""
+    methods = {name: chosen(ledger, ROWS[name], options.trials) for name in SWEPT}
+    for title, points in SWEEPS.items():
+        print(f"\n| {title} | {' | '.join(points)} |\n|---|{'---:|' * len(points)}")
+        for name, settings in methods.items():
+            cells = []
+            for point in points.values():
+                found = ledger.results(Job({**settings, **point}, seed, "test") for seed in options.sweep_seeds)
+                cells.append(cell([line["mAP"] for line in found]))
+            print(f"| {name} | {' | '.join(cells)} |", flush=True)
+
+
+def main() -> None:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    for name, function in (("table", table), ("sweeps", sweeps)):
+        command = commands.add_parser(name)
+        command.set_defaults(function=function)
+        command.add_argument("--bank", type=Path, required=True)
+        command.add_argument("--cache-dir", type=Path, default=Path("cache"))
+        command.add_argument("--out", type=Path, default=Path("benchmarks/scenes-runs.jsonl"))
+        command.add_argument("--trials", type=int, default=8, help="for each row, on validation images")
+        command.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+        if name == "table":
+            command.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+        else:
+            command.add_argument("--sweep-seeds", type=int, nargs="+", default=[0, 1, 2])
+    options = parser.parse_args()
+    options.function(Ledger(options.out, options.bank, options.cache_dir, options.workers), options)
+
+
+if __name__ == "__main__":
+    main()

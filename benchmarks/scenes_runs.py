@@ -1,0 +1,115 @@
+"""Runs on the drawn world without a run's folder, each remembered as a line of JSON. Used by the other scenes_*.py."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import statistics
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from prompt_bank.store import load
+from trainer.evaluation import scores
+from trainer.federation.local import LocalEngine
+from trainer.federation.rounds import RoundContext, run_round
+from trainer.metrics import choose_threshold, figures
+from trainer.resolving import resolve
+from trainer.training import Prepared, owners, prepare
+
+Settings = dict[str, Any]
+
+TUNING_WORLD = 100
+"""Seed of the world on whose validation images settings are chosen; no table has it."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A training: dotted settings, the seed of everything (the world too), and the split that is scored."""
+
+    settings: Settings = field(hash=False)
+    seed: int
+    split: str
+
+    def key(self) -> str:
+        """What its line is known by."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+
+def run(job: Job, bank: Path, cache: Path) -> dict[str, float]:
+    """Train, and score once at the end; decisions are taken at the threshold of the validation split."""
+    torch.set_num_threads(1)
+    world = dict.fromkeys(("data.seed", "seeds.initial", "seeds.clients", "seeds.batches", "data.mask.seed"), job.seed)
+    config = resolve(overrides={**world, **job.settings})
+    ready = prepare(config, load(bank).bank if config.method.name == "fedmpt" else None, cache)
+    train(ready)
+    validation = scores(ready.method, ready.features(ready.dataset.validation))
+    measured = validation if job.split == "validation" else scores(ready.method, ready.features(ready.dataset.test))
+    found = figures(*measured, choose_threshold(*validation))
+    return {"mAP": found.mAP, "CF1": found.CF1, "OF1": found.OF1}
+
+
+def train(ready: Prepared) -> None:
+    """The rounds; the method holds the last state."""
+    config, method = ready.config, ready.method
+    if not method.trainable():
+        return
+    data, rounds = ready.dataset.train, config.federation.rounds
+    engine = LocalEngine(
+        method, ready.features(data), owners(data), config.federation, config.optimiser, config.seeds.batches
+    )
+    state, clients = method.exchanged(), len(engine.owned)
+    for index in range(rounds):
+        context = RoundContext(index, rounds)
+        state, _ = run_round(
+            state, clients, engine.train_client, config.federation, config.optimiser, config.seeds.clients, context
+        )
+    method.receive(state)
+
+
+class Ledger:
+    """Finished jobs in a file of JSON lines; what stands there is not run again.
+
+    Args:
+        file: made where it isn't there.
+        bank: of all runs; another bank wants another file.
+        cache: for features.
+        workers: processes, with one thread each.
+    """
+
+    def __init__(self, file: Path, bank: Path, cache: Path, workers: int) -> None:
+        self.file, self.bank, self.cache, self.workers = file, bank, cache, workers
+        lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+        self.found: dict[str, dict[str, float]] = {}
+        for line in map(json.loads, lines):
+            self.found[Job(**line["job"]).key()] = line["figures"]
+
+    def results(self, jobs: Iterable[Job]) -> list[dict[str, float]]:
+        """The figures of the jobs in their order; runs those that are missing."""
+        wanted = list(jobs)
+        missing = {job.key(): job for job in wanted if job.key() not in self.found}
+        if missing:
+            self._run(list(missing.values()))
+        return [self.found[job.key()] for job in wanted]
+
+    def _run(self, jobs: list[Job]) -> None:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(self.workers, mp_context=context) as pool:
+            running = {pool.submit(run, job, self.bank, self.cache): job for job in jobs}
+            for done in as_completed(running):
+                job, found = running[done], done.result()
+                self.found[job.key()] = found
+                line = json.dumps({"job": asdict(job), "figures": found})
+                with self.file.open("a", encoding="utf-8") as file:
+                    file.write(line + "\n")
+                print(line, flush=True)
+
+
+def cell(values: list[float]) -> str:
+    """Mean ± standard deviation, as a table has it."""
+    spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.1f}{spread}"
