@@ -85,7 +85,7 @@ def sinkhorn(
         # The published rule looks at the scalings themselves, whose level must then be left alone.
         shift = 1.0 in powers and stop != "published"
         make = _log_form if use_log else _kernel_form
-        steps = make(cost.float() / entropy, rows.float(), columns.float(), powers, shift)
+        steps = make(cost.float() * (-1 / entropy), rows.float(), columns.float(), powers, shift)
         u, v, count = _iterate(steps, iterations, stop, tolerance)
         plan = steps.plan(u, v)
         with torch.no_grad():
@@ -182,10 +182,9 @@ def _iterate(steps: _Steps, iterations: int, stop: Stop, tolerance: float) -> tu
     return u, v, count
 
 
-def _kernel_form(scaled: Tensor, rows: Tensor, columns: Tensor, powers: tuple[float, float], shift: bool) -> _Steps:
-    """Products with exp(-cost/λ). Where the cost's level is free, the smallest cost is taken off."""
-    least = scaled.amin(dim=(-2, -1), keepdim=True).detach() if shift else 0.0
-    kernel = (least - scaled).exp_()
+def _kernel_form(gain: Tensor, rows: Tensor, columns: Tensor, powers: tuple[float, float], shift: bool) -> _Steps:
+    """Products with exp(gain), gain = -cost/λ. Where its level is free, the largest gain is taken off."""
+    kernel = (gain - gain.amax(dim=(-2, -1), keepdim=True).detach() if shift else gain).exp()
     tiny = torch.finfo(kernel.dtype).tiny
 
     def rows_of(v: Tensor) -> tuple[Tensor, Tensor]:
@@ -196,6 +195,11 @@ def _kernel_form(scaled: Tensor, rows: Tensor, columns: Tensor, powers: tuple[fl
     def columns_of(u: Tensor) -> Tensor:
         return _raise(columns / (u[..., None, :] @ kernel)[..., 0, :].clamp_min(tiny), powers[1])
 
+    def plan(u: Tensor, v: Tensor) -> Tensor:
+        half = kernel * v[..., None, :]
+        # A gradient needs the factor as it was.
+        return half * u[..., None] if half.requires_grad else half.mul_(u[..., None])
+
     return _Steps(
         start=torch.ones_like(kernel[..., 0, :]),
         nothing=torch.zeros_like(kernel[..., 0]),
@@ -203,29 +207,29 @@ def _kernel_form(scaled: Tensor, rows: Tensor, columns: Tensor, powers: tuple[fl
         columns_of=columns_of,
         moved=lambda after, before, sums: ((after - before).abs() * sums).sum(-1),
         scaling=lambda u: u,
-        plan=lambda u, v: u[..., :, None] * kernel * v[..., None, :],
+        plan=plan,
     )
 
 
-def _log_form(scaled: Tensor, rows: Tensor, columns: Tensor, powers: tuple[float, float], shift: bool) -> _Steps:
+def _log_form(gain: Tensor, rows: Tensor, columns: Tensor, powers: tuple[float, float], shift: bool) -> _Steps:
     """The same on logarithms, where a shift of the cost would change nothing."""
     log_rows, log_columns = rows.log(), columns.log()
 
     def rows_of(g: Tensor) -> tuple[Tensor, Tensor]:
-        sums = torch.logsumexp(g[..., None, :] - scaled, dim=-1)
+        sums = torch.logsumexp(g[..., None, :] + gain, dim=-1)
         return _multiply(powers[0], log_rows - sums), sums
 
     def columns_of(f: Tensor) -> Tensor:
-        return _multiply(powers[1], log_columns - torch.logsumexp(f[..., :, None] - scaled, dim=-2))
+        return _multiply(powers[1], log_columns - torch.logsumexp(f[..., :, None] + gain, dim=-2))
 
     return _Steps(
-        start=torch.zeros_like(scaled[..., 0, :]),
-        nothing=torch.full_like(scaled[..., 0], -torch.inf),
+        start=torch.zeros_like(gain[..., 0, :]),
+        nothing=torch.full_like(gain[..., 0], -torch.inf),
         rows_of=rows_of,
         columns_of=columns_of,
         moved=lambda after, before, sums: ((after + sums).exp() - (before + sums).exp()).abs().sum(-1),
         scaling=torch.exp,
-        plan=lambda f, g: torch.exp(f[..., :, None] + g[..., None, :] - scaled),
+        plan=lambda f, g: torch.exp(f[..., :, None] + g[..., None, :] + gain),
     )
 
 
