@@ -28,6 +28,10 @@ CacheOption = Annotated[
     Path | None,
     typer.Option("--cache-dir", help="Where frozen features are kept. [FEDMPT_CACHE_DIR, else ./cache]"),
 ]
+StreamOption = Annotated[
+    bool,
+    typer.Option("--no-feature-cache", help="Encode images each time they are used; keep no features on the disk."),
+]
 DeviceOption = Annotated[
     str | None, typer.Option("--device", help="auto (CUDA where there is a GPU), cpu, cuda, cuda:1 …")
 ]
@@ -74,6 +78,7 @@ def train(
         typer.Option(help="Of the resumed run: last, best or a number of rounds; later ones are run again. [last]"),
     ] = None,
     cache_dir: CacheOption = None,
+    no_feature_cache: StreamOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Train a method over sites that keep their images, and measure it on the test split.
@@ -96,6 +101,7 @@ def train(
             "backbone.pretrained": pretrained,
             "federation.rounds": rounds,
             "device": device,
+            "compute.feature_cache": False if no_feature_cache else None,
         }
         overrides = {key: value for key, value in named.items() if value is not None}
         if seed is not None:
@@ -122,6 +128,7 @@ def evaluate(
     checkpoint: Annotated[str, typer.Option(help="last, best (on validation) or a number of rounds.")] = "last",
     device: DeviceOption = None,
     cache_dir: CacheOption = None,
+    no_feature_cache: StreamOption = False,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -134,9 +141,7 @@ def evaluate(
         from trainer.runs import Run
 
         opened = Run.open(run)
-        settings = opened.config()
-        if device is not None:
-            settings = settings.model_copy(update={"device": device})
+        settings = _here(opened.config(), device, no_feature_cache)
         result = measure(opened, _prepared(settings, _read_bank(opened.bank), cache_dir), checkpoint)
         if as_json:
             typer.echo(json.dumps(result, indent=2, ensure_ascii=False))
@@ -172,6 +177,7 @@ def report(
     ] = None,
     device: DeviceOption = None,
     cache_dir: CacheOption = None,
+    no_feature_cache: StreamOption = False,
     debug: DebugOption = False,
 ) -> None:
     """Write report.html into the run's folder: figures, curves, labels, and where labels were found on images.
@@ -183,9 +189,7 @@ def report(
         from trainer.runs import Run
 
         opened = Run.open(run)
-        settings = opened.config()
-        if device is not None:
-            settings = settings.model_copy(update={"device": device})
+        settings = _here(opened.config(), device, no_feature_cache)
         prepared = _prepared(settings, _read_bank(opened.bank), cache_dir)
         typer.echo(str(write_report(opened, prepared, [Run.open(other) for other in against or []])))
 
@@ -240,6 +244,15 @@ def _read_bank(path: Path | None) -> Bank | None:
     for warning in loaded.warnings:
         typer.echo(f"warning: {path}: {warning}", err=True)
     return loaded.bank
+
+
+def _here(settings: RunConfig, device: str | None, no_feature_cache: bool) -> RunConfig:
+    """A run's settings with what this call has of its own."""
+    if device is not None:
+        settings = settings.model_copy(update={"device": device})
+    if no_feature_cache:
+        settings = settings.model_copy(update={"compute": settings.compute.model_copy(update={"feature_cache": False})})
+    return settings
 
 
 def _prepared(settings: RunConfig, bank: Bank | None, cache_dir: Path | None) -> Prepared:

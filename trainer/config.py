@@ -283,7 +283,13 @@ class SeedConfig(Settings):
 
 
 class ComputeConfig(Settings):
-    """How it is computed. Only `precision` changes figures beyond rounding."""
+    """How it is computed. Only `precision` and `feature_type` change figures beyond rounding."""
+
+    feature_cache: bool = True
+    """Features of a frozen image path are computed once and kept on the disk. Off (`--no-feature-cache`): images are
+    read and encoded each time they are used, to the same numbers."""
+    feature_type: Literal["float16", "bfloat16"] = "float16"
+    """Of the features, kept or not. bfloat16 has float32's range and an eighth of float16's precision."""
 
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Of the frozen towers' matrix products while prompts are trained. Parameters, matching, transport, loss and

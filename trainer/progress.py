@@ -25,6 +25,7 @@ def reporter() -> Reporter:
     lines = CountLines()
     return Reporter(
         features=lambda split, done, count: lines(f"features of {split}", done, count),
+        say=lambda text: typer.echo(text, err=True),
         images=image_lines(),
         round=_round,
     )

@@ -17,9 +17,10 @@ from trainer.backbone.clip import FrozenClip
 from trainer.backbone.load import load_backbone
 from trainer.config import RunConfig
 from trainer.data.base import MultiLabelDataset, Split
-from trainer.data.features import BatchSource, feature_store
+from trainer.data.features import BatchSource, Encoding, feature_store
 from trainer.data.pixels import PixelSource
 from trainer.data.registry import load_dataset
+from trainer.data.streaming import EncodedImages
 from trainer.errors import TrainerError, unknown_name
 from trainer.evaluation import diagnose, measure
 from trainer.federation.local import LocalEngine, check_compiled
@@ -39,6 +40,7 @@ class Reporter:
     """Where progress goes; every part may be left out."""
 
     features: Callable[[str, int, int], None] = lambda split, done, count: None
+    say: Callable[[str], None] = lambda text: None
     images: Callable[[int, int], None] = lambda done, count: None
     round: Callable[[RoundRecord, Figures, int], None] = lambda record, validation, rounds: None
 
@@ -54,16 +56,20 @@ class Prepared:
     reporter: Reporter
 
     def features(self, split: Split) -> BatchSource:
-        """A split as the method takes it in: its frozen features, or its pixels."""
+        """A split as the method takes it in: its frozen features, from the cache or made on the way, or its pixels."""
+        clip, config = self.method.clip, self.config
         if self.method.inputs == "pixels":
-            return PixelSource(split, self.method.clip.preprocess.transform())
+            return PixelSource(split, clip.preprocess.transform())
+        encoding = Encoding(clip, config.backbone.patch_source, config.compute.feature_type)
+        if not config.compute.feature_cache:
+            return EncodedImages(split, encoding)
         return feature_store(
             self.dataset,
             split,
-            self.method.clip,
-            self.config.backbone.patch_source,
+            encoding,
             self.cache,
             lambda done, count: self.reporter.features(split.name, done, count),
+            self.reporter.say,
         )
 
 

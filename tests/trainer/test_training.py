@@ -334,41 +334,6 @@ def test_unseen_labels_are_checked() -> None:
         seen_labels(("a", "b"), ("a",))
 
 
-def test_features_are_computed_once_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cache that was cut off after its first chunk goes on there, to the same features."""
-    from trainer.data import features
-
-    monkeypatch.setattr(features, "CHUNK", 16)
-    config = resolve(overrides=SMALL)
-    ready = prepared(config, tmp_path / "whole")
-    expected = ready.features(ready.dataset.test)
-    seen: list[int] = []
-
-    def stop(split: str, done: int, count: int) -> None:
-        seen.append(done)
-        if len(seen) == 1:
-            raise Cut
-
-    cut = Prepared(config, ready.dataset, ready.method, tmp_path / "cut", Reporter(features=stop))
-    with pytest.raises(Cut):
-        cut.features(ready.dataset.test)
-    got = cut.features(ready.dataset.test)
-    assert seen == [16, 32, 40]
-    np.testing.assert_array_equal(got.patches, expected.patches)
-    np.testing.assert_array_equal(got.image, expected.image)
-    cut.features(ready.dataset.test)
-    assert len(seen) == 3
-
-
-def test_features_are_those_of_the_images(cache: Path) -> None:
-    ready = prepared(resolve(overrides=SMALL), cache)
-    split = ready.dataset.test
-    batch = ready.features(split).batch([7, 3])
-    pixels = torch.stack([CLIP.image_tensor(split.image(i)) for i in (7, 3)])
-    torch.testing.assert_close(batch.patches, CLIP.encode_image(pixels).patches, atol=2e-3, rtol=2e-3)
-    assert batch.labels.tolist() == split.labels[[7, 3]].tolist()
-
-
 def test_owners_are_the_sites(cache: Path) -> None:
     dataset = load_dataset(resolve(overrides=SMALL).data)
     owned = owners(dataset.train)

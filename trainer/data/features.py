@@ -3,7 +3,8 @@
 Shape letters: n images, M patches, D joint width.
 
 A cache entry is a folder with two .npy files and a `meta.json` that says how many images are done; work that was
-interrupted goes on there. Its name is a hash of everything that determines the features.
+interrupted goes on there. Its name is a hash of everything that determines the features. NumPy has no bfloat16: its
+bits stand in the file as uint16.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -23,6 +25,7 @@ from torch import Tensor
 
 from trainer.backbone.clip import FrozenClip, PatchSource
 from trainer.data.base import MultiLabelDataset, Split
+from trainer.errors import TrainerError
 from trainer.methods.base import Batch
 
 CHUNK = 128
@@ -30,6 +33,12 @@ CHUNK = 128
 
 Progress = Callable[[int, int], None]
 """Called with (images done, images in all)."""
+
+Storage = Literal["float16", "bfloat16"]
+"""Type in which features are kept."""
+
+ON_DISK = {"float16": np.dtype(np.float16), "bfloat16": np.dtype(np.uint16)}
+"""NumPy's type of a file, by storage type."""
 
 
 class BatchSource(Protocol):
@@ -55,8 +64,8 @@ class FeatureStore:
     """Features and labels of a split.
 
     Attributes:
-        image: (n, D) float16, memory-mapped.
-        patches: (n, M, D) float16, memory-mapped.
+        image: (n, D) float16, or the bits of bfloat16 as uint16; memory-mapped.
+        patches: (n, M, D), likewise.
         labels: (n, C) int8; 1, 0, -1 unknown.
         ids: the n images.
     """
@@ -69,59 +78,134 @@ class FeatureStore:
     def batch(self, indices: np.ndarray | list[int]) -> Batch:
         """The chosen images, read from the disk into float32 tensors."""
         where = np.asarray(indices)
-        return Batch(*(torch.from_numpy(part[where].astype(np.float32)) for part in self._parts()))
+        image, patches = (_floats(torch.from_numpy(part[where])) for part in (self.image, self.patches))
+        return Batch(image, patches, torch.from_numpy(self.labels[where].astype(np.float32)))
 
     def batches(self, size: int) -> Iterator[Batch]:
         """All images in order."""
         for start in range(0, len(self.labels), size):
             yield self.batch(np.arange(start, min(start + size, len(self.labels))))
 
-    def _parts(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        return self.image, self.patches, self.labels
+
+def rounded(features: Tensor, storage: Storage) -> Tensor:
+    """Features in the type in which they are kept."""
+    return features.to(torch.float16 if storage == "float16" else torch.bfloat16)
+
+
+def _floats(kept: Tensor) -> Tensor:
+    return (kept.view(torch.bfloat16) if kept.dtype == torch.uint16 else kept).float()
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What features are made with.
+
+    Attributes:
+        clip: the frozen tower.
+        patch_source: which patches.
+        storage: in which type they are kept.
+    """
+
+    clip: FrozenClip
+    patch_source: PatchSource = "last"
+    storage: Storage = "float16"
+
+    def shapes(self, count: int) -> dict[str, tuple[int, ...]]:
+        """Of the arrays of so many images."""
+        return {"image": (count, self.clip.dim), "patches": (count, self.clip.patches, self.clip.dim)}
+
+    def bytes_of(self, count: int) -> int:
+        """Size of the features of so many images."""
+        return sum(int(np.prod(shape)) for shape in self.shapes(count).values()) * ON_DISK[self.storage].itemsize
+
+    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Image features (B, D) and patches (B, M, D), rounded as they are kept, from (B, 3, H, W)."""
+        found = self.clip.encode_image(pixels.to(self.clip.device), self.patch_source)
+        return rounded(found.image, self.storage), rounded(found.patches, self.storage)
 
 
 def feature_store(
     dataset: MultiLabelDataset,
     split: Split,
-    clip: FrozenClip,
-    patch_source: PatchSource,
+    encoding: Encoding,
     cache: Path,
     progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> FeatureStore:
     """The features of a split: from the cache, or computed into it.
 
+    Args:
+        dataset, split: whose.
+        encoding: how.
+        cache: the folder of all caches.
+        progress: called while they are computed.
+        say: told beforehand how large they become.
+
     Raises:
+        TrainerError: where the disk has no room for them.
         OSError: where the cache cannot be written.
     """
-    folder = cache / "features" / _key(dataset, split, clip, patch_source)
+    folder = cache / "features" / _key(dataset, split, encoding)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / "lock"):
-        done = _done(folder)
+        done = _done(folder, encoding, len(split))
         if done < len(split):
-            _compute(split, clip, patch_source, folder, done, progress)
-    image = np.load(folder / "image.npy", mmap_mode="r", allow_pickle=False)
-    patches = np.load(folder / "patches.npy", mmap_mode="r", allow_pickle=False)
+            _announce(split, encoding, folder, done, say)
+            _compute(split, encoding, folder, done, progress)
+    image, patches = (_mapped(folder / f"{name}.npy") for name in ("image", "patches"))
     return FeatureStore(image, patches, split.labels, split.ids)
 
 
-def _key(dataset: MultiLabelDataset, split: Split, clip: FrozenClip, patch_source: PatchSource) -> str:
+def _key(dataset: MultiLabelDataset, split: Split, encoding: Encoding) -> str:
     parts = (
         dataset.fingerprint,
         split.name,
         hashlib.sha256("\n".join(split.ids).encode()).hexdigest(),
-        clip.weights_hash,
-        clip.preprocess.identity(),
-        patch_source,
-        "float16",
+        encoding.clip.weights_hash,
+        encoding.clip.preprocess.identity(),
+        encoding.patch_source,
+        encoding.storage,
     )
     return f"{dataset.name}-{split.name}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}"
 
 
-def _done(folder: Path) -> int:
+def _mapped(path: Path) -> np.ndarray:
+    array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
+
+
+def _done(folder: Path, encoding: Encoding, count: int) -> int:
+    """How many images the entry has; 0 too where its files are damaged, and all of it is made anew."""
     try:
-        return int(json.loads((folder / "meta.json").read_text(encoding="utf-8"))["done"])
-    except (FileNotFoundError, ValueError, KeyError):
+        done = int(json.loads((folder / "meta.json").read_text(encoding="utf-8"))["done"])
+        for name, shape in encoding.shapes(count).items():
+            array = _mapped(folder / f"{name}.npy")
+            if array.shape != shape or array.dtype != ON_DISK[encoding.storage]:
+                return 0
+    except (FileNotFoundError, ValueError, KeyError, TypeError, EOFError):
         return 0
+    return done
+
+
+def _announce(split: Split, encoding: Encoding, folder: Path, done: int, say: Callable[[str], None] | None) -> None:
+    """Say how large the features become, and stop where the disk has no room for what is missing."""
+    count, clip = len(split), encoding.clip
+    size = (
+        f"features of {split.name}: {count:,} images × {clip.patches + 1} vectors × {clip.dim} × "
+        f"{ON_DISK[encoding.storage].itemsize} bytes = {_human(encoding.bytes_of(count))} in {folder}"
+    )
+    missing, free = encoding.bytes_of(count - done), shutil.disk_usage(folder).free
+    if missing > free:
+        raise TrainerError(
+            f"{size}, but only {_human(free)} are free there: choose another --cache-dir, "
+            "or --no-feature-cache, which encodes images each time they are used"
+        )
+    if say:
+        say(f"{size}, {done:,} images done" if done else size)
+
+
+def _human(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
 
 
 def _record(folder: Path, done: int) -> None:
@@ -130,20 +214,17 @@ def _record(folder: Path, done: int) -> None:
     temporary.replace(folder / "meta.json")
 
 
-def _compute(
-    split: Split, clip: FrozenClip, source: PatchSource, folder: Path, done: int, progress: Progress | None
-) -> None:
-    shape = {"image": (len(split), clip.dim), "patches": (len(split), clip.patches, clip.dim)}
+def _compute(split: Split, encoding: Encoding, folder: Path, done: int, progress: Progress | None) -> None:
     mode: Any = "r+" if done else "w+"
-    stores = {
-        name: np.lib.format.open_memmap(folder / f"{name}.npy", mode=mode, dtype=np.float16, shape=shape[name])
-        for name in shape
-    }
-    for pixels in _pixels(split, clip, done):
-        features = clip.encode_image(pixels.to(clip.device), source)
-        for name, values in features._asdict().items():
-            stores[name][done : done + len(values)] = values.cpu().numpy().astype(np.float16)
-            stores[name].flush()
+    type_ = ON_DISK[encoding.storage]
+    stores = [
+        np.lib.format.open_memmap(folder / f"{name}.npy", mode=mode, dtype=type_, shape=shape)
+        for name, shape in encoding.shapes(len(split)).items()
+    ]
+    for pixels in pixel_batches(split, encoding.clip, CHUNK, done):
+        for store, values in zip(stores, encoding.encode(pixels), strict=True):
+            store[done : done + len(values)] = values.cpu().view(torch.uint16).numpy().view(type_)
+            store.flush()
         done += len(pixels)
         _record(folder, done)
         if progress:
@@ -164,8 +245,9 @@ class _Pixels(torch.utils.data.Dataset[Tensor]):
         return pixels
 
 
-def _pixels(split: Split, clip: FrozenClip, start: int) -> Iterator[Tensor]:
+def pixel_batches(split: Split, clip: FrozenClip, size: int, start: int = 0) -> Iterator[Tensor]:
+    """Images from an index on as the tower's input, (size, 3, H, W) each, read ahead by worker processes."""
     workers = min(os.cpu_count() or 1, 8)
     data = _Pixels(split, clip.preprocess.transform(), start)
     small = len(data) <= 2 * CHUNK
-    yield from torch.utils.data.DataLoader(data, batch_size=CHUNK, num_workers=0 if small else workers)
+    yield from torch.utils.data.DataLoader(data, batch_size=size, num_workers=0 if small else workers)
