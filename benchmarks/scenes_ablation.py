@@ -18,18 +18,20 @@ from pathlib import Path
 import numpy as np
 from scenes_runs import TUNING_WORLD, Job, Ledger, Settings, cell
 
-SPACES: dict[str, tuple[float, float]] = {
-    "optimiser.learning_rate": (3e-4, 3e-2),
-    "method.softmax_scale": (10.0, 40.0),
-    "method.entropy": (0.02, 0.2),
-    "method.temperature": (0.03, 1.0),
+SPACES: dict[str, tuple[int, float, float]] = {
+    "optimiser.learning_rate": (0, 3e-4, 3e-2),
+    "method.softmax_scale": (1, 10.0, 40.0),
+    "method.entropy": (2, 0.02, 0.2),
+    "method.share_temperature": (2, 1.0, 5.0),
+    "method.temperature": (3, 0.03, 1.0),
 }
-"""Bounds between which a trial's settings are drawn, evenly in their logarithm."""
+"""What a trial's settings are drawn between, evenly in their logarithm, and by which of the trial's four numbers."""
 
 TUNED: dict[str, tuple[str, ...]] = {
     "image": ("optimiser.learning_rate",),
     "softmax": ("optimiser.learning_rate", "method.softmax_scale"),
     "transport": ("optimiser.learning_rate", "method.entropy", "method.temperature"),
+    "shares": ("optimiser.learning_rate", "method.softmax_scale", "method.share_temperature"),
 }
 """What is tuned, by matching."""
 
@@ -39,6 +41,11 @@ BOTH: Settings = {"method.gate": False}
 EMPTY: Settings = {"method.conditions": "empty"}
 IRRELEVANT: Settings = {"method.conditions": "irrelevant"}
 SINGLE: Settings = {"method.conditions": "single", "method.rank": 160}
+
+LEARNED: Settings = {"method.background": "learned"}
+VALUES: Settings = {"method.background": "values"}
+REVIEWED = "scenes24-reviewed.json"
+"""The mined bank in whose values a person who knows the sites wrote where and in what light their images are taken."""
 
 
 def matched(matching: str, settings: Settings) -> Settings:
@@ -66,6 +73,14 @@ ROWS: dict[str, Settings] = {
     "  empty conditions ": matched("softmax", EMPTY),
     "  irrelevant conditions ": matched("softmax", IRRELEVANT),
     "  one prompt, adapter of rank 160 ": matched("softmax", SINGLE),
+    "both + shares + gate": matched("shares", {}),
+    "  empty conditions  ": matched("shares", EMPTY),
+    "  irrelevant conditions  ": matched("shares", IRRELEVANT),
+    "  one prompt, adapter of rank 160  ": matched("shares", SINGLE),
+    "  background learned from nothing": matched("shares", LEARNED),
+    "  background from the values as mined": matched("shares", VALUES),
+    "  background from irrelevant words": matched("shares", {**VALUES, **IRRELEVANT}),
+    "  background from the values as reviewed": matched("shares", {**VALUES, "bank": REVIEWED}),
 }
 """What each row of the table changes. Without transport or pooling the image feature is matched."""
 
@@ -73,22 +88,22 @@ SWEPT = (
     "CoOp + FedAvg, image feature",
     "both + transport + gate: the paper's FedMPT",
     "both + softmax pooling + gate: the default",
-    "  empty conditions ",
+    "both + shares + gate",
 )
 """Rows that the sweeps carry on."""
 
 SWEEPS: dict[str, dict[str, Settings]] = {
     "clients by KMeans of labels, t": {
-        f"{t}": {"data.partition.kind": "kmeans", "data.partition.share": t} for t in (0.1, 0.3, 0.5, 1.0)
+        f"{t}": {"data.partition.kind": "kmeans", "data.partition.share": t} for t in (0.1, 0.3, 1.0)
     },
-    "hidden annotations": {f"{rate}": {"data.mask.rate": rate} for rate in (0.1, 0.3, 0.5, 0.7, 0.9)},
+    "hidden annotations": {f"{rate}": {"data.mask.rate": rate} for rate in (0.1, 0.5, 0.9)},
     "participation, of 24 clients": {
         f"{share}": {
             "data.partition.kind": "kmeans",
             "data.partition.share": 1.0,
             "federation.participation": share,
         }
-        for share in (0.1, 0.3, 0.5, 1.0)
+        for share in (0.1, 0.5, 1.0)
     },
 }
 
@@ -99,7 +114,8 @@ def trials(settings: Settings, count: int) -> list[Settings]:
     generator = np.random.default_rng(0)
     found = [settings]
     for _ in range(count - 1):
-        drawn = {key: float(np.exp(generator.uniform(*np.log(bounds)))) for key, bounds in SPACES.items()}
+        numbers = generator.uniform(size=4)
+        drawn = {key: low * (high / low) ** numbers[index] for key, (index, low, high) in SPACES.items()}
         found.append({**settings, **{key: float(f"{drawn[key]:.2g}") for key in TUNED[matching]}})
     return found
 

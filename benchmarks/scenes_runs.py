@@ -29,7 +29,10 @@ TUNING_WORLD = 100
 
 @dataclass(frozen=True)
 class Job:
-    """A training: dotted settings, the seed of everything (the world too), and the split that is scored."""
+    """A training: dotted settings, the seed of everything (the world too), and the split that is scored.
+
+    The setting "bank" names another bank beside this file.
+    """
 
     settings: Settings = field(hash=False)
     seed: int
@@ -44,7 +47,9 @@ def run(job: Job, bank: Path, cache: Path) -> dict[str, float]:
     """Train, and score once at the end; decisions are taken at the threshold of the validation split."""
     torch.set_num_threads(1)
     world = dict.fromkeys(("data.seed", "seeds.initial", "seeds.clients", "seeds.batches", "data.mask.seed"), job.seed)
-    config = resolve(overrides={**world, **job.settings})
+    settings = dict(job.settings)
+    bank = Path(__file__).parent / settings.pop("bank") if "bank" in settings else bank
+    config = resolve(overrides={**world, **settings})
     ready = prepare(config, load(bank).bank if config.method.name == "fedmpt" else None, cache)
     train(ready)
     validation = scores(ready.method, ready.features(ready.dataset.validation))

@@ -184,12 +184,20 @@ class FedMptConfig(Settings):
     """D_s of the adapters and of the gate."""
     gate: bool = True
     """Off: every condition weighs 1/N."""
-    matching: Literal["transport", "softmax", "image"] = "softmax"
-    """"transport" in the paper; "softmax" pools each label over the patches on its own: transport whose rows are free
-    (ρ = 0), on the cosines. It was the better one on validation images of the drawn world (docs/findings.md). "image"
-    matches nothing: the image feature stands for all patches, as in the ablation's rows without transport."""
+    matching: Literal["transport", "shares", "softmax", "image"] = "softmax"
+    """"transport" in the paper. "shares": transport whose columns are free, on the cosines; each patch shares itself
+    among the labels, and share times cosine is pooled. "softmax" pools each label over the patches on its own:
+    transport whose rows are free. "image" matches nothing: the image feature stands for all patches, as in the
+    ablation's rows without transport. What each is worth on the drawn world: docs/findings.md."""
     softmax_scale: float = Field(20.0, gt=0)
-    """Of softmax pooling: weights are softmax over patches of this times the cosine."""
+    """Of pooling: weights are softmax over patches of this times what is pooled."""
+    share_temperature: float = Field(3.0, gt=0)
+    """Of the shares: softmax over labels of κ s divided by this, with κ = CLIP's exp(logit_scale)."""
+    background: Literal["none", "values", "learned"] = "none"
+    """Further columns of the shares that take what belongs to no label: learned vectors that start at the text features
+    of the values of the bank's conditions, or anywhere."""
+    background_columns: int = Field(20, ge=1)
+    """How many with background = "learned"."""
     marginals: Literal["balanced", "relaxed-rows", "relaxed-columns", "background", "prior"] = "balanced"
     """"balanced" in the paper."""
     entropy: float = Field(0.2, gt=0)
@@ -210,9 +218,8 @@ class FedMptConfig(Settings):
     relaxation: float = Field(0.03, ge=0)
     """ρ of the relaxed marginals; towards 0 the marginal is free."""
     background_mass: float = Field(0.5, gt=0, lt=1)
-    """Share of the patches' mass that the background column takes (`marginals = "background"`)."""
-    background_cost: float = Field(0.5, ge=0)
-    """Cost of the background column, the same for every patch; labels cost between 0 and 1."""
+    """Share of the patches' mass that the background column takes (`marginals = "background"`). It costs the same for
+    every patch, and how much changes nothing: where its mass is fixed, so is what it must take."""
     prior_scale: float = Field(10.0, ge=0)
     """Columns are softmax of this times the best patch's cosine (`marginals = "prior"`); 0 is uniform."""
     logit: LogitConfig = LogitConfig()
@@ -221,6 +228,12 @@ class FedMptConfig(Settings):
     def _pot_can_do_it(self) -> Self:
         if self.solver == "pot" and (self.marginals.startswith("relaxed") or self.stop == "published"):
             raise ValueError("solver pot holds marginals exactly and has its own stop: use solver=own")
+        return self
+
+    @model_validator(mode="after")
+    def _background_is_used(self) -> Self:
+        if self.background != "none" and self.matching != "shares":
+            raise ValueError(f"background={self.background} is for matching=shares; transport has marginals=background")
         return self
 
 

@@ -28,7 +28,7 @@ SMALL = {
 def trained_run(folder: Path, cache: Path, **settings: object) -> Run:
     """A run that was trained and evaluated; keywords are settings, with __ for the dot."""
     config = resolve(overrides={**SMALL, **{key.replace("__", "."): value for key, value in settings.items()}})
-    bank = small_bank(labels=CLASSES)
+    bank = small_bank(labels=CLASSES, values=("street", "park"))
     folder.parent.mkdir(parents=True, exist_ok=True)
     path = folder.parent / "bank.json"
     path.write_text(bank.model_dump_json(by_alias=True), encoding="utf-8")

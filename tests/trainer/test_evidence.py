@@ -24,7 +24,7 @@ def moved(method: Method) -> Method:
     return method
 
 
-@pytest.mark.parametrize("matching", ["softmax", "transport"])
+@pytest.mark.parametrize("matching", ["softmax", "transport", "shares"])
 @pytest.mark.parametrize("switches", [{}, {"gate": False}, {"adapters": False}])
 @torch.no_grad()
 def test_what_the_conditions_add_is_the_logit(matching: Any, switches: dict[str, bool]) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 import trainer
@@ -26,6 +27,8 @@ from trainer.runs import Run
 METHODS = {
     "fedmpt": {"method__rank": 4, "backbone__patch_source": "value"},
     "transport": {"method__rank": 4, "method__matching": "transport"},
+    "shares": {"method__rank": 4, "method__matching": "shares", "method__background": "values"},
+    "released": {"method__name": "fedmpt-released"},
     "coop": {"method__name": "coop"},
     "zero-shot": {"method__name": "zero-shot"},
 }
@@ -79,8 +82,9 @@ def test_nothing_of_the_text_tower_is_there(runs: dict[str, Run], folder: Path) 
     assert all(name.startswith("visual.") or name == "logit_scale" for name in names)
     loaded = trainer.load(folder / "fedmpt-model")
     assert bool(loaded.method.clip.embed([1, 2]).isnan().all())
+    assert bool(loaded.method.clip.encode_texts(["a cat"]).isnan().all())
     with pytest.raises(TrainerError, match="without its text tower"):
-        loaded.method.clip.encode_texts(["a cat"])
+        loaded.method.clip.encode_tokens(torch.zeros(1, 3, 4), torch.tensor([2]))
 
 
 def test_what_the_bank_said_beyond_its_prompts_stays_behind(runs: dict[str, Run], folder: Path) -> None:

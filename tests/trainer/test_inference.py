@@ -31,6 +31,7 @@ from trainer.training import prepare
 METHODS = {
     "fedmpt": {"method__rank": 4},
     "transport": {"method__rank": 4, "method__matching": "transport"},
+    "released": {"method__name": "fedmpt-released"},
     "coop": {"method__name": "coop"},
     "zero-shot": {"method__name": "zero-shot"},
 }

@@ -13,7 +13,8 @@ from trainer.config import CoOpConfig, FedMptConfig, ZeroShotConfig
 from trainer.errors import TrainerError
 from trainer.methods.base import build
 from trainer.methods.fedmpt import FedMPT
-from trainer.methods.matching import match, transport
+from trainer.methods.matching import match, shares, transport
+from trainer.transport import sinkhorn
 
 CLIP = random_clip()
 
@@ -149,9 +150,70 @@ def test_a_stopped_plan_has_the_same_value_and_another_gradient() -> None:
     assert not torch.allclose(gradients[0], gradients[1])
 
 
-@pytest.mark.parametrize("matching", ["transport", "softmax"])
-def test_training_moves_every_exchanged_parameter(matching: Any) -> None:
-    method, batch = fedmpt(matching=matching), random_batch(CLIP)
+@pytest.mark.parametrize("background", [None, 2])
+def test_shares_are_the_plan_with_free_columns(background: int | None) -> None:
+    """Sinkhorn with ρ = 0 on the columns, cost 1 - s and λ = θ / κ; its rows divided out, times s, pooled."""
+    s, settings = similarity(), FedMptConfig(matching="shares", share_temperature=5.0, softmax_scale=30.0)
+    rest = None if background is None else similarity(1)[..., :background]
+    columns = s if rest is None else torch.cat([s, rest], -1)
+    uniform = (torch.full(columns.shape[:-1], 1 / 16), torch.full_like(columns[..., 0, :], 1 / columns.shape[-1]))
+    plan = sinkhorn(1 - columns, *uniform, 5.0 / 100, column_relaxation=0.0).plan
+    pooled = (plan / plan.sum(-1, keepdim=True))[..., :3] * s
+    found = shares(s, rest, 100.0, settings)
+    torch.testing.assert_close(found.weights, (30 * pooled).softmax(-2), rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(found.scores, (found.weights * pooled).sum(-2), rtol=1e-4, atol=1e-6)
+
+
+def test_a_background_takes_from_the_labels() -> None:
+    s, settings = similarity(), FedMptConfig(matching="shares")
+    scores = [shares(s, rest, 100.0, settings).scores for rest in (None, s - 0.3, s)]
+    assert bool((scores[0] > scores[1]).all())
+    assert bool((scores[1] > scores[2]).all())
+
+
+def test_the_background_starts_at_the_values() -> None:
+    """Those that name a label are left out; the irrelevant control has words of its own."""
+    bank = small_bank(values=("street", "park", "cat, sofa"))
+    settings = FedMptConfig(matching="shares", background="values")
+    method = build("fedmpt", method_context(settings, bank, CLIP))
+    assert method.describe()["background"] == ["street", "park"]
+    words = [f"a photo of a {word}." for word in ("street", "park")]
+    torch.testing.assert_close(method.exchanged()["background"], F.normalize(CLIP.encode_texts(words), dim=-1))
+    other = build("fedmpt", method_context(settings.model_copy(update={"conditions": "irrelevant"}), bank, CLIP))
+    assert other.describe()["background"][0] == "interest rate"
+    for nothing in (small_bank(), bank):
+        kind = "bank" if nothing is not bank else "empty"
+        with pytest.raises(TrainerError, match="the bank has none"):
+            build("fedmpt", method_context(settings.model_copy(update={"conditions": kind}), nothing, CLIP))
+
+
+def test_a_background_belongs_to_shares() -> None:
+    with pytest.raises(ValueError, match="is for matching=shares"):
+        FedMptConfig(background="learned")
+
+
+def test_the_image_feature_stands_for_all_patches() -> None:
+    """matching = "image": ψ is the cosine of the adapted image feature."""
+    method, batch = fedmpt(matching="image", gate=False), random_batch(CLIP)
+    text = method.text_features()
+    expected = method.similarities(batch.image[:, None], text)[:, :, 0]
+    torch.testing.assert_close(method.explain(batch, text)[0].scores, expected)
+    torch.testing.assert_close(method.logits(batch, text), method.logit(expected.mean(1)))
+    assert method.evidence(batch, text).places is None
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"matching": "transport"},
+        {"matching": "softmax"},
+        {"matching": "image"},
+        {"matching": "shares", "background": "learned"},
+    ],
+    ids=lambda settings: settings["matching"],
+)
+def test_training_moves_every_exchanged_parameter(settings: Any) -> None:
+    method, batch = fedmpt(**settings), random_batch(CLIP)
     optimiser = torch.optim.SGD([p for p in method.parameters() if p.requires_grad], lr=0.1)
     before = method.exchanged()
     # Two steps: a factor whose partner starts at zero has its first gradient in the second.
@@ -163,6 +225,7 @@ def test_training_moves_every_exchanged_parameter(matching: Any) -> None:
     assert set(before) == {
         *("condition_tokens", "class_tokens", "adapter_down", "adapter_up", "gate_down", "gate_up"),
         *("logit.scale", "logit.bias"),
+        *(("background",) if "background" in settings else ()),
     }
     assert [name for name in before if torch.equal(before[name], after[name])] == []
 

@@ -44,13 +44,15 @@ LABELS = ("cat", "dining table", "person")
 
 
 def small_bank(
-    conditions: tuple[str, ...] = ("background", "spatial layout"), labels: tuple[str, ...] = LABELS
+    conditions: tuple[str, ...] = ("background", "spatial layout"),
+    labels: tuple[str, ...] = LABELS,
+    values: tuple[str, ...] = (),
 ) -> Bank:
-    """A bank with the given conditions, three condition tokens and two class tokens."""
+    """A bank with the given conditions and values of theirs, three condition tokens and two class tokens."""
     return Bank(
         name="small",
         labels=tuple(Label(name=name) for name in labels),
-        conditions=tuple(Condition(id=f"condition-{i}", text=text) for i, text in enumerate(conditions)),
+        conditions=tuple(Condition(id=f"condition-{i}", text=text, values=values) for i, text in enumerate(conditions)),
         prompt=Prompt(condition_tokens=3, class_tokens=2),
     )
 

@@ -18,8 +18,8 @@ from trainer.errors import TrainerError
 class VisionClip(FrozenClip):
     """A FrozenClip whose text tower has no weights: it encodes images only.
 
-    Methods can be built on it. The token embeddings that they ask for are NaN, so that nothing computed from them
-    could pass for a text feature.
+    Methods can be built on it. The embeddings and text features that they start from are NaN, so that nothing computed
+    from them could pass for a text feature; a model's own come with its weights.
     """
 
     def embed(self, ids: list[int]) -> Tensor:
@@ -34,13 +34,9 @@ class VisionClip(FrozenClip):
         """
         raise TrainerError(f"{self.name} is here without its text tower: text features come with the exported model")
 
-    def encode_texts(self, texts: list[str]) -> NoReturn:
-        """There is no text tower.
-
-        Raises:
-            TrainerError: always.
-        """
-        raise TrainerError(f"{self.name} is here without its text tower: text features come with the exported model")
+    def encode_texts(self, texts: list[str]) -> Tensor:
+        """(C, D), all NaN."""
+        return torch.full((len(texts), self.dim), math.nan, device=self.device)
 
 
 def architecture(name: str) -> dict[str, Any]:

@@ -116,7 +116,10 @@ def _lean_bank(bank: Bank) -> Bank:
         name=bank.name,
         revision=bank.revision,
         labels=tuple(Label(name=label.name) for label in bank.labels),
-        conditions=tuple(Condition(id=c.id, text=c.text, definition=c.definition, status=c.status) for c in conditions),
+        conditions=tuple(
+            Condition(id=c.id, text=c.text, definition=c.definition, status=c.status, values=c.values)
+            for c in conditions
+        ),
         prompt=bank.prompt,
     )
 

@@ -46,6 +46,7 @@ class ConditionPrompts:
         condition_tokens: β1.
         class_tokens: β2.
         label_names: C names, for the record.
+        background: words for what is no label: the values of the conditions, but for those that name a label.
     """
 
     conditions: tuple[str, ...]
@@ -56,6 +57,7 @@ class ConditionPrompts:
     condition_tokens: int
     class_tokens: int
     label_names: tuple[str, ...]
+    background: tuple[str, ...]
 
     @classmethod
     def build(cls, clip: FrozenClip, label_names: tuple[str, ...], bank: Bank | None, kind: str) -> ConditionPrompts:
@@ -78,6 +80,7 @@ class ConditionPrompts:
             condition_tokens=bank.prompt.condition_tokens,
             class_tokens=bank.prompt.class_tokens,
             label_names=label_names,
+            background=_background(bank, kind),
         )
         prompts._check_length(clip)
         return prompts
@@ -115,6 +118,17 @@ def _condition_texts(bank: Bank, kind: str) -> tuple[tuple[str, ...], str]:
     if len(conditions) > len(IRRELEVANT):
         raise TrainerError(f"the irrelevant control has words for {len(IRRELEVANT)} conditions, not {len(conditions)}")
     return IRRELEVANT[: len(conditions)], kind
+
+
+def _background(bank: Bank, kind: str) -> tuple[str, ...]:
+    """Values of the conditions, each once; words of another world, or none, for the controls."""
+    if kind == "irrelevant":
+        return IRRELEVANT
+    if kind != "bank":
+        return ()
+    named = [f" {name} ".casefold() for label in bank.labels for name in (label.name, *label.aliases)]
+    values = dict.fromkeys(value for condition in active_conditions(bank)[0] for value in condition.values)
+    return tuple(v for v in values if not any(name in f" {v.replace(',', ' ')} ".casefold() for name in named))
 
 
 def _same_labels(bank: Bank, label_names: tuple[str, ...]) -> None:

@@ -14,21 +14,28 @@ from torch import Tensor, nn
 
 from trainer.backbone.text import encode_shared_prefixes
 from trainer.config import FedMptConfig
+from trainer.errors import TrainerError
 from trainer.methods.base import WHOLE_IMAGE, Batch, Evidence, Logit, Method, MethodContext, normal, register
 from trainer.methods.condition_prompts import ConditionPrompts
-from trainer.methods.matching import Match, match
+from trainer.methods.matching import Match, match, shares
 
 SMALLEST_SQUARE = 1e-12
 """Floor of a patch's squared norm."""
 
+NO_VALUES = (
+    "method.background=values needs conditions with values, and the bank has none: write some (fedmpt bank edit), "
+    "or take background=learned"
+)
+
 PLACES_ARE = {
     "transport": "plan from patches to labels, over the conditions by their gate weights",
+    "shares": "weights of pooling what each patch gives to the label, over the conditions by their gate weights",
     "softmax": "weights of softmax pooling, over the conditions by their gate weights",
     "image": WHOLE_IMAGE,
 }
 """What the places of the evidence are, by matching."""
 
-TITLES = {"transport": "transport", "softmax": "softmax pooling", "image": "image feature"}
+TITLES = {"transport": "transport", "shares": "shares", "softmax": "softmax pooling", "image": "image feature"}
 """Of a method in tables, by matching."""
 
 
@@ -37,7 +44,8 @@ class FedMPT(Method):
     """Condition prompts, an adapter per condition, transport from patches to labels, a gate over conditions.
 
     Exchanged: `condition_tokens` u (N, β1, Dt), `class_tokens` w (β2, Dt), the adapters' down (N, Ds, D) and
-    up (N, D, Ds), the gate's two factors, and (α, β0); without what the settings turn off.
+    up (N, D, Ds), the gate's two factors, and (α, β0); without what the settings turn off. With
+    a background, its columns `background` (K, D) too.
 
     Raises:
         TrainerError: without a bank, or with one whose labels are not the data's, or whose prompts are too long.
@@ -63,6 +71,13 @@ class FedMPT(Method):
             self.gate_down = nn.Parameter(torch.randn(rank, d, generator=generator) / d**0.5)
             self.gate_up = nn.Parameter(torch.zeros(n, rank))
         self.logit = Logit(self.settings.logit)
+        if self.settings.background == "learned":
+            self.background = normal((self.settings.background_columns, d), generator)
+        elif self.settings.background == "values":
+            if not self.prompts.background:
+                raise TrainerError(NO_VALUES)
+            words = [f"a photo of a {value}." for value in self.prompts.background]
+            self.background = nn.Parameter(F.normalize(self.clip.encode_texts(words), dim=-1))
 
     def text_features(self) -> Tensor:
         """T: (N, C, D), normalised. Each condition's prefix runs once, shared by its C labels."""
@@ -108,7 +123,15 @@ class FedMPT(Method):
         M is 1 where the image feature is matched.
         """
         patches = batch.image[:, None] if self.settings.matching == "image" else batch.patches
-        return match(self.similarities(patches, text), self.clip.scale, self.settings), self.gate(batch.image)
+        weights = self.gate(batch.image)
+        if self.settings.matching != "shares":
+            return match(self.similarities(patches, text), self.clip.scale, self.settings), weights
+        if self.settings.background == "none":
+            return shares(self.similarities(patches, text), None, self.clip.scale, self.settings), weights
+        background = F.normalize(self.background, dim=-1).expand(len(text), -1, -1)
+        found = self.similarities(patches, torch.cat([text, background], dim=1))
+        labels, rest = found.split([text.shape[1], background.shape[1]], dim=-1)
+        return shares(labels, rest, self.clip.scale, self.settings), weights
 
     def logits(self, batch: Batch, text: Tensor) -> Tensor:
         """ℓ = α (Σ_n g_n ψ_n - β0): (B, C)."""
@@ -147,4 +170,5 @@ class FedMPT(Method):
             "conditions": list(self.prompts.conditions),
             "conditions_are": self.prompts.origin,
             "prompts": self.prompts.examples(),
+            "background": list(self.prompts.background) if self.settings.background == "values" else [],
         }

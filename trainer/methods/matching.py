@@ -38,13 +38,36 @@ def match(similarity: Tensor, scale: float, settings: FedMptConfig) -> Match:
         settings: matching, marginals, λ, τ, ρ and so on.
     """
     if settings.matching != "transport":
-        weights = (settings.softmax_scale * similarity).softmax(dim=-2)
-        return Match(weights, (weights * similarity).sum(dim=-2), None)
+        return Match(*_pooled(similarity, settings.softmax_scale), None)
     with torch.set_grad_enabled(torch.is_grad_enabled() and settings.differentiate_plan):
         solved = transport(similarity, scale, settings)
     # The floor only matters where a relaxed column lost all of its mass.
     weights = solved.plan / solved.plan.sum(dim=-2, keepdim=True).clamp_min(1e-12)
     return Match(weights, (weights * similarity).sum(dim=-2), solved)
+
+
+def shares(similarity: Tensor, background: Tensor | None, scale: float, settings: FedMptConfig) -> Match:
+    """Match by what each patch gives to each label: ψ_c pools p_{m,c} s_{m,c} over the patches.
+
+    p_{m,·} = softmax(κ s_{m,·} / θ) over labels and background. It is the entropic plan with cost 1 - s and λ = θ / κ
+    whose rows are held and whose columns are free, divided by its rows: without the demand that every label gets the
+    same mass, Sinkhorn's fixed point is reached in one step.
+
+    Args:
+        similarity: s, (B, N, M, C), cosines.
+        background: (B, N, M, K), cosines to what is no label; None without.
+        scale: κ.
+        settings: θ = share_temperature, and the pooling's softmax_scale.
+    """
+    columns = similarity if background is None else torch.cat([similarity, background], dim=-1)
+    parts = (columns * (scale / settings.share_temperature)).softmax(dim=-1)[..., : similarity.shape[-1]]
+    return Match(*_pooled(parts * similarity, settings.softmax_scale), None)
+
+
+def _pooled(values: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    """Weights over the patches, softmax of scale times the values, and the values' mean under them."""
+    weights = (scale * values).softmax(dim=-2)
+    return weights, (weights * values).sum(dim=-2)
 
 
 def transport(similarity: Tensor, scale: float, settings: FedMptConfig) -> Transport:
@@ -65,7 +88,7 @@ def transport(similarity: Tensor, scale: float, settings: FedMptConfig) -> Trans
     if kind == "prior":
         columns = (settings.prior_scale * detached.amax(dim=-2)).softmax(dim=-1)
     elif kind == "background":
-        cost = torch.cat([cost, torch.full_like(cost[..., :1], settings.background_cost)], dim=-1)
+        cost = torch.cat([cost, torch.zeros_like(cost[..., :1])], dim=-1)
         mass = torch.full_like(columns[..., :1], settings.background_mass)
         columns = torch.cat([columns * (1 - settings.background_mass), mass], dim=-1)
     if settings.solver == "pot":
@@ -84,6 +107,5 @@ def transport(similarity: Tensor, scale: float, settings: FedMptConfig) -> Trans
             tolerance=settings.tolerance,
             row_relaxation=settings.relaxation if kind == "relaxed-rows" else None,
             column_relaxation=settings.relaxation if kind == "relaxed-columns" else None,
-            cost_range=max(1.0, settings.background_cost),
         )
     return replace(solved, plan=solved.plan[..., :count])
