@@ -3,8 +3,8 @@
     python benchmarks/transport.py [--images 32] [--conditions 5] [--patches 196] [--labels 80] [--threads 2]
 
 Forward only, fp32, on the CPU: costs, rows and columns as FedMPT has them (METHOD.md §3). Everyone runs the same number
-of iterations, and the marginal error of each plan is printed beside its time: the best of some repetitions, by the clock
-on the wall (a loop has no use for a second core) and in processor time.
+of iterations, and the marginal error of each plan is printed beside its time: the best of some repetitions, by the
+clock on the wall (a loop has no use for a second core) and in processor time.
 """
 
 from __future__ import annotations

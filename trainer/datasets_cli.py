@@ -12,9 +12,9 @@ import typer
 from trainer.cli import CacheOption, DebugOption, JsonOption, reported
 
 if TYPE_CHECKING:
-    from trainer.config import DataConfig
     from trainer.data.base import MultiLabelDataset
     from trainer.data.inspection import Inspection
+    from trainer.data_config import DataConfig
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 

@@ -14,7 +14,6 @@ from PIL import Image
 from safetensors.numpy import load_file
 
 from tests.shared import shared
-from trainer.config import DataConfig, MaskConfig, PartitionConfig
 from trainer.data.base import MultiLabelDataset, Split
 from trainer.data.masking import masked
 from trainer.data.partition import (
@@ -29,6 +28,7 @@ from trainer.data.partition import (
     save_partition,
 )
 from trainer.data.registry import load_dataset
+from trainer.data_config import DataConfig, MaskConfig, PartitionConfig
 from trainer.errors import TrainerError
 from trainer.resolving import resolve
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from prompt_bank.shipped import shipped_labels
-from trainer.config import DataConfig
 from trainer.data.coco_json import read_coco
 from trainer.data.files import Listed, Part, Place
+from trainer.data_config import DataConfig
 from trainer.errors import TrainerError
 
 PAGE = "https://cocodataset.org/#download"

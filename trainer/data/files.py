@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from trainer.config import DataConfig
 from trainer.data.base import MultiLabelDataset, Split
 from trainer.data.image_files import ImageFiles, Progress, unreadable
+from trainer.data_config import DataConfig
 from trainer.errors import TrainerError
 from trainer.federation.seeding import numpy_generator
 

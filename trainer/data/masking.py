@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainer.config import MaskConfig
 from trainer.data.base import UNKNOWN
+from trainer.data_config import MaskConfig
 from trainer.federation.seeding import numpy_generator
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from prompt_bank.shipped import shipped_labels
-from trainer.config import DataConfig
 from trainer.data.files import Listed, Part, Place
 from trainer.data.image_files import unsafe
 from trainer.data.label_tables import read_label_table
+from trainer.data_config import DataConfig
 from trainer.errors import TrainerError
 
 PAGE = "https://data.mendeley.com/datasets/7j9bv9vwsx"

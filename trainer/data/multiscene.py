@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from prompt_bank.shipped import shipped_labels
-from trainer.config import DataConfig
 from trainer.data.files import Listed, Part, Place
 from trainer.data.image_files import unsafe
 from trainer.data.label_tables import read_label_table
+from trainer.data_config import DataConfig
 from trainer.errors import TrainerError
 
 PAGE = "https://gitlab.lrz.de/ai4eo/reasoning/multiscene"

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from prompt_bank.shipped import shipped_labels
-from trainer.config import DataConfig
 from trainer.data.files import Listed, Part, Place
 from trainer.data.image_files import unsafe
 from trainer.data.text_files import lines_of
+from trainer.data_config import DataConfig
 from trainer.errors import TrainerError
 
 PAGE = "https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/NUS-WIDE.html"

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from trainer.config import PartitionConfig
 from trainer.data.base import MultiLabelDataset, Split
+from trainer.data_config import PartitionConfig
 from trainer.errors import TrainerError
 from trainer.federation.seeding import numpy_generator
 

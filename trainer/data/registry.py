@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
-from trainer.config import DataConfig, TableConfig
 from trainer.data.base import UNKNOWN, MultiLabelDataset
 from trainer.data.files import assemble, with_defaults
 from trainer.data.image_files import Progress
 from trainer.data.masking import masked
 from trainer.data.partition import partitioned
+from trainer.data_config import DataConfig, TableConfig
 from trainer.errors import TrainerError, unknown_name
 
 SCENES = ("seed", "sites", "images_per_site", "validation_images", "test_images", "strength", "shift")

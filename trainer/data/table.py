@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from prompt_bank.checks import DIRECTION, fold
-from trainer.config import DataConfig
 from trainer.data.base import UNKNOWN
 from trainer.data.files import Listed, Part, Place
 from trainer.data.image_files import unsafe
 from trainer.data.table_rows import Row, coco_rows, csv_rows, jsonl_rows
 from trainer.data.text_files import lines_of
+from trainer.data_config import DataConfig
 from trainer.errors import TrainerError
 from trainer.federation.seeding import numpy_generator
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from prompt_bank.shipped import shipped_labels
-from trainer.config import DataConfig
 from trainer.data.base import UNKNOWN
 from trainer.data.files import Listed, Part, Place
 from trainer.data.text_files import lines_of
+from trainer.data_config import DataConfig
 from trainer.errors import TrainerError
 
 PAGE = "http://host.robots.ox.ac.uk/pascal/VOC/voc2007/"

@@ -18,8 +18,9 @@ from trainer.federation.rounds import RoundContext, learning_rate
 from trainer.federation.seeding import derive, numpy_generator, seeded
 from trainer.methods.base import Batch, Method
 
-COMPILE_TOLERANCE = {"fp32": 1e-3, "bf16": 5e-2, "fp16": 1e-2}
-"""Largest relative difference between the compiled loss or a gradient and the uncompiled one, by precision."""
+COMPILE_TOLERANCE = {"fp32": 1e-4, "bf16": 2e-2, "fp16": 1e-2}
+"""Largest relative difference between the compiled loss or a gradient and the uncompiled one, by precision. On
+scenes-tiny inductor came to 3e-6 in fp32 and aot_eager to 4e-3 in bf16, with each matching."""
 
 
 @dataclass(frozen=True)

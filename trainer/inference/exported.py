@@ -20,8 +20,9 @@ from torch import Tensor
 from prompt_bank.schema import Bank
 from trainer.backbone.clip import PatchSource, Preprocess
 from trainer.backbone.load import SHIPPED, read_weights
-from trainer.config import MethodConfig, Settings
+from trainer.config import MethodConfig
 from trainer.errors import TrainerError
+from trainer.settings import Settings
 
 CONFIG, WEIGHTS, BACKBONE, SUMS = "config.json", "model.safetensors", "backbone.safetensors", "SHA256SUMS"
 
