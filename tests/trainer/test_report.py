@@ -89,6 +89,13 @@ def test_the_page_is_whole_and_needs_nothing_else(runs: dict[str, Run], folder: 
     assert "spatial layout" in page.text
 
 
+def test_a_method_that_takes_pixels_has_its_examples_too(folder: Path) -> None:
+    run = trained_run(folder / "released", folder / "cache", method__name="fedmpt-released")
+    page = Page(write_report(run, ready(run, folder), []).read_text("utf-8"))
+    assert any(str(image["alt"]).startswith("Where ") for image in page.all("img"))
+    assert f"{run.evaluation()['test']['mAP']:.2f}" in page.text
+
+
 def test_in_a_browser_it_fits_reads_well_and_asks_for_nothing(runs: dict[str, Run], folder: Path) -> None:
     """On a phone and on a wide screen, light and dark: no sideways scrolling, no faint text, no broken picture."""
     path = write_report(runs["fedmpt"], ready(runs["fedmpt"], folder), [runs["coop"]])
