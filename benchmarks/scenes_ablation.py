@@ -69,11 +69,11 @@ ROWS: dict[str, Settings] = {
     "prompts + softmax pooling": matched("softmax", PROMPTS),
     "adapters + softmax pooling": matched("softmax", ADAPTERS),
     "both + softmax pooling": matched("softmax", BOTH),
-    "both + softmax pooling + gate: the default": matched("softmax", {}),
+    "both + softmax pooling + gate": matched("softmax", {}),
     "  empty conditions ": matched("softmax", EMPTY),
     "  irrelevant conditions ": matched("softmax", IRRELEVANT),
     "  one prompt, adapter of rank 160 ": matched("softmax", SINGLE),
-    "both + shares + gate": matched("shares", {}),
+    "both + shares + gate: the default": matched("shares", {}),
     "  empty conditions  ": matched("shares", EMPTY),
     "  irrelevant conditions  ": matched("shares", IRRELEVANT),
     "  one prompt, adapter of rank 160  ": matched("shares", SINGLE),
@@ -87,8 +87,8 @@ ROWS: dict[str, Settings] = {
 SWEPT = (
     "CoOp + FedAvg, image feature",
     "both + transport + gate: the paper's FedMPT",
-    "both + softmax pooling + gate: the default",
-    "both + shares + gate",
+    "both + softmax pooling + gate",
+    "both + shares + gate: the default",
 )
 """Rows that the sweeps carry on."""
 

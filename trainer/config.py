@@ -100,11 +100,12 @@ class FedMptConfig(Settings):
     """D_s of the adapters and of the gate."""
     gate: bool = True
     """Off: every condition weighs 1/N."""
-    matching: Literal["transport", "shares", "softmax", "image"] = "softmax"
+    matching: Literal["transport", "shares", "softmax", "image"] = "shares"
     """"transport" in the paper. "shares": transport whose columns are free, on the cosines; each patch shares itself
     among the labels, and share times cosine is pooled. "softmax" pools each label over the patches on its own:
     transport whose rows are free. "image" matches nothing: the image feature stands for all patches, as in the
-    ablation's rows without transport. What each is worth on the drawn world: docs/findings.md."""
+    ablation's rows without transport. "shares" was the best on the drawn world's validation images; what each is worth
+    there stands in docs/findings.md."""
     softmax_scale: float = Field(20.0, gt=0)
     """Of pooling: weights are softmax over patches of this times what is pooled."""
     share_temperature: float = Field(3.0, gt=0)

@@ -189,7 +189,7 @@ def test_the_background_starts_at_the_values() -> None:
 
 def test_a_background_belongs_to_shares() -> None:
     with pytest.raises(ValueError, match="is for matching=shares"):
-        FedMptConfig(background="learned")
+        FedMptConfig(matching="softmax", background="learned")
 
 
 def test_the_image_feature_stands_for_all_patches() -> None:
