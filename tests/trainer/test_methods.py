@@ -13,7 +13,7 @@ from trainer.config import CoOpConfig, FedMptConfig, ZeroShotConfig
 from trainer.errors import TrainerError
 from trainer.methods.base import build
 from trainer.methods.fedmpt import FedMPT
-from trainer.methods.matching import match, shares, transport
+from trainer.methods.matching import match, transport
 from trainer.transport import sinkhorn
 
 CLIP = random_clip()
@@ -159,14 +159,15 @@ def test_shares_are_the_plan_with_free_columns(background: int | None) -> None:
     uniform = (torch.full(columns.shape[:-1], 1 / 16), torch.full_like(columns[..., 0, :], 1 / columns.shape[-1]))
     plan = sinkhorn(1 - columns, *uniform, 5.0 / 100, column_relaxation=0.0).plan
     pooled = (plan / plan.sum(-1, keepdim=True))[..., :3] * s
-    found = shares(s, rest, 100.0, settings)
+    found = match(columns, 100.0, settings, background or 0)
     torch.testing.assert_close(found.weights, (30 * pooled).softmax(-2), rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(found.scores, (found.weights * pooled).sum(-2), rtol=1e-4, atol=1e-6)
 
 
 def test_a_background_takes_from_the_labels() -> None:
     s, settings = similarity(), FedMptConfig(matching="shares")
-    scores = [shares(s, rest, 100.0, settings).scores for rest in (None, s - 0.3, s)]
+    scores = [match(s, 100.0, settings).scores]
+    scores += [match(torch.cat([s, rest], -1), 100.0, settings, 3).scores for rest in (s - 0.3, s)]
     assert bool((scores[0] > scores[1]).all())
     assert bool((scores[1] > scores[2]).all())
 

@@ -52,7 +52,7 @@ class Evidence(NamedTuple):
     shares: Tensor | None
     """(B, N, C); what each condition adds to a label's logit, summing to the logit over the conditions."""
     scores: Tensor | None
-    """ψ: (B, N, C), each condition's own score, a cosine."""
+    """ψ: (B, N, C), each condition's own score, a cosine or a share of one."""
 
     def cpu(self) -> Evidence:
         """On the CPU."""

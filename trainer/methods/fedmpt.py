@@ -17,7 +17,7 @@ from trainer.config import FedMptConfig
 from trainer.errors import TrainerError
 from trainer.methods.base import WHOLE_IMAGE, Batch, Evidence, Logit, Method, MethodContext, normal, register
 from trainer.methods.condition_prompts import ConditionPrompts
-from trainer.methods.matching import Match, match, shares
+from trainer.methods.matching import Match, match
 
 SMALLEST_SQUARE = 1e-12
 """Floor of a patch's squared norm."""
@@ -48,7 +48,8 @@ class FedMPT(Method):
     a background, its columns `background` (K, D) too.
 
     Raises:
-        TrainerError: without a bank, or with one whose labels are not the data's, or whose prompts are too long.
+        TrainerError: without a bank, or with one whose labels are not the data's, whose prompts are too long, or that
+            lacks the values for a background.
     """
 
     def __init__(self, context: MethodContext) -> None:
@@ -123,15 +124,13 @@ class FedMPT(Method):
         M is 1 where the image feature is matched.
         """
         patches = batch.image[:, None] if self.settings.matching == "image" else batch.patches
-        weights = self.gate(batch.image)
-        if self.settings.matching != "shares":
-            return match(self.similarities(patches, text), self.clip.scale, self.settings), weights
-        if self.settings.background == "none":
-            return shares(self.similarities(patches, text), None, self.clip.scale, self.settings), weights
-        background = F.normalize(self.background, dim=-1).expand(len(text), -1, -1)
-        found = self.similarities(patches, torch.cat([text, background], dim=1))
-        labels, rest = found.split([text.shape[1], background.shape[1]], dim=-1)
-        return shares(labels, rest, self.clip.scale, self.settings), weights
+        count = 0
+        if self.settings.background != "none":
+            count = len(self.background)
+            columns = F.normalize(self.background, dim=-1).expand(len(text), -1, -1)
+            text = torch.cat([text, columns], dim=1)
+        found = match(self.similarities(patches, text), self.clip.scale, self.settings, count)
+        return found, self.gate(batch.image)
 
     def logits(self, batch: Batch, text: Tensor) -> Tensor:
         """ℓ = α (Σ_n g_n ψ_n - β0): (B, C)."""

@@ -26,17 +26,20 @@ class Match(NamedTuple):
     """How the solver fared, (B, N) each; None where labels are pooled."""
 
 
-def match(similarity: Tensor, scale: float, settings: FedMptConfig) -> Match:
-    """Match patches to labels.
+def match(similarity: Tensor, scale: float, settings: FedMptConfig, background: int = 0) -> Match:
+    """Match patches to labels, as `settings.matching` says.
 
-    ψ_{n,c} = Σ_m P_{m,c} s_{m,c} / Σ_m P_{m,c}. With the balanced plan Σ_m P_{m,c} = 1/C, so this is the paper's
-    C · Σ_m P_{m,c} s_{m,c}.
+    Of transport: ψ_{n,c} = Σ_m P_{m,c} s_{m,c} / Σ_m P_{m,c}. With the balanced plan Σ_m P_{m,c} = 1/C, so this is the
+    paper's C · Σ_m P_{m,c} s_{m,c}.
 
     Args:
-        similarity: s, (B, N, M, C), cosines; M = 1 where the image feature stands for all patches.
-        scale: κ, CLIP's exp(logit_scale), inside the cost's softmax.
+        similarity: s, (B, N, M, C + K), cosines; M = 1 where the image feature stands for all patches.
+        scale: κ, CLIP's exp(logit_scale), inside the softmax of the cost or of the shares.
         settings: matching, marginals, λ, τ, ρ and so on.
+        background: K, how many of the last columns are no labels; only shares have some.
     """
+    if settings.matching == "shares":
+        return _shares(similarity, similarity.shape[-1] - background, scale, settings)
     if settings.matching != "transport":
         return Match(*_pooled(similarity, settings.softmax_scale), None)
     with torch.set_grad_enabled(torch.is_grad_enabled() and settings.differentiate_plan):
@@ -46,22 +49,15 @@ def match(similarity: Tensor, scale: float, settings: FedMptConfig) -> Match:
     return Match(weights, (weights * similarity).sum(dim=-2), solved)
 
 
-def shares(similarity: Tensor, background: Tensor | None, scale: float, settings: FedMptConfig) -> Match:
+def _shares(similarity: Tensor, labels: int, scale: float, settings: FedMptConfig) -> Match:
     """Match by what each patch gives to each label: ψ_c pools p_{m,c} s_{m,c} over the patches.
 
-    p_{m,·} = softmax(κ s_{m,·} / θ) over labels and background. It is the entropic plan with cost 1 - s and λ = θ / κ
-    whose rows are held and whose columns are free, divided by its rows: without the demand that every label gets the
-    same mass, Sinkhorn's fixed point is reached in one step.
-
-    Args:
-        similarity: s, (B, N, M, C), cosines.
-        background: (B, N, M, K), cosines to what is no label; None without.
-        scale: κ.
-        settings: θ = share_temperature, and the pooling's softmax_scale.
+    p_{m,·} = softmax(κ s_{m,·} / θ) over labels and background, θ = share_temperature. It is the entropic plan with
+    cost 1 - s and λ = θ / κ whose rows are held and whose columns are free, divided by its rows: without the demand
+    that every label gets the same mass, Sinkhorn's fixed point is reached in one step.
     """
-    columns = similarity if background is None else torch.cat([similarity, background], dim=-1)
-    parts = (columns * (scale / settings.share_temperature)).softmax(dim=-1)[..., : similarity.shape[-1]]
-    return Match(*_pooled(parts * similarity, settings.softmax_scale), None)
+    parts = (similarity * (scale / settings.share_temperature)).softmax(dim=-1)[..., :labels]
+    return Match(*_pooled(parts * similarity[..., :labels], settings.softmax_scale), None)
 
 
 def _pooled(values: Tensor, scale: float) -> tuple[Tensor, Tensor]:
