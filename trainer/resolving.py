@@ -96,9 +96,9 @@ def _put(tree: dict[str, Any], key: str, value: Any) -> None:
 def _problem(error: Any) -> str:
     # The discriminator's tag stands in pydantic's location behind "method"; a user never wrote it there.
     location = [str(part) for part in error["loc"]]
-    if len(location) > 2 and location[0] == "method":
+    if len(location) > 1 and location[0] == "method":
         del location[1]
     key = ".".join(location)
     if error["type"] == "extra_forbidden":
         return f"'{key}' is not a setting"
-    return f"'{key}': {error['msg']}"
+    return f"'{key}': {error['msg'].removeprefix('Value error, ')}"
