@@ -67,7 +67,7 @@ def test_formats_say_the_same(folder: Path) -> None:
 def test_an_export_predicts_what_the_run_does_and_says_why(folder: Path) -> None:
     done = fedmpt("export", "run", "--out", "model", cwd=folder)
     assert done.returncode == 0, done.stderr
-    words = ("photos", "--threshold", "0.3", "--explain")
+    words = ("photos", "--threshold", "0.01", "--explain")
     found = [fedmpt("predict", name, *words, f"why-{name}", "--json", cwd=folder) for name in ("run", "model")]
     ours, theirs = (json.loads(one.stdout)["images"] for one in found)
     for a, b in zip(ours, theirs, strict=True):
