@@ -11,14 +11,15 @@ from torch import Tensor
 
 from trainer.data.base import Split
 from trainer.data.features import Encoding, pixel_batches
+from trainer.data.pixels import PixelSource
 from trainer.methods.base import Batch
 
 READERS = 4
 """Threads that read the images of one batch."""
 
 
-class EncodedImages:
-    """A split's images through the frozen tower, a batch at a time; nothing is kept.
+class EncodedImages(PixelSource):
+    """A split's images through the frozen tower, a batch at a time; no feature is kept.
 
     Features are rounded to the cache's type, so that a run with a cache and one without see the same numbers.
 
@@ -28,24 +29,14 @@ class EncodedImages:
     """
 
     def __init__(self, split: Split, encoding: Encoding) -> None:
-        self.split, self.encoding = split, encoding
-        self.transform = encoding.clip.preprocess.transform()
-
-    @property
-    def labels(self) -> np.ndarray:
-        """(n, C) int8; 1, 0, -1 unknown."""
-        return self.split.labels
-
-    @property
-    def ids(self) -> tuple[str, ...]:
-        """The n images."""
-        return self.split.ids
+        super().__init__(split, encoding.clip.preprocess.transform())
+        self.encoding = encoding
 
     def batch(self, indices: np.ndarray | list[int]) -> Batch:
         """The chosen images, in float32 on the tower's device."""
         where = np.asarray(indices)
         with ThreadPoolExecutor(READERS) as readers:
-            pixels = torch.stack(list(readers.map(self._pixels, where.tolist())))
+            pixels = torch.stack(list(readers.map(self._one, where.tolist())))
         return self._batch(pixels, where)
 
     def batches(self, size: int) -> Iterator[Batch]:
@@ -54,10 +45,6 @@ class EncodedImages:
         for pixels in pixel_batches(self.split, self.encoding.clip, size):
             yield self._batch(pixels, np.arange(start, start + len(pixels)))
             start += len(pixels)
-
-    def _pixels(self, index: int) -> Tensor:
-        pixels: Tensor = self.transform(self.split.image(index).convert("RGB"))
-        return pixels
 
     def _batch(self, pixels: Tensor, where: np.ndarray) -> Batch:
         image, patches = self.encoding.encode(pixels)
