@@ -24,14 +24,14 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from condition_miner.address import Address
-from condition_miner.asking import Asker
-from condition_miner.cache import AnswerCache
-from condition_miner.modes import PROBE_CODES, PROBE_WORDS
-from condition_miner.reading import parse
-from condition_miner.rows import Answer, Question
+from condition_miner.answers.cache import AnswerCache
+from condition_miner.answers.records import Answer, Question
+from condition_miner.asking.asker import Asker
+from condition_miner.asking.attempts import Ask
+from condition_miner.model.address import Address
+from condition_miner.model.dialect import PROBE_CODES, PROBE_WORDS
+from condition_miner.model.reading import parse
 from condition_miner.settings import ServiceSettings
-from condition_miner.trying import Ask
 
 REQUESTS, CONCURRENCY, DELAY = 1000, 64, 0.05
 ROUNDS = 3

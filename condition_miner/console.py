@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from condition_miner.cache import AnswerCache
+    from condition_miner.answers.cache import AnswerCache
 
 CacheOption = Annotated[
     Path | None, typer.Option("--cache-dir", help="Where answers are kept. [FEDMPT_CACHE_DIR, else ./cache]")
@@ -55,7 +55,7 @@ def interruption_said() -> Iterator[None]:
 def opened(cache_dir: Path | None, debug: bool) -> Iterator[AnswerCache]:
     """The answer cache of a command."""
     with reported(debug):
-        from condition_miner.cache import AnswerCache
+        from condition_miner.answers.cache import AnswerCache
 
         with AnswerCache(folder(cache_dir)) as cache:
             yield cache

@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from condition_miner.asking import NotAsked
-from condition_miner.budget import size, tokens_in
+from condition_miner.asking.asker import NotAsked
+from condition_miner.asking.budget import size, tokens_in
+from condition_miner.messages.templates import Templates
 from condition_miner.settings import MESSAGES_OF, STAGES, MinerSettings
-from condition_miner.templates import Templates
 
 DESCRIPTION = "On a rainy evening a traffic light glows red beside a parked bus and a waiting cyclist."
 DEFINITION = "The place in which the objects are seen, indoors or outdoors, in a town or in the country."

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
-from condition_miner.asking import Asker
-from condition_miner.combinations import choose_combinations
-from condition_miner.cooccurrence import Cooccurrence, recorded
+from condition_miner.asking.asker import Asker
+from condition_miner.combinations.choosing import choose_combinations
 from condition_miner.errors import MinerError
+from condition_miner.labels.cooccurrence import Cooccurrence, recorded
+from condition_miner.messages.templates import MESSAGES, Templates
 from condition_miner.settings import MESSAGES_OF, STAGES, MinerSettings
 from condition_miner.stages.abstract import abstract
 from condition_miner.stages.attribute import attribute
@@ -17,8 +18,8 @@ from condition_miner.stages.describe import describe
 from condition_miner.stages.explain import explain
 from condition_miner.stages.measure import dependencies, doubts, measured, smallest
 from condition_miner.stages.questions import Questions
-from condition_miner.templates import MESSAGES, Templates
-from condition_miner.voting import Elected, Vocabulary
+from condition_miner.stages.vocabulary import Vocabulary
+from condition_miner.stages.voting import Elected
 from prompt_bank.conditions import identifier
 from prompt_bank.measures import explained
 from prompt_bank.schema import Bank, Caption, Condition, Dependency, Label, Provenance, Tokens

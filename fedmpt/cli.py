@@ -25,15 +25,17 @@ class Entry:
 
 ENTRIES: dict[str, Entry] = {
     "mine-conditions": Entry(
-        "condition_miner.cli",
+        "condition_miner.commands.mine",
         "mine_conditions",
         "Ask a language model under which conditions the labels occur together; write bank.json.",
         "Conditions",
     ),
-    "labels": Entry("condition_miner.labels_cli", "labels", "Show which labels are read from a file.", "Conditions"),
+    "labels": Entry("condition_miner.commands.labels", "labels", "Show which labels a file holds.", "Conditions"),
     "bank": Entry("prompt_bank.cli", "app", "Look at, check and record a prompt bank.", "Conditions"),
-    "cache": Entry("condition_miner.cache_cli", "app", "Look at, clear, move, verify cached answers.", "Conditions"),
-    "templates": Entry("condition_miner.templates_cli", "app", "The messages to the model: list, check.", "Conditions"),
+    "cache": Entry("condition_miner.commands.cache", "app", "Cached answers: look, clear, move, verify.", "Conditions"),
+    "templates": Entry(
+        "condition_miner.commands.templates", "app", "The messages to the model: list, check.", "Conditions"
+    ),
     "train": Entry("trainer.cli", "train", "Train a method over sites that keep their images.", "Training"),
     "evaluate": Entry("trainer.cli", "evaluate", "Measure a run's best checkpoint on the test split.", "Training"),
     "compare": Entry("trainer.cli", "compare", "Set runs side by side.", "Training"),

@@ -13,11 +13,12 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import Field
 
-from condition_miner.answers import Answered, Phrase, array_schema, object_schema, text_schema, validated
 from condition_miner.errors import MiningFailed
-from condition_miner.reading import InvalidAnswer
+from condition_miner.model.reading import InvalidAnswer
+from condition_miner.stages.forms import Answered, Phrase, array_schema, object_schema, text_schema, validated
 from condition_miner.stages.questions import Item, Questions
-from condition_miner.voting import Elected, Proposal, Unusable, Vocabulary, elect, in_words, unusable
+from condition_miner.stages.vocabulary import Vocabulary, in_words
+from condition_miner.stages.voting import Elected, Proposal, Unusable, elect, unusable
 from prompt_bank.checks import fold
 from prompt_bank.schema import Caption
 

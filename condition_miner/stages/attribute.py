@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from condition_miner.answers import object_schema
-from condition_miner.reading import InvalidAnswer, parse
+from condition_miner.model.reading import InvalidAnswer, parse
+from condition_miner.stages.forms import object_schema
 from condition_miner.stages.questions import Item, Questions, blocks
-from condition_miner.voting import ideas
+from condition_miner.stages.vocabulary import ideas
 from prompt_bank.schema import Caption, Condition
 
 NONE = "none"

@@ -12,10 +12,10 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from condition_miner.answers import Answered, Line, Phrase, array_schema, object_schema, text_schema, validated
-from condition_miner.reading import InvalidAnswer
+from condition_miner.model.reading import InvalidAnswer
+from condition_miner.stages.forms import Answered, Line, Phrase, array_schema, object_schema, text_schema, validated
 from condition_miner.stages.questions import Item, Questions
-from condition_miner.voting import stems
+from condition_miner.stages.vocabulary import stems
 from prompt_bank.checks import fold
 from prompt_bank.schema import Caption, Label
 

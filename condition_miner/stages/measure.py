@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations as pairs_of
 
-from condition_miner.voting import Vocabulary
+from condition_miner.stages.vocabulary import Vocabulary
 from prompt_bank.checks import fold
 from prompt_bank.measures import overlaps, smallest_cover, support
 from prompt_bank.schema import Caption, Condition, Dependency

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from condition_miner.asking import Ask, Asker
-from condition_miner.cache import Answer, Question
+from condition_miner.answers.cache import Answer, Question
+from condition_miner.asking.asker import Ask, Asker
+from condition_miner.messages.templates import Templates
 from condition_miner.settings import MESSAGES_OF, MinerSettings
-from condition_miner.templates import Templates
 
 TAKE = 1_000_000
 """How far the seeds and sample numbers of two takes of a stage are apart."""

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from condition_miner.modes import IN_WORDS, PROBE_CODES, PROBE_WORDS
+from condition_miner.model.dialect import IN_WORDS, PROBE_CODES, PROBE_WORDS
 
 Fault = Callable[["Handler", dict[str, Any]], None]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from condition_miner.address import Address, identity
 from condition_miner.errors import MinerError
+from condition_miner.model.address import Address, identity
 
 
 @pytest.mark.parametrize(

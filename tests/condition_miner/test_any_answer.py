@@ -10,14 +10,14 @@ from typing import Any, cast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from condition_miner.asking import Asker
+from condition_miner.answers.records import Answer
+from condition_miner.asking.asker import Asker
+from condition_miner.asking.attempts import Ask
 from condition_miner.errors import MiningFailed
+from condition_miner.messages.templates import Templates
 from condition_miner.mining import Miner
-from condition_miner.reading import InvalidAnswer
-from condition_miner.rows import Answer
+from condition_miner.model.reading import InvalidAnswer
 from condition_miner.settings import MinerSettings
-from condition_miner.templates import Templates
-from condition_miner.trying import Ask
 from prompt_bank.schema import Label
 from prompt_bank.store import dumps, loads
 from tests.condition_miner.server import good

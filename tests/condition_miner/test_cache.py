@@ -16,10 +16,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from condition_miner.cache import AnswerCache
-from condition_miner.cache_files import export_answers, import_answers, verify
+from condition_miner.answers.cache import AnswerCache
+from condition_miner.answers.files import export_answers, import_answers, verify
+from condition_miner.answers.records import Answer, DamagedRow, Question, packed, unpacked
 from condition_miner.errors import MinerError
-from condition_miner.rows import Answer, DamagedRow, Question, packed, unpacked
 from tests.condition_miner.commands import Shell
 from tests.condition_miner.server import Server
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from condition_miner.combinations import choose_combinations
-from condition_miner.cooccurrence import Cooccurrence
-from condition_miner.design import Design, sizes
-from condition_miner.observed import pair_orders
+from condition_miner.combinations.choosing import choose_combinations
+from condition_miner.combinations.covering import Design, sizes
+from condition_miner.combinations.pairs import pair_orders
+from condition_miner.labels.cooccurrence import Cooccurrence
 
 
 def named(count: int) -> tuple[str, ...]:

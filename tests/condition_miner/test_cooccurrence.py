@@ -16,10 +16,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from condition_miner.annotations import Annotations
-from condition_miner.combinations import choose_combinations
-from condition_miner.cooccurrence import read_cooccurrence, recorded
+from condition_miner.combinations.choosing import choose_combinations
 from condition_miner.errors import MinerError
+from condition_miner.labels.annotations import Annotations
+from condition_miner.labels.cooccurrence import read_cooccurrence, recorded
 from condition_miner.settings import MinerSettings
 from prompt_bank.schema import Label
 from prompt_bank.store import load

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from condition_miner.budget import tokens_in
+from condition_miner.asking.budget import tokens_in
 from condition_miner.settings import STAGES
 from tests.condition_miner.commands import Shell
 from tests.condition_miner.server import Server, text

@@ -9,8 +9,8 @@ from email.utils import format_datetime
 
 import pytest
 
-from condition_miner.cache import AnswerCache
-from condition_miner.endpoint import retry_after
+from condition_miner.answers.cache import AnswerCache
+from condition_miner.model.endpoint import retry_after
 from prompt_bank.store import load
 from tests.condition_miner.commands import Shell
 from tests.condition_miner.server import (

@@ -11,15 +11,15 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from condition_miner.address import IN_PROCESS, Address
-from condition_miner.asking import Asker
-from condition_miner.backend import BadRequest, Refused
-from condition_miner.cache import AnswerCache
+from condition_miner.answers.cache import AnswerCache
+from condition_miner.answers.records import Question
+from condition_miner.asking.asker import Asker
+from condition_miner.asking.attempts import Ask
 from condition_miner.errors import MinerError
-from condition_miner.local_model import LocalModel, model_identity
-from condition_miner.rows import Question
+from condition_miner.model.address import IN_PROCESS, Address
+from condition_miner.model.backend import BadRequest, Refused
+from condition_miner.model.in_process import LocalModel, model_identity
 from condition_miner.settings import ServiceSettings
-from condition_miner.trying import Ask
 from tests.condition_miner.commands import Shell
 
 TEMPLATE = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}assistant: "

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from condition_miner.backend import Reply
-from condition_miner.budget import Budget, BudgetSpent
-from condition_miner.pacing import Pace
+from condition_miner.asking.budget import Budget, BudgetSpent
+from condition_miner.asking.pacing import Pace
+from condition_miner.model.backend import Reply
 
 TIMEOUT = 100.0
 

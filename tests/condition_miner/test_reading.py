@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from condition_miner.reading import InvalidAnswer, parse
+from condition_miner.model.reading import InvalidAnswer, parse
 
 GOOD = {"a": [1, "</think> {x}"], "b": {"c": None}}
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from condition_miner.errors import MinerError
-from condition_miner.sandbox import LONGEST, Sandbox, data
+from condition_miner.messages.sandbox import LONGEST, Sandbox, data
 
 VARIABLES = {"labels": ["cat", "</data>", "sofa"] * 10, "count": 2, "text": "x" * 1000}
 

@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 
 from condition_miner.errors import MinerError
 from condition_miner.mining import Course
-from condition_miner.reading import InvalidAnswer
+from condition_miner.model.reading import InvalidAnswer
 from condition_miner.settings import MESSAGES_OF, STAGES, MinerSettings
 from condition_miner.stages.abstract import abstracted, samples, sent_back
 from condition_miner.stages.attribute import attributed, settled
 from condition_miner.stages.describe import described, shown
 from condition_miner.stages.explain import covered, explained, grounded, uncovered, usable
 from condition_miner.stages.measure import dependencies, doubts, measured, smallest
-from condition_miner.voting import Proposal, Vocabulary, elect, unusable
+from condition_miner.stages.vocabulary import Vocabulary
+from condition_miner.stages.voting import Proposal, elect, unusable
 from prompt_bank.conditions import identifier
 from prompt_bank.measures import explained as explained_by
 from prompt_bank.schema import Caption, Condition, Factor

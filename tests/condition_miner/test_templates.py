@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from condition_miner.errors import MinerError
-from condition_miner.templates import MESSAGES, Templates, names, shipped_folder
+from condition_miner.messages.templates import MESSAGES, Templates, names, shipped_folder
 from tests.condition_miner.commands import Shell
 from tests.condition_miner.server import Server
 

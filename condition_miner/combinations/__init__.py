@@ -1,0 +1,1 @@
+"""Which combinations of labels the model is asked about."""

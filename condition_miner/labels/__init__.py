@@ -1,0 +1,1 @@
+"""Label names and co-occurrence from the files in which people keep them."""

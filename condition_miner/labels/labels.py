@@ -1,0 +1,111 @@
+"""Labels from what people have, checked: what can't be one is an error, what is doubtful a warning, with its place."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+from condition_miner.errors import MinerError
+from condition_miner.labels.sources import Entry, Source, read_source
+from prompt_bank.checks import DIRECTION, fold, near
+from prompt_bank.schema import Label
+
+LONGEST = 100
+"""Characters of a label."""
+
+
+@dataclass(frozen=True)
+class LabelFile:
+    """What was read.
+
+    Attributes:
+        format: what the file was recognised as.
+        labels: in the file's order; COCO's in the order of their ids.
+        warnings: doubts, one a line.
+    """
+
+    format: str
+    labels: tuple[Label, ...]
+    warnings: tuple[str, ...]
+
+
+def read_labels(path: Path, column: str | None = None) -> LabelFile:
+    """Read labels from text, CSV, JSON, COCO's annotations or a VOC devkit folder.
+
+    Args:
+        path: see `label_sources.read_source`.
+        column: of a CSV file; found by itself where its name says so.
+
+    Raises:
+        MinerError: missing, unreadable, empty, or with places that can't be labels; all of them at once.
+    """
+    source = read_source(path, column)
+    problems, warnings = list(source.problems), []
+    if source.repeats:
+        warnings += _drop_repeats(source)
+    first: dict[str, str] = {}
+    labels: list[Label] = []
+    for entry in source.entries:
+        names = [name.strip() for name in entry.names]
+        found = [problem for name in names if (problem := _wrong(name))]
+        for name in dict.fromkeys(fold(name) for name in names if name):
+            if name in first:
+                found.append(f"'{name}' stands at {first[name]} already")
+            first.setdefault(name, entry.place)
+        problems += [f"{entry.place}: {problem}" for problem in found]
+        if not found:
+            labels.append(Label(name=names[0], aliases=tuple(names[1:])))
+            warnings += [f"{entry.place}: {doubt}" for name in names if (doubt := _doubtful(name))]
+    if problems:
+        raise MinerError("\n".join(f"{path}, {problem}" for problem in problems))
+    if not labels:
+        raise MinerError(f"{path}: no labels; write one a line")
+    warnings += _nearly_equal(source.entries)
+    return LabelFile(source.format, tuple(labels), tuple(f"{path}, {warning}" for warning in warnings))
+
+
+def _drop_repeats(source: Source) -> list[str]:
+    """Keep the first of entries that are written alike, as in a table with one row an image; say what was dropped."""
+    kept: dict[tuple[str, ...], Entry] = {}
+    repeats: dict[tuple[str, ...], int] = {}
+    for entry in source.entries:
+        if kept.setdefault(entry.names, entry) is not entry:
+            repeats[entry.names] = repeats.get(entry.names, 0) + 1
+    source.entries = list(kept.values())
+    return [
+        f"{kept[names].place}: '{names[0]}' stands there and on {count} further line{'s' * (count > 1)}; taken once"
+        for names, count in repeats.items()
+        if not _wrong(names[0])
+    ]
+
+
+def _wrong(name: str) -> str | None:
+    if not name:
+        return "an empty name; remove it or write the name"
+    if len(name) > LONGEST:
+        return f"a label of {len(name)} characters; {LONGEST} are allowed"
+    if any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") for sign in name):
+        return f"{name!r} has a control character; remove it"
+    if any(sign in DIRECTION for sign in name):
+        return f"{name!r} turns the direction of the text, so that it looks like another one; remove that sign"
+    return None
+
+
+def _doubtful(name: str) -> str | None:
+    if any(unicodedata.category(sign) == "Cf" for sign in name):
+        return f"{name!r} has an invisible sign; is it meant?"
+    if not any(sign.isalnum() for sign in name):
+        return f"'{name}' has neither a letter nor a number; is it a label?"
+    return None
+
+
+def _nearly_equal(entries: list[Entry]) -> list[str]:
+    """Names that only differ in a plural or in punctuation; those that `fold` finds equal are errors."""
+    seen: dict[str, Entry] = {}
+    warnings = []
+    for entry in entries:
+        other = seen.setdefault(near(entry.names[0]), entry)
+        if other is not entry:
+            warnings.append(f"{entry.place}: '{entry.names[0]}' is nearly '{other.names[0]}'; is it the same label?")
+    return warnings

@@ -1,0 +1,174 @@
+"""Names and aliases as they stand in the files that people have: text, CSV, JSON, COCO, VOC. Nothing is judged here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from condition_miner import csv_files
+from condition_miner.csv_files import column_of
+from condition_miner.errors import MinerError
+from condition_miner.labels import voc_folders
+from condition_miner.labels.json_stream import is_json, is_list, items
+from prompt_bank.cells import split_names
+
+NAME_COLUMNS = ("label", "labels", "name", "class", "class_name", "category", "display_name", "tag", "tags")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A label as it was written.
+
+    Attributes:
+        place: "line 3", "categories[2]".
+        names: the label's name and its aliases.
+    """
+
+    place: str
+    names: tuple[str, ...]
+
+
+@dataclass
+class Source:
+    """What a file holds.
+
+    Attributes:
+        format: what it was recognised as.
+        entries: in the order in which they are labels.
+        problems: places that hold no label, with what is wrong there.
+        repeats: the same name may stand there again: the file is not a list of labels alone.
+    """
+
+    format: str
+    entries: list[Entry] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    repeats: bool = False
+
+
+def read_source(path: Path, column: str | None = None) -> Source:
+    """Read a file or folder as what its name and content say it is.
+
+    Args:
+        path: .json and .json.gz are JSON, .csv and .tsv tables, a folder VOC's; any other file is text.
+        column: of a table: its name in the header, or its number from 1 where there is no header.
+
+    Raises:
+        MinerError: it is missing, unreadable, or nothing in it is a list of labels.
+    """
+    if not path.exists():
+        raise MinerError(f"{path}: there is no such label file")
+    if column is not None and not csv_files.is_csv(path):
+        raise MinerError(f"{path}: --column is for .csv and .tsv files")
+    if path.is_dir():
+        names = voc_folders.class_names(voc_folders.year_folder(path))
+        return Source("VOC devkit", [Entry(f"class {name!r}", (name,)) for name in names])
+    if is_json(path):
+        return _json(path)
+    if csv_files.is_csv(path):
+        return _csv(path, column)
+    return _text(path)
+
+
+def _text(path: Path) -> Source:
+    """One label a line, aliases behind commas, comments behind #."""
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise MinerError(f"{path}: not UTF-8; save the file as UTF-8") from error
+    except OSError as error:
+        raise MinerError(f"{path}: cannot be read ({error.strerror})") from error
+    source = Source("text")
+    # Not splitlines(): it would also break at separators that are control characters inside a label.
+    for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), start=1):
+        names = tuple(part.strip() for part in line.split("#", 1)[0].split(","))
+        if any(names):
+            source.entries.append(Entry(f"line {number}", names))
+    return source
+
+
+def _csv(path: Path, column: str | None) -> Source:
+    """A column of names, and of aliases where the header names one.
+
+    The first line is a header where it has the column that was asked for, or one that is called as labels are.
+    """
+    source = Source("CSV", repeats=True)
+    rows = list(csv_files.rows(path))
+    first = rows[0][1] if rows else [""]
+    at = _column(path, first, column)
+    aliases, several = None, False
+    if column in first or column_of(first, NAME_COLUMNS) is not None:
+        del rows[0]
+        aliases, several = column_of(first, ("aliases",)), first[at].lower() in csv_files.LIST_COLUMNS
+    for line, row in rows:
+        if at >= len(row):
+            source.problems.append(f"line {line}: {len(row)} cells, so there is no column {at + 1}")
+            continue
+        also = split_names(row[aliases]) if aliases is not None and aliases < len(row) else []
+        names = split_names(row[at]) if several else [row[at]]
+        source.entries += [Entry(f"line {line}", (name, *also)) for name in names]
+    return source
+
+
+def _column(path: Path, first: list[str], column: str | None) -> int:
+    """Which column holds the names."""
+    listed = ", ".join(map(repr, first[:20]))
+    if column is None:
+        found = column_of(first, NAME_COLUMNS)
+        if found is None and len(first) > 1:
+            raise MinerError(f"{path}: name the labels' column with --column; the first line has {listed}")
+        return found or 0
+    if column in first:
+        return first.index(column)
+    if column.isdecimal() and 1 <= int(column) <= len(first):
+        return int(column) - 1
+    raise MinerError(f"{path}: there is no column {column!r}; the first line has {listed}")
+
+
+def _json(path: Path) -> Source:
+    """A list; COCO's categories in the order of their ids; or the list of an object's `classes` or `labels`."""
+    if is_list(path):
+        return _named("JSON list", "", items(path, "item"))
+    categories = list(enumerate(items(path, "categories.item")))
+    if categories:
+        return _coco(categories)
+    for key, name in (("classes", "JSON of classes and images"), ("labels", "JSON object with labels")):
+        found = _named(name, key, items(path, f"{key}.item"))
+        if found.entries or found.problems:
+            return found
+    raise MinerError(f"{path}: neither a list of names nor an object with categories (COCO), classes or labels")
+
+
+def _coco(categories: list[tuple[int, Any]]) -> Source:
+    source = Source("COCO JSON")
+    numbered: list[tuple[int, Entry]] = []
+    ids: dict[int, int] = {}
+    for place, category in categories:
+        match category:
+            case {"id": int(number), "name": str(name)} if number not in ids:
+                ids[number] = place
+                numbered.append((number, Entry(f"categories[{place}]", (name,))))
+            case {"id": int(number), "name": str()}:
+                source.problems.append(f"categories[{place}]: has the id {number} of categories[{ids[number]}]")
+            case _:
+                source.problems.append(f"categories[{place}]: expected an object with id (a number) and name (a text)")
+    source.entries = [entry for _, entry in sorted(numbered, key=lambda pair: pair[0])]
+    return source
+
+
+def _named(name: str, key: str, values: Iterator[Any]) -> Source:
+    """From strings, or objects with name and aliases."""
+    source = Source(name)
+    for number, value in enumerate(values):
+        place = f"{key}[{number}]"
+        match value:
+            case str():
+                source.entries.append(Entry(place, (value,)))
+            case {"name": str(label), "aliases": [*aliases]} if all(isinstance(alias, str) for alias in aliases):
+                source.entries.append(Entry(place, (label, *aliases)))
+            case {"name": str(label)} if "aliases" not in value:
+                source.entries.append(Entry(place, (label,)))
+            case _:
+                source.problems.append(f"{place}: expected a text, or an object with name and a list of aliases")
+    return source
