@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 import prompt_bank
-from prompt_bank.store import load
+from prompt_bank.recording.store import load
 from trainer.backbone.load import load_backbone
 from trainer.config import FederationConfig, FedMptConfig, LossConfig, OptimiserConfig
 from trainer.data.features import FeatureStore

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from prompt_bank.store import load
+from prompt_bank.recording.store import load
 from trainer.evaluation import scores
 from trainer.federation.local import LocalEngine
 from trainer.federation.rounds import RoundContext, run_round

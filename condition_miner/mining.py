@@ -20,10 +20,10 @@ from condition_miner.stages.measure import dependencies, doubts, measured, small
 from condition_miner.stages.questions import Questions
 from condition_miner.stages.vocabulary import Vocabulary
 from condition_miner.stages.voting import Elected
-from prompt_bank.conditions import identifier
-from prompt_bank.measures import explained
+from prompt_bank.editing.conditions import identifier
+from prompt_bank.editing.measures import explained
+from prompt_bank.recording.store import now
 from prompt_bank.schema import Bank, Caption, Condition, Dependency, Label, Provenance, Tokens
-from prompt_bank.store import now
 
 
 @dataclass(frozen=True)

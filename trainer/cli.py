@@ -233,7 +233,7 @@ def _reopened(
 def _read_bank(path: Path | None) -> Bank | None:
     if path is None:
         return None
-    from prompt_bank.store import load
+    from prompt_bank.recording.store import load
 
     loaded = load(path)
     if loaded.edited:

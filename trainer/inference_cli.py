@@ -143,7 +143,7 @@ def _bad_headers(paths: list[Path]) -> list[UnreadableImage]:
 
 
 def _listed(unreadable: list[UnreadableImage]) -> str:
-    from prompt_bank.tables import printable
+    from prompt_bank.commands.tables import printable
 
     lines = "".join(f"\n  {printable(str(error))}" for error in unreadable)
     return f"{len(unreadable)} unreadable image{'s' if len(unreadable) > 1 else ''}:{lines}"

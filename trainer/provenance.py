@@ -83,7 +83,7 @@ def _git(folder: Path, *words: str) -> str:
 def _bank(path: Path | None) -> dict[str, Any] | None:
     if path is None:
         return None
-    from prompt_bank.store import content_hash, load
+    from prompt_bank.recording.store import content_hash, load
 
     bank = load(path).bank
     return {"name": bank.name, "revision": bank.revision, "hash": content_hash(bank)}

@@ -30,7 +30,7 @@ from condition_miner.model.dialect import (
 from condition_miner.model.origin import connect
 from condition_miner.model.reading import InvalidAnswer
 from condition_miner.settings import ServiceSettings
-from prompt_bank.store import now
+from prompt_bank.recording.store import now
 
 MOST_REASONS = 5
 """Reasons of failures that an error lists."""

@@ -9,7 +9,7 @@ from typing import Any
 from condition_miner.answers.records import Answer, Question
 from condition_miner.model.backend import Refused, Reply
 from condition_miner.model.reading import InvalidAnswer, without_thinking
-from prompt_bank.store import now
+from prompt_bank.recording.store import now
 
 MOST_ROOM = 4
 """An answer that was cut off gets at most so many times the room that it was first given."""

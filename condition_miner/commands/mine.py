@@ -173,7 +173,7 @@ def _takes(out: Path) -> dict[str, int]:
         return {}
     from condition_miner.errors import MinerError
     from condition_miner.settings import STAGES
-    from prompt_bank.store import load
+    from prompt_bank.recording.store import load
 
     takes = load(out).bank.provenance.parameters.get("takes", {})
     if not isinstance(takes, dict) or any(k not in STAGES or type(n) is not int or n < 0 for k, n in takes.items()):
@@ -188,16 +188,16 @@ def _mineable(out: Path, labels: tuple[Label, ...]) -> None:
         BankError: it is not.
     """
     if out.exists():
-        from prompt_bank.proposals import same_world
-        from prompt_bank.store import load
+        from prompt_bank.recording.proposals import same_world
+        from prompt_bank.recording.store import load
 
         same_world(load(out).bank, labels)
 
 
 def _write(bank: Bank, out: Path, asker: Asker, as_json: bool) -> None:
     """Write the bank, or put what was mined beside what people decided, and say what became of it."""
-    from prompt_bank.changes import who
-    from prompt_bank.proposals import MINER, record_mined
+    from prompt_bank.recording.changes import who
+    from prompt_bank.recording.proposals import MINER, record_mined
 
     did = f"mined {len(bank.conditions)} conditions from {len(bank.captions)} captions with {bank.provenance.model}"
     recorded = record_mined(bank, out, editor=who(None), did=did)

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 if TYPE_CHECKING:
-    from prompt_bank.changes import Recorded
-    from prompt_bank.diff import Change
+    from prompt_bank.editing.diff import Change
     from prompt_bank.errors import BankError, Problem
+    from prompt_bank.recording.changes import Recorded
+    from prompt_bank.recording.store import LoadedBank
     from prompt_bank.schema import Bank
-    from prompt_bank.store import LoadedBank
 
 BankArgument = Annotated[Path, typer.Argument(metavar="BANK", help="The bank's file.", show_default=False)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
@@ -44,7 +44,7 @@ def change_and_tell(
     path: Path, edit: Callable[[Bank], Bank], *, by: str | None, did: str, message: str | None, as_json: bool
 ) -> None:
     """Apply an edit to a bank's file, record it, and say what it did."""
-    from prompt_bank.changes import change, who
+    from prompt_bank.recording.changes import change, who
 
     tell(change(path, edit, by=who(by), did=one_line(message or did)), path, as_json)
 
@@ -74,7 +74,7 @@ def print_changes(changes: tuple[Change, ...]) -> None:
     """Print differences for a person, coloured on a terminal."""
     from rich.console import Console
 
-    from prompt_bank.tables import change_lines
+    from prompt_bank.commands.tables import change_lines
 
     console = Console(soft_wrap=True)
     for line in change_lines(changes):
@@ -103,7 +103,7 @@ def state(loaded: LoadedBank) -> dict[str, Any]:
 
 def print_problem(problem: Problem, source: Path | str) -> None:
     """One line on the error output."""
-    from prompt_bank.tables import printable
+    from prompt_bank.commands.tables import printable
 
     typer.echo(printable(f"{problem.severity}: {source}: {problem}"), err=True)
 
@@ -133,7 +133,7 @@ def one_line(text: str) -> str:
 def _trained(bank: Bank) -> str:
     """Which conditions training would take."""
     from prompt_bank.errors import BankError
-    from prompt_bank.prompts import active_conditions
+    from prompt_bank.prompts.layout import active_conditions
 
     try:
         conditions, status = active_conditions(bank)

@@ -39,7 +39,7 @@ def accept(
     Example:  fedmpt bank accept bank.json lighting weather
     """
     with reported(as_json):
-        from prompt_bank import editing
+        from prompt_bank.editing import edits as editing
 
         if everything == bool(ids):
             wrong(bank, "name the conditions to accept, or --all")
@@ -64,7 +64,7 @@ def reject(
     Example:  fedmpt bank reject bank.json purpose -m "says the same as activity"
     """
     with reported(as_json):
-        from prompt_bank import editing
+        from prompt_bank.editing import edits as editing
 
         did = f"rejected {_listed(ids)}"
         change_and_tell(bank, partial(editing.reject, ids=ids), by=by, did=did, message=message, as_json=as_json)
@@ -82,7 +82,7 @@ def propose(
     Example:  fedmpt bank propose bank.json lighting
     """
     with reported(as_json):
-        from prompt_bank import editing
+        from prompt_bank.editing import edits as editing
 
         did = f"took the decision on {_listed(ids)} back"
         change_and_tell(bank, partial(editing.propose, ids=ids), by=by, did=did, message=message, as_json=as_json)
@@ -101,7 +101,7 @@ def rename(
     Example:  fedmpt bank rename bank.json lighting "light and shadow"
     """
     with reported(as_json):
-        from prompt_bank import editing
+        from prompt_bank.editing import edits as editing
 
         edit = partial(editing.rename, condition_id=condition, text=text)
         did = f"renamed {condition} to '{text}'"
@@ -122,7 +122,7 @@ def merge(
     Example:  fedmpt bank merge bank.json lighting weather --text "light and weather"
     """
     with reported(as_json):
-        from prompt_bank import editing
+        from prompt_bank.editing import edits as editing
 
         def edit(content: Bank) -> Bank:
             texts = {c.id: c.text for c in content.conditions}
@@ -150,7 +150,7 @@ def add(
     Example:  fedmpt bank add bank.json season --definition "The time of the year." --value winter --accept
     """
     with reported(as_json):
-        from prompt_bank import editing
+        from prompt_bank.editing import edits as editing
 
         edit = partial(
             editing.add,
@@ -175,7 +175,7 @@ def remove(
     Example:  fedmpt bank remove bank.json purpose
     """
     with reported(as_json):
-        from prompt_bank import editing
+        from prompt_bank.editing import edits as editing
 
         def edit(content: Bank) -> Bank:
             for condition in ids:

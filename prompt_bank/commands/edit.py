@@ -24,8 +24,8 @@ def edit(
     Example:  EDITOR=nano fedmpt bank edit bank.json
     """
     with reported(as_json):
-        from prompt_bank.changes import who
-        from prompt_bank.editor import edit as edit_in_editor
+        from prompt_bank.commands.editor import edit as edit_in_editor
+        from prompt_bank.recording.changes import who
 
         did = one_line(message or "edited in an editor")
         tell(edit_in_editor(bank, by=who(by), did=did, resume=resume), bank, as_json)

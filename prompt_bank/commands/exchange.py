@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from prompt_bank.commands.common import BankArgument, ByOption, JsonOption, MessageOption, one_line, reported, tell
-from prompt_bank.formats import Format
+from prompt_bank.exchange.formats import Format
 
 FormatOption = Annotated[Format | None, typer.Option("--format", help="[csv for .csv, label-studio for .json]")]
 
@@ -24,9 +24,9 @@ def export(
     Example:  fedmpt bank export bank.json conditions.csv
     """
     with reported(False):
-        from prompt_bank.exchange import export as write
-        from prompt_bank.exchange import format_of
-        from prompt_bank.store import load
+        from prompt_bank.exchange.files import export as write
+        from prompt_bank.exchange.files import format_of
+        from prompt_bank.recording.store import load
 
         loaded = load(bank)
         for path in write(loaded.bank, file, format_of(file, form), force):
@@ -53,8 +53,8 @@ def import_(
     Example:  fedmpt bank import bank.json conditions.csv --by ada
     """
     with reported(as_json):
-        from prompt_bank.changes import who
-        from prompt_bank.exchange import format_of, take_in
+        from prompt_bank.exchange.files import format_of, take_in
+        from prompt_bank.recording.changes import who
 
         chosen = format_of(file, form)
         did = one_line(message or f"imported {file.name}")

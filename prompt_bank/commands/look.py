@@ -21,8 +21,8 @@ from prompt_bank.commands.common import (
 )
 
 if TYPE_CHECKING:
+    from prompt_bank.recording.store import LoadedBank
     from prompt_bank.schema import Bank
-    from prompt_bank.store import LoadedBank
 
 
 def show(bank: BankArgument, as_json: JsonOption = False) -> None:
@@ -31,7 +31,7 @@ def show(bank: BankArgument, as_json: JsonOption = False) -> None:
     Example:  fedmpt bank show bank.json
     """
     with reported(as_json):
-        from prompt_bank.store import load
+        from prompt_bank.recording.store import load
 
         loaded = load(bank)
         if as_json:
@@ -39,7 +39,7 @@ def show(bank: BankArgument, as_json: JsonOption = False) -> None:
             told = {**state(loaded), "counts": _counts(loaded.bank), "overlaps": _overlaps(loaded.bank)}
             print_json({**told, "bank": content})
             return
-        from prompt_bank.tables import print_bank
+        from prompt_bank.commands.tables import print_bank
 
         print_bank(loaded.bank)
         print_state(loaded)
@@ -51,9 +51,9 @@ def check(bank: BankArgument, as_json: JsonOption = False) -> None:
     Example:  fedmpt bank check bank.json
     """
     with reported(as_json):
-        from prompt_bank.prompt_lengths import troubles as prompt_troubles
-        from prompt_bank.revisions import troubles as revision_troubles
-        from prompt_bank.store import load
+        from prompt_bank.prompts.lengths import troubles as prompt_troubles
+        from prompt_bank.recording.revisions import troubles as revision_troubles
+        from prompt_bank.recording.store import load
 
         loaded = load(bank)
         found = [*prompt_troubles(loaded.bank), *revision_troubles(loaded)]
@@ -76,8 +76,8 @@ def log(bank: BankArgument, as_json: JsonOption = False) -> None:
     Example:  fedmpt bank log bank.json
     """
     with reported(as_json):
-        from prompt_bank.store import load
-        from prompt_bank.tables import printable
+        from prompt_bank.commands.tables import printable
+        from prompt_bank.recording.store import load
 
         loaded = load(bank)
         if as_json:
@@ -100,8 +100,8 @@ def diff(
     Example:  fedmpt bank diff bank.json 1 3
     """
     with reported(as_json):
-        from prompt_bank.diff import diff as differences
-        from prompt_bank.store import load
+        from prompt_bank.editing.diff import diff as differences
+        from prompt_bank.recording.store import load
 
         loaded = load(bank)
         before, after = _compared(loaded, revisions or [])
@@ -115,7 +115,7 @@ def diff(
 
 
 def _compared(loaded: LoadedBank, revisions: list[str]) -> tuple[Bank, Bank]:
-    from prompt_bank.revisions import find
+    from prompt_bank.recording.revisions import find
 
     if len(revisions) > 2:
         wrong(loaded.path, "diff compares two revisions at the most")
@@ -139,7 +139,7 @@ def _counts(bank: Bank) -> dict[str, Any]:
 
 def _overlaps(bank: Bank) -> list[dict[str, Any]]:
     """How much of what two conditions explain is the same, where any is."""
-    from prompt_bank.measures import explained, overlaps
+    from prompt_bank.editing.measures import explained, overlaps
 
     found = overlaps(bank.conditions, explained(bank.captions, bank.conditions))
     return [{"conditions": pair, "share": round(share, 4)} for pair, share in found.items() if share]

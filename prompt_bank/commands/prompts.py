@@ -10,7 +10,7 @@ import typer
 from prompt_bank.commands.common import BankArgument, JsonOption, print_json, print_problem, reported, wrong
 
 if TYPE_CHECKING:
-    from prompt_bank.prompt_lengths import MeasuredPrompt
+    from prompt_bank.prompts.lengths import MeasuredPrompt
     from prompt_bank.schema import Bank
 
 
@@ -28,8 +28,8 @@ def prompts(
     Example:  fedmpt bank prompts bank.json --label cat
     """
     with reported(as_json):
-        from prompt_bank.prompt_lengths import troubles
-        from prompt_bank.store import load
+        from prompt_bank.prompts.lengths import troubles
+        from prompt_bank.recording.store import load
 
         loaded = load(bank)
         found = _chosen(loaded.bank, bank, label, condition)
@@ -44,8 +44,8 @@ def prompts(
 
 def _chosen(bank: Bank, path: Path, label: str | None, condition: str | None) -> list[MeasuredPrompt]:
     """The prompts of a label, of a condition, of both or of all."""
-    from prompt_bank.prompt_lengths import measured
-    from prompt_bank.prompts import active_conditions
+    from prompt_bank.prompts.layout import active_conditions
+    from prompt_bank.prompts.lengths import measured
 
     labels = [known.name for known in bank.labels]
     conditions, status = active_conditions(bank)

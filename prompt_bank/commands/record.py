@@ -20,8 +20,8 @@ def commit(
     Example:  fedmpt bank commit bank.json -m "merge lighting into weather"
     """
     with reported(as_json):
-        from prompt_bank.changes import Recorded, record_hand_edit, who
-        from prompt_bank.store import load
+        from prompt_bank.recording.changes import Recorded, record_hand_edit, who
+        from prompt_bank.recording.store import load
 
         loaded = load(bank)
         if loaded.edited:
@@ -47,8 +47,8 @@ def restore(
     Example:  fedmpt bank restore bank.json 2
     """
     with reported(as_json):
-        from prompt_bank.changes import who
-        from prompt_bank.rescue import restore as bring_back
+        from prompt_bank.recording.changes import who
+        from prompt_bank.recording.restoring import restore as bring_back
 
         restored = bring_back(bank, revision, by=who(by))
         if restored.aside is not None:

@@ -23,7 +23,7 @@ def review(
     Example:  fedmpt bank review bank.json
     """
     with reported(False):
-        from prompt_bank.changes import who
+        from prompt_bank.recording.changes import who
         from prompt_bank.review.serving import serve
         from prompt_bank.review.session import Session
 

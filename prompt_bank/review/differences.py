@@ -6,7 +6,7 @@ from collections.abc import Callable
 from itertools import groupby
 from typing import Any
 
-from prompt_bank.diff import Change, diff
+from prompt_bank.editing.diff import Change, diff
 from prompt_bank.schema import Bank
 
 NAMES = {"text": "words", "position": "order", "because": "reason", "": "labels"}

@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from prompt_bank.errors import Problem
 from prompt_bank.files import replace
+from prompt_bank.recording.store import now, versions
 from prompt_bank.review.operations import Operations
-from prompt_bank.store import now, versions
 
 DraftId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from prompt_bank import editing
+from prompt_bank.editing import edits as editing
 from prompt_bank.schema import Bank
 
 MOST = 2000

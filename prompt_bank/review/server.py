@@ -23,12 +23,12 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from prompt_bank.errors import BankConflict, BankError, Problem
-from prompt_bank.locate import written
+from prompt_bank.reading.locate import written
+from prompt_bank.reading.validation import described
 from prompt_bank.review import view
 from prompt_bank.review.drafts import Draft, DraftId, drop
 from prompt_bank.review.security import HOSTS, OwnPageOnly, SafeHeaders
 from prompt_bank.review.session import OperationRefused, Session, UnknownBase
-from prompt_bank.validation import described
 
 HERE = Path(__file__).parent
 LARGEST_BODY = 4 * 2**20

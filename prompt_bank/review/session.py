@@ -13,14 +13,14 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from prompt_bank.changes import record_hand_edit
 from prompt_bank.errors import BankConflict, BankError, Problem
+from prompt_bank.reading.validation import described
+from prompt_bank.recording.changes import record_hand_edit
+from prompt_bank.recording.store import LoadedBank, content_hash, load, record
 from prompt_bank.review import drafts, view
 from prompt_bank.review.differences import differences
 from prompt_bank.review.operations import Operation, summary
 from prompt_bank.schema import Bank, Name
-from prompt_bank.store import LoadedBank, content_hash, load, record
-from prompt_bank.validation import described
 
 
 class OperationRefused(Exception):

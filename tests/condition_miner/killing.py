@@ -22,7 +22,7 @@ from condition_miner.answers.cache import AnswerCache
 from condition_miner.asking import asker as asking  # noqa: F401
 from condition_miner.model import origin as models  # noqa: F401
 from fedmpt.cli import build
-from prompt_bank import store  # noqa: F401
+from prompt_bank.recording import store  # noqa: F401
 
 LONGEST = 120.0
 """Seconds that a run may take; one that hangs fails the test."""

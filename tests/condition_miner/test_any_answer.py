@@ -18,8 +18,8 @@ from condition_miner.messages.templates import Templates
 from condition_miner.mining import Miner
 from condition_miner.model.reading import InvalidAnswer
 from condition_miner.settings import MinerSettings
+from prompt_bank.recording.store import dumps, loads
 from prompt_bank.schema import Label
-from prompt_bank.store import dumps, loads
 from tests.condition_miner.server import good
 
 LABELS = tuple(Label(name=name) for name in ("cat", "dining table", "ネコ", "{{7*7}}", "X1"))

@@ -21,8 +21,8 @@ from condition_miner.errors import MinerError
 from condition_miner.labels.annotations import Annotations
 from condition_miner.labels.cooccurrence import read_cooccurrence, recorded
 from condition_miner.settings import MinerSettings
+from prompt_bank.recording.store import load
 from prompt_bank.schema import Label
-from prompt_bank.store import load
 from tests.condition_miner.files import CATEGORIES, IMAGES, coco, voc, write_json
 from tests.condition_miner.server import serving
 from tests.shared import shared

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from prompt_bank.recording.store import load
 from prompt_bank.schema import Bank
-from prompt_bank.store import load
 from tests.condition_miner.commands import Done, Shell
 from tests.condition_miner.server import Handler, Server, completion, good, status
 

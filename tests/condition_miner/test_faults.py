@@ -11,7 +11,7 @@ import pytest
 
 from condition_miner.answers.cache import AnswerCache
 from condition_miner.model.endpoint import retry_after
-from prompt_bank.store import load
+from prompt_bank.recording.store import load
 from tests.condition_miner.commands import Shell
 from tests.condition_miner.server import (
     Fault,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from condition_miner.answers.cache import AnswerCache
 from condition_miner.answers.files import verify
-from prompt_bank.store import load
+from prompt_bank.recording.store import load
 from tests.condition_miner.commands import QUICK, Shell
 from tests.condition_miner.server import Server, completion, good, hang, status
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from condition_miner.errors import MinerError
 from condition_miner.labels.labels import LabelFile, read_labels
-from prompt_bank.checks import fold
+from prompt_bank.reading.checks import fold
 from tests.condition_miner.files import coco, voc, write_json
 from tests.shared import shared
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from prompt_bank.store import load
+from prompt_bank.recording.store import load
 from tests.condition_miner.server import Server, serving
 
 LABELS = "cat\nsofa\n# furniture ends\nperson, human\nbus\n"

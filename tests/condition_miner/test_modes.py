@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from condition_miner.model.dialect import PROBE_SCHEMA, Dialect, Mode, probe_question
-from prompt_bank.store import load
+from prompt_bank.recording.store import load
 from tests.condition_miner.commands import Shell
 from tests.condition_miner.server import Fault, Handler, Server, completion, good, is_probe, status, text
 

@@ -21,8 +21,8 @@ from condition_miner.stages.explain import covered, explained, grounded, uncover
 from condition_miner.stages.measure import dependencies, doubts, measured, smallest
 from condition_miner.stages.vocabulary import Vocabulary
 from condition_miner.stages.voting import Proposal, elect, unusable
-from prompt_bank.conditions import identifier
-from prompt_bank.measures import explained as explained_by
+from prompt_bank.editing.conditions import identifier
+from prompt_bank.editing.measures import explained as explained_by
 from prompt_bank.schema import Caption, Condition, Factor
 
 
@@ -264,7 +264,7 @@ def subsets(explains: dict[str, tuple[str, ...]], names: list[str], share: float
 
 @given(st.data())
 def test_the_greedy_set_reaches_the_share_and_is_nearly_smallest(data: Any) -> None:
-    from prompt_bank.measures import smallest_cover
+    from prompt_bank.editing.measures import smallest_cover
 
     names = list("abcdef")
     rows = data.draw(st.lists(st.sets(st.sampled_from(names)), min_size=1, max_size=12))

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from prompt_bank.recording.store import dumps
 from prompt_bank.schema import Bank, Caption, Condition, Dependency, Label, Provenance
-from prompt_bank.store import dumps
 
 
 def good() -> Bank:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from prompt_bank.recording.store import dumps, load, record
 from prompt_bank.schema import Condition
-from prompt_bank.store import dumps, load, record
 from tests.prompt_bank.banks import content, fedmpt, good, text
 
 

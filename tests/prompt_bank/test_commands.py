@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from prompt_bank.cli import app
-from prompt_bank.store import load, record, versions
+from prompt_bank.recording.store import load, record, versions
 from tests.prompt_bank.banks import fedmpt, good
 
 

@@ -7,11 +7,11 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prompt_bank import editing
-from prompt_bank.diff import Change, diff
+from prompt_bank.commands.tables import change_lines
+from prompt_bank.editing import edits as editing
+from prompt_bank.editing.diff import Change, diff
+from prompt_bank.recording.store import content_hash
 from prompt_bank.schema import Bank, Label
-from prompt_bank.store import content_hash
-from prompt_bank.tables import change_lines
 from tests.prompt_bank.banks import good
 from tests.prompt_bank.strategies import banks
 

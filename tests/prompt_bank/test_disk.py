@@ -15,11 +15,20 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from prompt_bank import editing, editor, exchange, files, prompt_lengths, proposals, rescue, tables  # noqa: F401
-from prompt_bank.changes import change
+from prompt_bank import files  # noqa: F401
 from prompt_bank.cli import app
-from prompt_bank.revisions import troubles
-from prompt_bank.store import load, record
+from prompt_bank.commands import (
+    editor,  # noqa: F401
+    tables,  # noqa: F401
+)
+from prompt_bank.editing import edits as editing
+from prompt_bank.exchange import files as exchange  # noqa: F401
+from prompt_bank.prompts import lengths as prompt_lengths
+from prompt_bank.recording import proposals  # noqa: F401
+from prompt_bank.recording import restoring as rescue  # noqa: F401
+from prompt_bank.recording.changes import change
+from prompt_bank.recording.revisions import troubles
+from prompt_bank.recording.store import load, record
 from tests.prompt_bank.banks import good
 
 PAGE = 4096

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prompt_bank import editing
+from prompt_bank.editing import edits as editing
 from prompt_bank.errors import BankError
+from prompt_bank.recording.store import dumps, loads
 from prompt_bank.schema import Bank, Caption, Condition, Dependency, Label
-from prompt_bank.store import dumps, loads
 
 
 def four() -> Bank:

@@ -12,14 +12,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prompt_bank import editing, label_studio, spreadsheet
-from prompt_bank.changes import change
+from prompt_bank.editing import edits as editing
 from prompt_bank.errors import BankError
-from prompt_bank.exchange import export, take_in
-from prompt_bank.formats import Format
+from prompt_bank.exchange import label_studio, spreadsheet
+from prompt_bank.exchange.files import export, take_in
+from prompt_bank.exchange.formats import Format
+from prompt_bank.exchange.three_way import taken_over
+from prompt_bank.recording.changes import change
+from prompt_bank.recording.store import load, record, versions
 from prompt_bank.schema import Bank
-from prompt_bank.store import load, record, versions
-from prompt_bank.taking_over import taken_over
 from tests.prompt_bank.banks import fedmpt, good
 from tests.prompt_bank.strategies import ODD, PROSE, banks
 

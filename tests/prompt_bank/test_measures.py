@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prompt_bank import editing
+from prompt_bank.editing import edits as editing
+from prompt_bank.editing.measures import explained, overlaps, smallest_cover, support
 from prompt_bank.errors import BankError
-from prompt_bank.measures import explained, overlaps, smallest_cover, support
-from prompt_bank.proposals import propose
+from prompt_bank.recording.proposals import propose
+from prompt_bank.recording.store import content_hash, dumps, load, loads
 from prompt_bank.schema import SCHEMA_FILE, Bank, Caption, Condition, Factor, Label
-from prompt_bank.store import content_hash, dumps, load, loads
 from tests.prompt_bank.banks import content, fedmpt, good, text
 
 KINDS = ("place", "light", "pose", "sound")

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import prompt_bank
-from prompt_bank import editing
-from prompt_bank.clip_tokens import special_tokens, token_ids
-from prompt_bank.prompt_lengths import measured, troubles
-from prompt_bank.prompts import parts
+from prompt_bank.editing import edits as editing
+from prompt_bank.prompts.clip_tokens import special_tokens, token_ids
+from prompt_bank.prompts.layout import parts
+from prompt_bank.prompts.lengths import measured, troubles
+from prompt_bank.recording.store import load
 from prompt_bank.schema import Bank, Label, Prompt
-from prompt_bank.store import load
 from tests.prompt_bank.banks import good
 from tests.prompt_bank.strategies import ODD
 
@@ -64,7 +64,7 @@ def test_special_tokens_are_open_clips(clip: Any) -> None:
 
 def test_counting_loads_neither_torch_nor_open_clip() -> None:
     heavy = "{'torch', 'numpy', 'open_clip'}"
-    program = f"import sys, prompt_bank.prompt_lengths as p; p.token_ids('a cat'); print({heavy} & {{*sys.modules}})"
+    program = f"import sys, prompt_bank.prompts.lengths as p; p.token_ids('a cat'); print({heavy} & {{*sys.modules}})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
 

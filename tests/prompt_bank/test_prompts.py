@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prompt_bank.errors import BankError
-from prompt_bank.prompts import active_conditions, parts, prompts
+from prompt_bank.prompts.layout import active_conditions, parts, prompts
 from prompt_bank.schema import Bank, Prompt
 from tests.prompt_bank.banks import good
 

@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prompt_bank import editing
-from prompt_bank.changes import change
-from prompt_bank.checks import fold
-from prompt_bank.conditions import identifier
+from prompt_bank.editing import edits as editing
+from prompt_bank.editing.conditions import identifier
 from prompt_bank.errors import BankError
-from prompt_bank.proposals import propose, record_mined, untouched
+from prompt_bank.reading.checks import fold
+from prompt_bank.recording.changes import change
+from prompt_bank.recording.proposals import propose, record_mined, untouched
+from prompt_bank.recording.store import dumps, load, loads
 from prompt_bank.schema import Bank, Caption, Condition, Dependency, Label, Provenance
-from prompt_bank.store import dumps, load, loads
 from tests.prompt_bank.strategies import banks
 
 

@@ -10,13 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prompt_bank import changes, editing
-from prompt_bank.changes import change
+from prompt_bank.editing import edits as editing
 from prompt_bank.errors import BankConflict, BankError
-from prompt_bank.rescue import restore
-from prompt_bank.revisions import find, troubles
+from prompt_bank.recording import changes
+from prompt_bank.recording.changes import change
+from prompt_bank.recording.restoring import restore
+from prompt_bank.recording.revisions import find, troubles
+from prompt_bank.recording.store import content_hash, dumps, load, record, versions
 from prompt_bank.schema import Bank
-from prompt_bank.store import content_hash, dumps, load, record, versions
 from tests.prompt_bank.banks import good
 from tests.prompt_bank.strategies import banks
 
@@ -138,7 +139,7 @@ def test_a_field_that_a_newer_version_added_is_no_hand_edit(tmp_path: Path) -> N
     old = json.loads(dumps(good()))
     for condition in old["conditions"]:
         del condition["note"]
-    from prompt_bank.store import _hash
+    from prompt_bank.recording.store import _hash
 
     entry = {"revision": 1, "at": "2026-11-23T00:00:00Z", "by": "miner", "did": "mined", "hash": _hash(old)}
     path.write_text(json.dumps({**old, "history": [entry]}), encoding="utf-8")

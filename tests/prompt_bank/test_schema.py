@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from pydantic import ValidationError
 
+from prompt_bank.recording.store import content_hash, dumps, loads
 from prompt_bank.schema import SCHEMA_FILE, Bank, Label, json_schema
-from prompt_bank.store import content_hash, dumps, loads
 from tests.prompt_bank.banks import content, good, text
 from tests.prompt_bank.strategies import banks
 

@@ -13,9 +13,9 @@ import pytest
 
 from prompt_bank import files
 from prompt_bank.errors import BankConflict, BankError
-from prompt_bank.revisions import troubles
+from prompt_bank.recording.revisions import troubles
+from prompt_bank.recording.store import content_hash, dumps, load, loads, record, versions
 from prompt_bank.schema import SCHEMA_FILE, Bank
-from prompt_bank.store import content_hash, dumps, load, loads, record, versions
 from tests.prompt_bank.banks import good
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -196,7 +196,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from prompt_bank.errors import BankConflict
-from prompt_bank.store import load, record
+from prompt_bank.recording.store import load, record
 path, who, rounds, careful = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4] == "careful"
 print("ready", flush=True)
 done = 0
@@ -233,7 +233,7 @@ def test_two_writers_lose_no_change(tmp_path: Path) -> None:
 KILLED_AT_RANDOM = """
 import os, random, signal, sys, time
 from pathlib import Path
-from prompt_bank.store import load, record, versions
+from prompt_bank.recording.store import load, record, versions
 path, moments, acknowledged = Path(sys.argv[1]), random.Random(0), 1
 for kill in range(50):
     ours, theirs = os.pipe()
@@ -279,7 +279,7 @@ def test_fifty_kills_at_random_moments_lose_nothing_that_was_acknowledged(tmp_pa
 KILLED_AT_EACH_LINE = """
 import os, shutil, signal, sys
 from pathlib import Path
-from prompt_bank.store import load, record, versions
+from prompt_bank.recording.store import load, record, versions
 start, folder, at = Path(sys.argv[1]), Path(sys.argv[2]), 0
 path = folder / "bank.json"
 while True:
@@ -291,7 +291,7 @@ while True:
         def tracer(frame, event, argument):
             global left
             code = frame.f_code
-            ours = code.co_filename.endswith(("prompt_bank/files.py", "prompt_bank/store.py"))
+            ours = code.co_filename.endswith(("prompt_bank/files.py", "prompt_bank/recording/store.py"))
             changes_disk = {"mkdir", "open", "replace", "unlink", "chmod"}
             if not ours and not (code.co_filename.endswith("pathlib.py") and code.co_name in changes_disk):
                 return None

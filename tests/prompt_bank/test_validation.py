@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prompt_bank import migrations
 from prompt_bank.errors import BankError, Problem
-from prompt_bank.locate import Located, written
-from prompt_bank.store import dumps, loads
+from prompt_bank.reading import migrations
+from prompt_bank.reading.locate import Located, written
+from prompt_bank.recording.store import dumps, loads
 from tests.prompt_bank.banks import content, good, text
 
 Spoil = Callable[[dict[str, Any]], Any]

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 
 from prompt_bank.errors import BankError
+from prompt_bank.exchange.yaml_view import dump, read
 from prompt_bank.schema import Bank, Label
-from prompt_bank.yaml_view import dump, read
 from tests.prompt_bank.banks import good
 from tests.prompt_bank.strategies import banks
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from prompt_bank.recording.store import record
 from prompt_bank.schema import Bank, Condition, Label
-from prompt_bank.store import record
 from tests.trainer import layouts
 from trainer.data.base import MultiLabelDataset
 from trainer.data.partition import partition_hash

@@ -73,7 +73,7 @@ def test_probabilities_are_those_of_the_evaluation(runs: dict[str, Run], folder:
 
 
 def _bank(run: Run) -> object:
-    from prompt_bank.store import load
+    from prompt_bank.recording.store import load
 
     assert run.bank is not None
     return load(run.bank).bank

@@ -43,7 +43,7 @@ def runs(folder: Path) -> dict[str, Run]:
 
 
 def ready(run: Run, folder: Path) -> Prepared:
-    from prompt_bank.store import load
+    from prompt_bank.recording.store import load
 
     prepared = prepare(run.config(), None if run.bank is None else load(run.bank).bank, folder / "cache")
     prepared.method.receive(run.load_checkpoint()[1])

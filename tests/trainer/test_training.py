@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from prompt_bank.store import content_hash, dumps
+from prompt_bank.recording.store import content_hash, dumps
 from tests.trainer.tiny import random_clip, small_bank
 from trainer.comparison import rows
 from trainer.config import RunConfig

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from prompt_bank.checks import near
+from prompt_bank.reading.checks import near
 from prompt_bank.schema import Label
 from trainer.data.text_files import rows_of
 from trainer.errors import TrainerError

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from prompt_bank.checks import DIRECTION, fold
+from prompt_bank.reading.checks import DIRECTION, fold
 from trainer.data.base import UNKNOWN
 from trainer.data.files import Listed, Part, Place
 from trainer.data.image_files import unsafe

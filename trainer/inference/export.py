@@ -10,9 +10,9 @@ from pathlib import Path
 
 from safetensors.torch import save
 
-from prompt_bank.prompts import active_conditions
+from prompt_bank.prompts.layout import active_conditions
+from prompt_bank.recording.store import load as load_bank
 from prompt_bank.schema import Bank, Condition, Label
-from prompt_bank.store import load as load_bank
 from trainer.backbone.load import SHIPPED
 from trainer.backbone.vision import architecture
 from trainer.errors import TrainerError

@@ -134,7 +134,7 @@ def _method(
 def _bank(run: Run) -> Bank | None:
     if run.bank is None:
         return None
-    from prompt_bank.store import load as load_bank
+    from prompt_bank.recording.store import load as load_bank
 
     return load_bank(run.bank).bank
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from prompt_bank.prompts import active_conditions, parts
+from prompt_bank.prompts.layout import active_conditions, parts
 from prompt_bank.schema import Bank
 from trainer.backbone.clip import FrozenClip
 from trainer.backbone.text import Suffixes, label_suffixes

@@ -14,10 +14,10 @@ from typing import Any
 
 import uvicorn
 
+from prompt_bank.recording.store import record
 from prompt_bank.review.server import application
 from prompt_bank.review.session import Session
 from prompt_bank.schema import Caption, Condition, Dependency
-from prompt_bank.store import record
 from tests.prompt_bank.banks import good
 
 TOKEN = "a-token-of-the-test"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser
 
+from prompt_bank.recording.store import load, record
 from prompt_bank.schema import Bank, Caption, Condition, Dependency, Label
-from prompt_bank.store import load, record
 from tests.prompt_bank.review.browser import Reviewer
 from tests.prompt_bank.review.serving import served
 

@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from prompt_bank import editing
+from prompt_bank.editing import edits as editing
 from prompt_bank.errors import BankError
+from prompt_bank.recording.store import load
 from prompt_bank.review.differences import differences
 from prompt_bank.review.drafts import Draft
 from prompt_bank.review.operations import summary
 from prompt_bank.review.session import OperationRefused, Session
 from prompt_bank.review.view import edited, marked
 from prompt_bank.schema import Bank, Caption, Label
-from prompt_bank.store import load
 from tests.prompt_bank.banks import good
 from tests.prompt_bank.review.serving import PAGE, recorded
 

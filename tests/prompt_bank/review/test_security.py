@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from prompt_bank.recording.store import load
 from prompt_bank.review.drafts import folder
 from prompt_bank.review.security import HEADERS
 from prompt_bank.review.server import LARGEST_BODY
-from prompt_bank.store import load
 from tests.prompt_bank.review.serving import TOKEN, Server, edits, messages, recorded, served
 
 OTHER = "1" * 32

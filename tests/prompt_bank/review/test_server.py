@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from prompt_bank import editing
+from prompt_bank.editing import edits as editing
+from prompt_bank.recording.store import load, loads, record
 from prompt_bank.review.drafts import folder
-from prompt_bank.store import load, loads, record
 from tests.prompt_bank.review.serving import PAGE, Server, edits, messages, recorded, served
 
 OTHER = "1" * 32

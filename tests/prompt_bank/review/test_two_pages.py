@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from prompt_bank import editing
-from prompt_bank.store import load, record
+from prompt_bank.editing import edits as editing
+from prompt_bank.recording.store import load, record
 from tests.prompt_bank.review.browser import Reviewer
 from tests.prompt_bank.review.serving import served
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from prompt_bank import label_studio, spreadsheet
-from prompt_bank.changes import Recorded, change
 from prompt_bank.errors import BankError, Problem
+from prompt_bank.exchange import label_studio, spreadsheet
+from prompt_bank.exchange.formats import Format
+from prompt_bank.exchange.rewriting import no_bank
+from prompt_bank.exchange.three_way import taken_over
 from prompt_bank.files import replace
-from prompt_bank.formats import Format
-from prompt_bank.revisions import find
-from prompt_bank.rows import no_bank
+from prompt_bank.recording.changes import Recorded, change
+from prompt_bank.recording.revisions import find
+from prompt_bank.recording.store import load
 from prompt_bank.schema import Bank
-from prompt_bank.store import load
-from prompt_bank.taking_over import taken_over
 
 OF_SUFFIX = {".csv": Format.CSV, ".json": Format.LABEL_STUDIO}
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Literal, NoReturn
 
 from prompt_bank.errors import BankError, Problem
+from prompt_bank.recording.store import LoadedBank, copy_name, load, versions
 from prompt_bank.schema import Bank, Revision
-from prompt_bank.store import LoadedBank, copy_name, load, versions
 
 HASH_PREFIX = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})")
 """How a revision may be named by its content: four digits of its hash or more."""

@@ -11,14 +11,14 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from prompt_bank.changes import Recorded, record_hand_edit
-from prompt_bank.diff import diff
+from prompt_bank.commands.tables import change_lines, printable
+from prompt_bank.editing.diff import diff
 from prompt_bank.errors import BankConflict, BankError, Problem
-from prompt_bank.rows import no_bank
+from prompt_bank.exchange.rewriting import no_bank
+from prompt_bank.exchange.yaml_view import dump, read
+from prompt_bank.recording.changes import Recorded, record_hand_edit
+from prompt_bank.recording.store import LoadedBank, content_hash, load, record
 from prompt_bank.schema import Bank
-from prompt_bank.store import LoadedBank, content_hash, load, record
-from prompt_bank.tables import change_lines, printable
-from prompt_bank.yaml_view import dump, read
 
 ROUNDS = 20
 """How often a text with mistakes is shown again: a script that is called as editor must not go on for ever."""

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from prompt_bank.conditions import identifier, with_origins
+from prompt_bank.editing.conditions import identifier, with_origins
 from prompt_bank.errors import BankError, Problem, offered
-from prompt_bank.locate import Place, written
+from prompt_bank.reading.locate import Place, written
+from prompt_bank.reading.validation import built
 from prompt_bank.schema import Bank
-from prompt_bank.validation import built
 
 OPEN = ("text", "status", "definition", "values", "note")
 """What a person may change of a condition."""

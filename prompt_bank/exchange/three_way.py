@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from prompt_bank.errors import BankError, Problem, offered
-from prompt_bank.locate import Place
-from prompt_bank.rows import CLOSED, Row, rewritten
+from prompt_bank.exchange.rewriting import CLOSED, Row, rewritten
+from prompt_bank.reading.locate import Place
 from prompt_bank.schema import Bank
 
 

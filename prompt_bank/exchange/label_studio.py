@@ -12,11 +12,11 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
 from prompt_bank.errors import BankError, Problem
-from prompt_bank.locate import Located, SyntaxProblem, written
-from prompt_bank.rows import no_bank
+from prompt_bank.exchange.rewriting import no_bank
+from prompt_bank.exchange.three_way import Cell, Edit
+from prompt_bank.reading.locate import Located, SyntaxProblem, written
+from prompt_bank.reading.validation import BYTE_ORDER_MARK, described
 from prompt_bank.schema import Bank, Condition
-from prompt_bank.taking_over import Cell, Edit
-from prompt_bank.validation import BYTE_ORDER_MARK, described
 
 FIELDS = ("status", "text", "note")
 """What annotators decide."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from prompt_bank.clip_tokens import special_tokens, token_ids
 from prompt_bank.errors import BankError, Problem
-from prompt_bank.locate import written
-from prompt_bank.prompts import active_conditions, parts, prompts
+from prompt_bank.prompts.clip_tokens import special_tokens, token_ids
+from prompt_bank.prompts.layout import active_conditions, parts, prompts
+from prompt_bank.reading.locate import written
 from prompt_bank.schema import Bank
 
 CONTEXT = 77

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from prompt_bank.errors import BankError, Problem
-from prompt_bank.rows import OPEN, no_bank
+from prompt_bank.exchange.rewriting import OPEN, no_bank
+from prompt_bank.exchange.three_way import Cell, Edit
+from prompt_bank.reading.validation import BYTE_ORDER_MARK
 from prompt_bank.schema import Bank, Condition
-from prompt_bank.taking_over import Cell, Edit
-from prompt_bank.validation import BYTE_ORDER_MARK
 
 SHOWN = ("support", "origin", "example", "revision")
 """Columns that tell a person something and are not read back, but for `revision`: what the sheet was made of."""

@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 from prompt_bank.errors import BankConflict, BankError, Problem
 from prompt_bank.files import locked, replace, sweep
-from prompt_bank.locate import written
+from prompt_bank.reading.locate import written
+from prompt_bank.reading.validation import BYTE_ORDER_MARK, described, validate
 from prompt_bank.schema import SCHEMA_FILE, Bank, Revision
-from prompt_bank.validation import BYTE_ORDER_MARK, described, validate
 
 
 @dataclass(frozen=True)

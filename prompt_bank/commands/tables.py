@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from prompt_bank.diff import Change
-from prompt_bank.measures import explained, overlaps
+from prompt_bank.editing.diff import Change
+from prompt_bank.editing.measures import explained, overlaps
 from prompt_bank.schema import Bank, Condition, Provenance
 
 NEARLY_ONE = 0.5

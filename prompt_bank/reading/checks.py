@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from prompt_bank.errors import Problem
-from prompt_bank.locate import Place, written
+from prompt_bank.reading.locate import Place, written
 
 FIELDS = ("{condition}", "{label}")
 Content = dict[str, Any]

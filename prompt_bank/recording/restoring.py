@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from prompt_bank.changes import Recorded, change
 from prompt_bank.errors import BankError
-from prompt_bank.revisions import find
+from prompt_bank.recording.changes import Recorded, change
+from prompt_bank.recording.revisions import find
+from prompt_bank.recording.store import LoadedBank, load, record, versions
 from prompt_bank.schema import Bank
-from prompt_bank.store import LoadedBank, load, record, versions
 
 
 @dataclass(frozen=True)

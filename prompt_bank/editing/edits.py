@@ -11,12 +11,12 @@ from typing import Any, Literal, NoReturn
 
 from pydantic import ValidationError
 
-from prompt_bank.checks import check
-from prompt_bank.conditions import as_edited, identifier, once, united_support
+from prompt_bank.editing.conditions import as_edited, identifier, once, united_support
 from prompt_bank.errors import BankError, Problem, offered
-from prompt_bank.locate import Place, written
+from prompt_bank.reading.checks import check
+from prompt_bank.reading.locate import Place, written
+from prompt_bank.reading.validation import described
 from prompt_bank.schema import Bank, Condition, Dependency
-from prompt_bank.validation import described
 
 Status = Literal["proposed", "accepted", "rejected"]
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-from prompt_bank.locate import Place
-from prompt_bank.rows import OPEN, no_bank, rewritten
+from prompt_bank.exchange.rewriting import OPEN, no_bank, rewritten
+from prompt_bank.reading.locate import Place
 from prompt_bank.schema import Bank
 
 PARTS = ("conditions", "labels", "prompt")

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from prompt_bank.conditions import with_origins
-from prompt_bank.diff import Change, diff
+from prompt_bank.editing.conditions import with_origins
+from prompt_bank.editing.diff import Change, diff
 from prompt_bank.errors import BankConflict, BankError
-from prompt_bank.revisions import newest
+from prompt_bank.recording.revisions import newest
+from prompt_bank.recording.store import LoadedBank, content_hash, load, record
 from prompt_bank.schema import Bank
-from prompt_bank.store import LoadedBank, content_hash, load, record
 
 TRIES = 5
 """How often a change is made anew because another writer was faster."""

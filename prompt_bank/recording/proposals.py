@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from prompt_bank.changes import Recorded, change, record_hand_edit
-from prompt_bank.checks import fold
-from prompt_bank.conditions import identifier
-from prompt_bank.editing import checked
+from prompt_bank.editing.conditions import identifier
+from prompt_bank.editing.edits import checked
 from prompt_bank.errors import BankError, Problem
-from prompt_bank.revisions import kept
+from prompt_bank.reading.checks import fold
+from prompt_bank.recording.changes import Recorded, change, record_hand_edit
+from prompt_bank.recording.revisions import kept
+from prompt_bank.recording.store import LoadedBank, load, record
 from prompt_bank.schema import Bank, Caption, Condition, Dependency, Label
-from prompt_bank.store import LoadedBank, load, record
 
 MINER = "miner"
 """Who records what was mined."""

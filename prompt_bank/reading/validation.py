@@ -12,10 +12,10 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from prompt_bank.checks import check
 from prompt_bank.errors import BankError, Problem
-from prompt_bank.locate import Located, Place, SyntaxProblem, written
-from prompt_bank.migrations import UnknownFormat, migrate
+from prompt_bank.reading.checks import check
+from prompt_bank.reading.locate import Located, Place, SyntaxProblem, written
+from prompt_bank.reading.migrations import UnknownFormat, migrate
 from prompt_bank.schema import Bank, Part
 
 BYTE_ORDER_MARK = "\ufeff"

@@ -1,0 +1,1 @@
+"""From a bank to prompts: their layout, their tokens, their lengths."""

@@ -1,0 +1,1 @@
+"""From a file to a bank: syntax, types, checks, migrations, every problem with its line."""

@@ -1,0 +1,1 @@
+"""Saving a bank: revisions, what a person decided, and mining again without overwriting it."""
