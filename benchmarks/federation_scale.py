@@ -23,11 +23,14 @@ import torch
 import prompt_bank
 from prompt_bank.recording.store import load
 from trainer.backbone.load import load_backbone
-from trainer.config import FederationConfig, FedMptConfig, LossConfig, OptimiserConfig
+from trainer.config.sections import FederationConfig, LossConfig, OptimiserConfig
 from trainer.data.features import FeatureStore
+from trainer.federation.client import ClientTrainer
 from trainer.federation.local import LocalEngine
 from trainer.federation.rounds import RoundContext, run_round
-from trainer.methods.base import MethodContext, build
+from trainer.methods.base import MethodContext
+from trainer.methods.fedmpt import FedMptConfig
+from trainer.methods.registry import build
 
 BANK = Path(prompt_bank.__path__[0]) / "banks" / "scenes24.json"
 
@@ -47,7 +50,7 @@ def measure(clients: int, images: int, batch: int, rounds: int) -> dict[str, flo
     )
     federation, optimiser = FederationConfig(), OptimiserConfig(batch_size=batch)
     owned = tuple(np.array_split(np.arange(images), clients))
-    engine = LocalEngine(method, features, owned, federation, optimiser, seed=0)
+    engine = LocalEngine(ClientTrainer(method, features, federation, optimiser, seed=0), owned)
     state, seconds = method.exchanged(), []
     for index in range(rounds):
         began = time.process_time()

@@ -14,12 +14,14 @@ from typing import Any
 import torch
 
 from prompt_bank.recording.store import load
-from trainer.evaluation import scores
+from trainer.data.base import owners
+from trainer.evaluation.measuring import scores
+from trainer.evaluation.metrics import choose_threshold, figures
+from trainer.federation.client import ClientTrainer
 from trainer.federation.local import LocalEngine
 from trainer.federation.rounds import RoundContext, run_round
-from trainer.metrics import choose_threshold, figures
+from trainer.preparing import Prepared, prepare
 from trainer.resolving import resolve
-from trainer.training import Prepared, owners, prepare
 
 Settings = dict[str, Any]
 
@@ -64,9 +66,8 @@ def train(ready: Prepared) -> None:
     if not method.trainable():
         return
     data, rounds = ready.dataset.train, config.federation.rounds
-    engine = LocalEngine(
-        method, ready.features(data), owners(data), config.federation, config.optimiser, config.seeds.batches
-    )
+    trainer = ClientTrainer(method, ready.features(data), config.federation, config.optimiser, config.seeds.batches)
+    engine = LocalEngine(trainer, owners(data))
     state, clients = method.exchanged(), len(engine.owned)
     for index in range(rounds):
         context = RoundContext(index, rounds)

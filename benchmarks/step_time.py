@@ -39,9 +39,11 @@ from torch import Tensor
 import prompt_bank
 from prompt_bank.schema import Bank, Condition, Label
 from trainer.backbone.clip import FrozenClip, Preprocess
-from trainer.config import FedMptConfig, LossConfig
-from trainer.methods.base import Batch, MethodContext, build
-from trainer.methods.fedmpt import FedMPT
+from trainer.config.sections import LossConfig
+from trainer.data.batches import Batch
+from trainer.methods.base import MethodContext
+from trainer.methods.fedmpt import FedMPT, FedMptConfig
+from trainer.methods.registry import build
 
 CONDITIONS = ("background", "lighting", "pose", "spatial layout", "object scale")
 BACKBONE = "ViT-B-16-quickgelu"

@@ -18,7 +18,7 @@ import ot
 import torch
 from torch import Tensor
 
-from trainer.transport import pot_sinkhorn, sinkhorn
+from trainer.heads.transport import pot_sinkhorn, sinkhorn
 
 ENTROPY, SCALE, TEMPERATURE = 0.2, 100.0, 0.1
 """λ and τ of the paper, κ of CLIP."""

@@ -15,8 +15,8 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from trainer.config.data import DataConfig
 from trainer.data.registry import load_dataset
-from trainer.data_config import DataConfig
 
 SHOWN = (26, 32)
 """Test pictures of the default world."""

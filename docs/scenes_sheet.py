@@ -6,8 +6,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from trainer.config.data import DataConfig
 from trainer.data.registry import load_dataset
-from trainer.data_config import DataConfig
 
 SIDE, GAP, TITLE, COLUMNS = 112, 4, 22, 5
 

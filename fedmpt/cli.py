@@ -36,13 +36,21 @@ ENTRIES: dict[str, Entry] = {
     "templates": Entry(
         "condition_miner.commands.templates", "app", "The messages to the model: list, check.", "Conditions"
     ),
-    "train": Entry("trainer.cli", "train", "Train a method over sites that keep their images.", "Training"),
-    "evaluate": Entry("trainer.cli", "evaluate", "Measure a run's best checkpoint on the test split.", "Training"),
-    "compare": Entry("trainer.cli", "compare", "Set runs side by side.", "Training"),
-    "predict": Entry("trainer.inference_cli", "predict", "Say which labels images carry, where and why.", "Training"),
-    "export": Entry("trainer.inference_cli", "export", "Write a run's model as a folder to hand on.", "Training"),
-    "report": Entry("trainer.cli", "report", "Write a run's report: one HTML page.", "Training"),
-    "datasets": Entry("trainer.datasets_cli", "app", "Look at data sets, and at who owns which images.", "Training"),
+    "train": Entry(
+        "trainer.commands.training", "train", "Train a method over sites that keep their images.", "Training"
+    ),
+    "evaluate": Entry(
+        "trainer.commands.evaluation", "evaluate", "Measure a run's best checkpoint on the test split.", "Training"
+    ),
+    "compare": Entry("trainer.commands.evaluation", "compare", "Set runs side by side.", "Training"),
+    "predict": Entry(
+        "trainer.commands.inference", "predict", "Say which labels images carry, where and why.", "Training"
+    ),
+    "export": Entry("trainer.commands.inference", "export", "Write a run's model as a folder to hand on.", "Training"),
+    "report": Entry("trainer.commands.evaluation", "report", "Write a run's report: one HTML page.", "Training"),
+    "datasets": Entry(
+        "trainer.commands.datasets", "app", "Look at data sets, and at who owns which images.", "Training"
+    ),
     "demo": Entry("fedmpt.demo", "demo", "Run the whole path on the drawn world, in a few minutes.", "Training"),
 }
 

@@ -1,4 +1,4 @@
-"""How the settings of a run come about: defaults, preset, file, command line. Their tree is in trainer/config.py."""
+"""How the settings of a run come about: defaults, preset, file, command line. run_config.py has their tree."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from trainer.config import PRESETS, FedMptConfig, RunConfig
 from trainer.errors import TrainerError
+from trainer.methods.fedmpt import FedMptConfig
+from trainer.run_config import PRESETS, RunConfig
 
 
 def resolve(file: Path | None = None, preset: str | None = None, overrides: dict[str, Any] | None = None) -> RunConfig:

@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from prompt_bank.shipped import shipped_labels
-from trainer.data.mlrsnet import TEST, TRAIN
+from trainer.data.sets.mlrsnet import TEST, TRAIN
 
 
 def picture(path: Path, shade: int = 0) -> None:

@@ -9,10 +9,11 @@ from PIL import Image
 from tests.trainer.tiny import small_bank
 from trainer.data.scenes import World
 from trainer.data.scenes.objects import CLASSES
-from trainer.evaluation import evaluate
+from trainer.evaluation.measuring import evaluate
+from trainer.preparing import prepare
 from trainer.resolving import resolve
-from trainer.runs import Run
-from trainer.training import prepare, train
+from trainer.run.folder import Run
+from trainer.train import train
 
 SMALL = {
     "data.sites": 2,

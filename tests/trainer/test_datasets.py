@@ -9,9 +9,9 @@ import pytest
 
 from prompt_bank.shipped import shipped_labels
 from tests.trainer import layouts
+from trainer.config.data import DataConfig
 from trainer.data.base import MultiLabelDataset, Split
 from trainer.data.registry import DATASETS, load_dataset, module_of
-from trainer.data_config import DataConfig
 from trainer.errors import TrainerError
 from trainer.resolving import resolve
 

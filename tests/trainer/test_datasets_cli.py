@@ -18,7 +18,7 @@ from trainer.data.base import MultiLabelDataset
 from trainer.data.partition import partition_hash
 from trainer.data.registry import DATASETS, load_dataset
 from trainer.resolving import resolve
-from trainer.runs import Run
+from trainer.run.folder import Run
 
 QUICK = ("--set", "evaluation.bootstrap=0", "--set", "federation.rounds=1", "--backbone", "scenes-tiny")
 

@@ -9,8 +9,11 @@ import torch
 import torch.nn.functional as F
 
 from tests.trainer.tiny import LABELS, method_context, random_batch, random_clip, small_bank
-from trainer.config import CoOpConfig, FedMptConfig, ZeroShotConfig
-from trainer.methods.base import Method, build
+from trainer.methods.base import Method
+from trainer.methods.coop import CoOpConfig
+from trainer.methods.fedmpt import FedMptConfig
+from trainer.methods.registry import build
+from trainer.methods.zero_shot import ZeroShotConfig
 
 CLIP = random_clip()
 BATCH = random_batch(CLIP)

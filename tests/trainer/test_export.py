@@ -18,11 +18,11 @@ from safetensors.torch import load_file, save_file
 import trainer
 from tests.trainer.runs import pictures, trained_run
 from trainer.backbone.load import load_backbone
-from trainer.backbone.vision import VisionClip
+from trainer.backbone.vision_only import VisionClip
 from trainer.errors import TrainerError
 from trainer.inference.export import export
 from trainer.inference.exported import BACKBONE, CONFIG, SUMS, WEIGHTS, sha256
-from trainer.runs import Run
+from trainer.run.folder import Run
 
 METHODS = {
     "fedmpt": {"method__rank": 4, "backbone__patch_source": "value"},

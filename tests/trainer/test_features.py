@@ -15,14 +15,14 @@ import pytest
 import torch
 
 from tests.trainer.tiny import random_clip, small_bank
-from trainer.config import RunConfig
 from trainer.data import features
 from trainer.data.registry import load_dataset
 from trainer.data.streaming import EncodedImages
 from trainer.errors import TrainerError
-from trainer.evaluation import scores
+from trainer.evaluation.measuring import scores
+from trainer.preparing import Prepared, Reporter, assemble
 from trainer.resolving import resolve
-from trainer.training import Prepared, Reporter, assemble
+from trainer.run_config import RunConfig
 
 SMALL: dict[str, Any] = {
     "data.sites": 2,
@@ -144,7 +144,7 @@ import os, signal, sys
 from pathlib import Path
 from tests.trainer.test_features import prepared
 from trainer.data import features
-from trainer.training import Reporter
+from trainer.preparing import Reporter
 
 features.CHUNK = 16
 def kill(split, done, count):

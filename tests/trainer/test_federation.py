@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from tests.shared import shared
-from trainer.config import FederationConfig, OptimiserConfig
+from trainer.config.sections import FederationConfig, OptimiserConfig
 from trainer.errors import RunFailed
 from trainer.federation.aggregation import Reply, State, average
 from trainer.federation.rounds import RoundContext, draw_clients, learning_rate, run_round
-from trainer.federation.seeding import derive, numpy_generator
+from trainer.seeding import derive, numpy_generator
 
 
 def reply(client: int, value: float, examples: int = 1) -> Reply:

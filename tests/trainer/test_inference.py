@@ -18,15 +18,15 @@ import trainer
 from tests.trainer.runs import pictures, trained_run, wide
 from trainer.data.images import UnreadableImage
 from trainer.errors import TrainerError
-from trainer.evaluation import scores
+from trainer.evaluation.measuring import scores
 from trainer.inference.explanation import Explanation, LabelEvidence
-from trainer.inference.gallery import Gallery
 from trainer.inference.heat import centred_square, layer, overlay
 from trainer.inference.model import Model
 from trainer.inference.output import Selection, as_csv, as_json, as_table
 from trainer.inference.stream import Prediction, stream
-from trainer.runs import Run
-from trainer.training import prepare
+from trainer.preparing import prepare
+from trainer.report.gallery import Gallery
+from trainer.run.folder import Run
 
 METHODS = {
     "fedmpt": {"method__rank": 4},

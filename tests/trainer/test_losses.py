@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.shared import shared
-from trainer.losses import asymmetric_loss
+from trainer.heads.losses import asymmetric_loss
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,13 @@ import torch
 import torch.nn.functional as F
 
 from tests.trainer.tiny import LABELS, method_context, random_batch, random_clip, small_bank
-from trainer.config import CoOpConfig, FedMptConfig, ZeroShotConfig
 from trainer.errors import TrainerError
-from trainer.methods.base import build
-from trainer.methods.fedmpt import FedMPT
-from trainer.methods.matching import match, transport
-from trainer.transport import sinkhorn
+from trainer.heads.matching import match, transport
+from trainer.heads.transport import sinkhorn
+from trainer.methods.coop import CoOpConfig
+from trainer.methods.fedmpt import FedMPT, FedMptConfig
+from trainer.methods.registry import build
+from trainer.methods.zero_shot import ZeroShotConfig
 
 CLIP = random_clip()
 

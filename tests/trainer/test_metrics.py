@@ -11,10 +11,9 @@ from safetensors.torch import load_file
 from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score
 
 from tests.shared import shared
-from trainer.bootstrap import NAMES, intervals, weighted_average_precision, weighted_figures
-from trainer.evaluation import client_figures, per_label
-from trainer.federation.seeding import numpy_generator
-from trainer.metrics import (
+from trainer.evaluation.bootstrap import NAMES, intervals, weighted_average_precision, weighted_figures
+from trainer.evaluation.measuring import client_figures, per_label
+from trainer.evaluation.metrics import (
     ORACLE_THRESHOLDS,
     Decisions,
     average_precision,
@@ -24,6 +23,7 @@ from trainer.metrics import (
     figures,
     oracle_figures,
 )
+from trainer.seeding import numpy_generator
 
 
 def data(seed: int, images: int = 40, labels: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
@@ -178,7 +178,7 @@ def test_intervals_hold_the_figures_and_narrow_with_images() -> None:
 
 
 def test_intervals_do_not_depend_on_the_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    from trainer import bootstrap
+    from trainer.evaluation import bootstrap
 
     logits, truth = data(4)
     arguments = {"resamples": 50, "level": 0.9}

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 
 from trainer.backbone import scenes_tiny
 from trainer.backbone.clip import FrozenClip
-from trainer.backbone.pretraining import image_tower, pictures, text_tower
-from trainer.backbone.pretraining.words import SYNONYMS, WordSpace, caption, condition_sentence, label_sentence
 from trainer.data.scenes.objects import CLASSES
 from trainer.errors import TrainerError
+from trainer.pretraining import image_tower, pictures, text_tower
+from trainer.pretraining.words import SYNONYMS, WordSpace, caption, condition_sentence, label_sentence
 
 SPACE = WordSpace(128)
 TOKENIZER = open_clip.SimpleTokenizer()
@@ -246,8 +246,8 @@ def test_shipped_weights_are_small_and_match_their_card() -> None:
 
 def test_shipped_weights_recognise_new_broad_scenes_without_training() -> None:
     """Chance is about 13; images of a seed that neither training nor the card used."""
-    from trainer.backbone.pretraining.evaluation import evaluate
     from trainer.data.scenes.cooccurrence import held_out
+    from trainer.pretraining.evaluation import evaluate
 
     clip = FrozenClip(scenes_tiny.load_model(), TOKENIZER, scenes_tiny.PREPROCESS, "scenes-tiny")
     assert 5 < clip.scale <= 40
@@ -259,7 +259,7 @@ def test_shipped_weights_recognise_new_broad_scenes_without_training() -> None:
 def test_the_command_makes_weights_card_and_log(tmp_path: Path) -> None:
     options = ["--out", str(tmp_path), "--images", "30", "--validation", "60", "--shorten", "0.001"]
     done = subprocess.run(
-        [sys.executable, "-m", "trainer.backbone.pretrain_scenes", *options],
+        [sys.executable, "-m", "trainer.pretraining", *options],
         capture_output=True,
         text=True,
         check=False,

@@ -12,14 +12,15 @@ from safetensors.torch import load_file
 
 from tests.shared import shared
 from tests.trainer.tiny import fixture_clip, method_context, random_clip
-from trainer.config import FedMptReleasedConfig
+from trainer.data.batches import Batch
 from trainer.data.registry import load_dataset
-from trainer.evaluation import evaluate
-from trainer.methods.base import Batch, build
-from trainer.methods.fedmpt_released import FedMPTReleased
+from trainer.evaluation.measuring import evaluate
+from trainer.methods.fedmpt_released import FedMPTReleased, FedMptReleasedConfig
+from trainer.methods.registry import build
+from trainer.preparing import Reporter, assemble
 from trainer.resolving import resolve
-from trainer.runs import Run
-from trainer.training import Reporter, assemble, train
+from trainer.run.folder import Run
+from trainer.train import train
 
 NAMES = {
     "ctx": "class_tokens",

@@ -17,13 +17,13 @@ from tests.prompt_bank.review.browser import chromium
 from tests.prompt_bank.review.contrast import faint
 from tests.trainer.runs import trained_run
 from trainer.errors import TrainerError
+from trainer.preparing import Prepared, prepare
 from trainer.report.charts import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, line_chart
 from trainer.report.gates import gate_summary
 from trainer.report.page import chosen_settings, write_report
 from trainer.report.sites import SHOWN, site_summary
 from trainer.resolving import resolve
-from trainer.runs import Run
-from trainer.training import Prepared, prepare
+from trainer.run.folder import Run
 
 HOSTILE = "\"><script>alert('x')</script>{{ 7 * 7 }}</style>"
 

@@ -13,16 +13,18 @@ import torch
 
 from prompt_bank.recording.store import content_hash, dumps
 from tests.trainer.tiny import random_clip, small_bank
-from trainer.comparison import rows
-from trainer.config import RunConfig
+from trainer.data.base import owners
 from trainer.data.partition import partition_hash
 from trainer.data.registry import load_dataset
 from trainer.errors import RunFailed, TrainerError
-from trainer.evaluation import evaluate
-from trainer.provenance import code_revision, owners
+from trainer.evaluation.comparison import rows
+from trainer.evaluation.measuring import evaluate
+from trainer.preparing import Prepared, Reporter, assemble, pick_device, seen_labels
 from trainer.resolving import parse_assignment, resolve
-from trainer.runs import Run
-from trainer.training import Prepared, Reporter, assemble, pick_device, seen_labels, train
+from trainer.run.environment import code_revision
+from trainer.run.folder import Run
+from trainer.run_config import RunConfig
+from trainer.train import train
 
 SMALL = {
     "data.sites": 2,
@@ -74,7 +76,7 @@ def test_resume_reaches_the_same_bits(tmp_path: Path, cache: Path, after: int) -
     cut, config = new_run(tmp_path / "cut", federation__participation=0.5)
     broken = prepared(config, cache)
     with pytest.raises(Cut):
-        train(cut, Prepared(config, broken.dataset, broken.method, cache, Reporter(round=stop)))
+        train(cut, Prepared(config, broken.dataset, broken.method, cache, Reporter()), after_round=stop)
     with (cut.folder / "metrics.jsonl").open("a") as file:
         file.write('{"rounds": 3, "lo')
     train(cut, prepared(cut.config(), cache))
@@ -235,7 +237,7 @@ def test_deterministic_mode_holds_for_the_rounds_only(tmp_path: Path, cache: Pat
 
     run, config = new_run(tmp_path / "run", federation__rounds=1, compute__deterministic=True)
     ready = prepared(config, cache)
-    train(run, Prepared(config, ready.dataset, ready.method, cache, Reporter(round=look)))
+    train(run, Prepared(config, ready.dataset, ready.method, cache, Reporter()), after_round=look)
     assert seen == [True]
     assert not torch.are_deterministic_algorithms_enabled()
 

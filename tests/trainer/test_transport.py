@@ -16,7 +16,7 @@ from scipy.optimize import linprog
 from torch import Tensor
 
 from tests.shared import shared
-from trainer.transport import pot_sinkhorn, sinkhorn
+from trainer.heads.transport import pot_sinkhorn, sinkhorn
 
 SETTINGS = settings(max_examples=12, deadline=None)
 

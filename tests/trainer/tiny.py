@@ -12,9 +12,10 @@ from prompt_bank.schema import Bank, Condition, Label, Prompt
 from tests.shared import shared
 from trainer.backbone.clip import FrozenClip, Preprocess
 from trainer.backbone.load import fill
-from trainer.config import LossConfig
-from trainer.methods.base import Batch, MethodContext
-from trainer.settings import Settings
+from trainer.config.sections import LossConfig
+from trainer.config.settings import Settings
+from trainer.data.batches import Batch
+from trainer.methods.base import MethodContext
 
 PREPROCESS = Preprocess(32, (0.5, 0.5, 0.5), (0.28, 0.28, 0.28))
 

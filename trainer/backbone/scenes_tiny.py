@@ -31,6 +31,10 @@ CONFIG: dict[str, Any] = {
 
 PREPROCESS = Preprocess(64, (0.5, 0.5, 0.5), (0.28, 0.28, 0.28))
 
+SOFT = -1
+"""Token id of a learnable vector that prompt tuning will put there: N(0, 0.02²), new each time."""
+SOFT_SPREAD = 0.02
+
 _ROWS, _IDS = "token_embedding.rows", "token_embedding.ids"
 
 
@@ -68,14 +72,12 @@ def load_model(path: Path | None = None) -> Any:
     """
     from safetensors.torch import load
 
-    from trainer.backbone.pretraining.text_tower import unknown_embeddings
-
     shipped = path is None
     path = path or WEIGHTS
     if not path.is_file():
         raise TrainerError(
             f"{path}: the shipped weights are missing; reinstall fedmpt, or make them again with "
-            "python -m trainer.backbone.pretrain_scenes"
+            "python -m trainer.pretraining"
         )
     content = path.read_bytes()
     if shipped and hashlib.sha256(content).hexdigest() != card()["sha256"]:
@@ -94,3 +96,8 @@ def load_model(path: Path | None = None) -> Any:
 def card() -> dict[str, Any]:
     """The model card: recipe, seed, figures, sha256."""
     return dict(json.loads(CARD.read_text(encoding="utf-8")))
+
+
+def unknown_embeddings(vocabulary: int, width: int, seed: int = 11) -> torch.Tensor:
+    """(vocabulary, Dt): small distinct vectors for tokens that were never trained; always the same ones."""
+    return SOFT_SPREAD * torch.randn(vocabulary, width, generator=torch.Generator().manual_seed(seed))

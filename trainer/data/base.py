@@ -91,3 +91,11 @@ class MultiLabelDataset:
     def splits(self) -> tuple[Split, Split, Split]:
         """The splits in the order train, validation, test."""
         return self.train, self.validation, self.test
+
+
+def owners(split: Split) -> tuple[np.ndarray, ...]:
+    """For each client the indices of its images, clients in the order of their site numbers.
+
+    Images of nobody (-1) are left out.
+    """
+    return tuple(np.flatnonzero(split.sites == site) for site in np.unique(split.sites[split.sites >= 0]))

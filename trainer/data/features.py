@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,8 +25,8 @@ from torch import Tensor
 
 from trainer.backbone.clip import FrozenClip, PatchSource
 from trainer.data.base import MultiLabelDataset, Split
+from trainer.data.batches import Batch
 from trainer.errors import TrainerError
-from trainer.methods.base import Batch
 
 CHUNK = 128
 """Images encoded between two records of progress."""
@@ -39,24 +39,6 @@ Storage = Literal["float16", "bfloat16"]
 
 ON_DISK = {"float16": np.dtype(np.float16), "bfloat16": np.dtype(np.uint16)}
 """NumPy's type of a file, by storage type."""
-
-
-class BatchSource(Protocol):
-    """Images of a split as a method takes them in."""
-
-    @property
-    def labels(self) -> np.ndarray:
-        """(n, C) int8; 1, 0, -1 unknown."""
-
-    @property
-    def ids(self) -> tuple[str, ...]:
-        """The n images."""
-
-    def batch(self, indices: np.ndarray | list[int]) -> Batch:
-        """The chosen images."""
-
-    def batches(self, size: int) -> Iterator[Batch]:
-        """All images in order."""
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from trainer.config.data import DataConfig
+from trainer.data.assembly import Listed, Part, Place, enough, with_defaults
 from trainer.data.base import UNKNOWN
-from trainer.data.files import Listed, Part, Place, enough, with_defaults
 from trainer.data.image_files import Progress, unreadable
 from trainer.data.registry import check_settings, module_of, root_of
-from trainer.data_config import DataConfig
 from trainer.errors import TrainerError
 
 PAIRS = 10

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from trainer.config.data import MaskConfig
 from trainer.data.base import UNKNOWN
-from trainer.data_config import MaskConfig
-from trainer.federation.seeding import numpy_generator
+from trainer.seeding import numpy_generator
 
 
 def masked(labels: np.ndarray, ids: tuple[str, ...], settings: MaskConfig, becomes: int = UNKNOWN) -> np.ndarray:

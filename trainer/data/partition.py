@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from trainer.config.data import PartitionConfig
 from trainer.data.base import MultiLabelDataset, Split
-from trainer.data_config import PartitionConfig
 from trainer.errors import TrainerError
-from trainer.federation.seeding import numpy_generator
+from trainer.seeding import numpy_generator
 
 RETRIES = 100
 """How often dirichlet is drawn before it is given up."""

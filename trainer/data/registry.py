@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
+from trainer.config.data import DataConfig, TableConfig
+from trainer.data.assembly import assemble, with_defaults
 from trainer.data.base import UNKNOWN, MultiLabelDataset
-from trainer.data.files import assemble, with_defaults
 from trainer.data.image_files import Progress
 from trainer.data.masking import masked
 from trainer.data.partition import partitioned
-from trainer.data_config import DataConfig, TableConfig
 from trainer.errors import TrainerError, unknown_name
 
 SCENES = ("seed", "sites", "images_per_site", "validation_images", "test_images", "strength", "shift")
@@ -33,12 +33,12 @@ class Entry:
 
 
 DATASETS: dict[str, Entry] = {
-    "voc2007": Entry("trainer.data.voc2007", "PASCAL VOC 2007: 20 classes, 9,963 photographs"),
-    "coco2014": Entry("trainer.data.coco2014", "MS COCO 2014: 80 categories, 123,287 photographs"),
-    "nuswide": Entry("trainer.data.nuswide", "NUS-WIDE: 81 concepts, 269,648 photographs from Flickr"),
-    "multiscene": Entry("trainer.data.multiscene", "MultiScene-Clean: 36 classes, 14,000 aerial images"),
-    "mlrsnet": Entry("trainer.data.mlrsnet", "MLRSNet: 60 labels, 109,161 satellite images"),
-    "table": Entry("trainer.data.table", "images of your own, listed in CSV, JSON lines or COCO JSON"),
+    "voc2007": Entry("trainer.data.sets.voc2007", "PASCAL VOC 2007: 20 classes, 9,963 photographs"),
+    "coco2014": Entry("trainer.data.sets.coco2014", "MS COCO 2014: 80 categories, 123,287 photographs"),
+    "nuswide": Entry("trainer.data.sets.nuswide", "NUS-WIDE: 81 concepts, 269,648 photographs from Flickr"),
+    "multiscene": Entry("trainer.data.sets.multiscene", "MultiScene-Clean: 36 classes, 14,000 aerial images"),
+    "mlrsnet": Entry("trainer.data.sets.mlrsnet", "MLRSNet: 60 labels, 109,161 satellite images"),
+    "table": Entry("trainer.data.sets.table", "images of your own, listed in CSV, JSON lines or COCO JSON"),
 }
 """Beside them there is `scenes`, the drawn world, which needs no files."""
 

@@ -1,21 +1,75 @@
-"""Frozen features without a cache: images are read and encoded each time they are used. n images, B of them."""
+"""Images that are read each time they are used: as pixels, or encoded on the way without a feature cache.
+
+Shape letters: n images of a split, B of a batch, C labels.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from trainer.data.base import Split
+from trainer.data.batches import Batch
 from trainer.data.features import Encoding, pixel_batches
-from trainer.data.pixels import PixelSource
-from trainer.methods.base import Batch
+
+KEPT_BYTES = 512 * 2**20
+"""A split whose preprocessed pixels are smaller stays in memory once read."""
 
 READERS = 4
 """Threads that read the images of one batch."""
+
+
+def pixel_batch(pixels: Tensor, labels: Tensor) -> Batch:
+    """A batch of preprocessed pixels (B, 3, H, W) and labels (B, C), without features."""
+    count = len(pixels)
+    return Batch(pixels.new_empty(count, 0), pixels.new_empty(count, 0, 0), labels, pixels)
+
+
+class PixelSource:
+    """Reads, preprocesses and batches a split's images; small splits are read once.
+
+    Args:
+        split: the images and their labels.
+        transform: from a PIL image to a (3, H, W) tensor.
+    """
+
+    def __init__(self, split: Split, transform: Any) -> None:
+        self.split, self.transform = split, transform
+        self.kept: dict[int, Tensor] = {}
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(n, C) int8; 1, 0, -1 unknown."""
+        return self.split.labels
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The n images."""
+        return self.split.ids
+
+    def batch(self, indices: np.ndarray | list[int]) -> Batch:
+        """The chosen images: pixels (B, 3, H, W), and no features."""
+        where = [int(index) for index in indices]
+        labels = torch.from_numpy(self.split.labels[where].astype(np.float32))
+        return pixel_batch(torch.stack([self._one(index) for index in where]), labels)
+
+    def batches(self, size: int) -> Iterator[Batch]:
+        """All images in order."""
+        for start in range(0, len(self.split), size):
+            yield self.batch(list(range(start, min(start + size, len(self.split)))))
+
+    def _one(self, index: int) -> Tensor:
+        if index in self.kept:
+            return self.kept[index]
+        pixels: Tensor = self.transform(self.split.image(index).convert("RGB"))
+        if pixels.nbytes * len(self.split) <= KEPT_BYTES:
+            self.kept[index] = pixels
+        return pixels
 
 
 class EncodedImages(PixelSource):

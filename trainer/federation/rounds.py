@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from trainer.config import FederationConfig, OptimiserConfig
+from trainer.config.sections import FederationConfig, OptimiserConfig
 from trainer.federation.aggregation import Reply, State, average
-from trainer.federation.seeding import numpy_generator
+from trainer.seeding import numpy_generator
 
 
 @dataclass(frozen=True)

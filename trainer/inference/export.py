@@ -14,7 +14,7 @@ from prompt_bank.prompts.layout import active_conditions
 from prompt_bank.recording.store import load as load_bank
 from prompt_bank.schema import Bank, Condition, Label
 from trainer.backbone.load import SHIPPED
-from trainer.backbone.vision import architecture
+from trainer.backbone.vision_only import architecture
 from trainer.errors import TrainerError
 from trainer.inference.exported import (
     BACKBONE,
@@ -28,7 +28,7 @@ from trainer.inference.exported import (
 )
 from trainer.inference.load import from_run
 from trainer.inference.model import Model
-from trainer.runs import Run
+from trainer.run.folder import Run
 
 
 def export(run: Run, out: Path, *, with_backbone: bool | None = None, checkpoint: str | None = None) -> Path:

@@ -20,9 +20,9 @@ from torch import Tensor
 from prompt_bank.schema import Bank
 from trainer.backbone.clip import PatchSource, Preprocess
 from trainer.backbone.load import SHIPPED, read_weights
-from trainer.config import MethodConfig
+from trainer.config.settings import Settings
 from trainer.errors import TrainerError
-from trainer.settings import Settings
+from trainer.run_config import MethodConfig
 
 CONFIG, WEIGHTS, BACKBONE, SUMS = "config.json", "model.safetensors", "backbone.safetensors", "SHA256SUMS"
 

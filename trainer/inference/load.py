@@ -9,13 +9,15 @@ import torch
 from prompt_bank.schema import Bank
 from trainer.backbone.clip import FrozenClip
 from trainer.backbone.load import load_backbone
-from trainer.config import LossConfig, MethodConfig
+from trainer.config.sections import LossConfig
 from trainer.errors import TrainerError
 from trainer.inference.exported import BACKBONE, WEIGHTS, ExportedConfig, read_config, read_tensors
 from trainer.inference.model import Model
-from trainer.methods.base import Method, MethodContext, build
-from trainer.runs import Run
-from trainer.training import PRECISIONS, pick_device
+from trainer.methods.base import Method, MethodContext
+from trainer.methods.registry import build
+from trainer.preparing import PRECISIONS, pick_device
+from trainer.run.folder import Run
+from trainer.run_config import MethodConfig
 
 
 def load(
@@ -141,7 +143,7 @@ def _bank(run: Run) -> Bank | None:
 
 def _clip(folder: Path, config: ExportedConfig, device: torch.device, backbone: str | None) -> FrozenClip:
     """The exported image tower, or the whole CLIP from where the run had it, with the recorded preprocessing."""
-    from trainer.backbone.vision import load_vision
+    from trainer.backbone.vision_only import load_vision
 
     asked = config.backbone
     if asked.included and backbone is None:

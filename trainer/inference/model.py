@@ -16,11 +16,13 @@ from PIL import Image
 from torch import Tensor
 
 from trainer.data.base import UNKNOWN
+from trainer.data.batches import Batch
 from trainer.data.images import read_image
-from trainer.data.pixels import pixel_batch
+from trainer.data.streaming import pixel_batch
 from trainer.errors import unknown_name
+from trainer.heads.evidence import Evidence
 from trainer.inference.explanation import ConditionShare, Explanation, LabelEvidence
-from trainer.methods.base import Batch, Evidence, Method
+from trainer.methods.base import Method
 
 BATCH = 32
 """Images scored at once unless the caller says otherwise; it changes the memory needed, never a probability."""

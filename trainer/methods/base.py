@@ -6,64 +6,20 @@ Shape letters: B images, M patches, C labels, D joint width.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
 from prompt_bank.schema import Bank
 from trainer.backbone.clip import FrozenClip
-from trainer.config import LogitConfig, LossConfig
-from trainer.errors import unknown_name
-from trainer.losses import asymmetric_loss
-
-
-class Batch(NamedTuple):
-    """Frozen features and labels of B images; for methods whose inputs are pixels, pixels in place of features."""
-
-    image: Tensor
-    """(B, D); (B, 0) beside pixels."""
-    patches: Tensor
-    """(B, M, D); (B, 0, 0) beside pixels."""
-    labels: Tensor
-    """(B, C) float; 1 present, 0 absent, -1 unknown."""
-    pixels: Tensor | None = None
-    """(B, 3, H, W), preprocessed."""
-
-    def to(self, device: torch.device) -> Batch:
-        """On another device, in float32."""
-        image, patches, labels = (part.to(device, torch.float32) for part in self[:3])
-        return Batch(image, patches, labels, None if self.pixels is None else self.pixels.to(device, torch.float32))
-
-
-class Evidence(NamedTuple):
-    """What the scores of B images rest on: which patches, and which conditions."""
-
-    places: Tensor | None
-    """(B, M, C); the weights with which the patches enter a label's score, summing to 1 over them. None where the
-    image was scored as a whole."""
-    places_are: str
-    """What the weights are, or why there are none, in a reader's words."""
-    gate: Tensor | None
-    """g: (B, N), the conditions' weights, summing to 1; None where the method has no conditions."""
-    shares: Tensor | None
-    """(B, N, C); what each condition adds to a label's logit, summing to the logit over the conditions."""
-    scores: Tensor | None
-    """ψ: (B, N, C), each condition's own score, a cosine or a share of one."""
-
-    def cpu(self) -> Evidence:
-        """On the CPU."""
-        places, gate, shares, scores = (
-            None if part is None else part.cpu() for part in (self.places, self.gate, self.shares, self.scores)
-        )
-        return Evidence(places, self.places_are, gate, shares, scores)
-
-
-WHOLE_IMAGE = "this method scores the image as a whole, so there is no place to show"
-"""`Evidence.places_are` of a method without places."""
+from trainer.config.sections import LossConfig
+from trainer.data.batches import Batch
+from trainer.heads.evidence import WHOLE_IMAGE, Evidence
+from trainer.heads.losses import asymmetric_loss
 
 
 @dataclass(frozen=True)
@@ -196,47 +152,6 @@ class Method(nn.Module, ABC):
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
 
-class Logit(nn.Module):
-    """ℓ = α (z - β0) with learnable α and β0 (METHOD.md §4)."""
-
-    def __init__(self, start: LogitConfig) -> None:
-        super().__init__()
-        self.scale = nn.Parameter(torch.tensor(start.scale))
-        self.bias = nn.Parameter(torch.tensor(start.bias))
-
-    def forward(self, scores: Tensor) -> Tensor:
-        """Logits of the same shape as the scores."""
-        return self.scale * (scores - self.bias)
-
-
 def normal(shape: tuple[int, ...], generator: torch.Generator) -> nn.Parameter:
     """Learnable token vectors, N(0, 0.02²), as in CoOp and all that follow it."""
     return nn.Parameter(0.02 * torch.randn(shape, generator=generator))
-
-
-M = TypeVar("M", bound=type[Method])
-
-_METHODS: dict[str, type[Method]] = {}
-
-
-def register(name: str) -> Callable[[M], M]:
-    """Makes a method known by name to the command line, the configuration and the tests."""
-
-    def add(method: M) -> M:
-        _METHODS[name] = method
-        return method
-
-    return add
-
-
-def build(name: str, context: MethodContext) -> Method:
-    """The method of that name, with its parameters drawn.
-
-    Raises:
-        TrainerError: an unknown name, or a context that lacks what the method needs (a bank, for instance).
-    """
-    from trainer.methods import coop, fedmpt, fedmpt_released, zero_shot  # noqa: F401  (they register themselves)
-
-    if name not in _METHODS:
-        raise unknown_name("method", name, sorted(_METHODS))
-    return _METHODS[name](context)

@@ -9,17 +9,30 @@ from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor
 
 from trainer.backbone.text import encode_shared_prefix, label_suffixes
-from trainer.config import CoOpConfig
-from trainer.methods.base import WHOLE_IMAGE, Batch, Evidence, Logit, Method, MethodContext, normal, register
+from trainer.config.settings import MethodSettings
+from trainer.data.batches import Batch
+from trainer.heads.evidence import Evidence
+from trainer.heads.logit import Logit, LogitConfig
+from trainer.heads.pooling import POOLED, Pooling, pooled_cosine, pooled_evidence
+from trainer.methods.base import Method, MethodContext, normal
+from trainer.methods.registry import register
 
-POOLED: dict[str, str] = {"image": "image feature", "max": "best patch"}
-"""What `pooled_cosine` compares with, in a reader's words."""
+
+class CoOpConfig(MethodSettings):
+    """CoOp (Zhou et al., IJCV 2022): one context shared by all labels, against the image feature."""
+
+    name: Literal["coop"] = "coop"
+    context_tokens: int = Field(16, ge=1)
+    pooling: Pooling = "image"
+    """Score of the image feature (CoOp), or of the best patch."""
+    logit: LogitConfig = LogitConfig()
 
 
-@register("coop")
+@register(CoOpConfig)
 class CoOp(Method):
     """Prompts [SOS] v_1 … v_n ⟨label⟩ . [EOT]; v is trained and exchanged."""
 
@@ -52,19 +65,3 @@ class CoOp(Method):
             "trainable": self.trainable(),
             "prompts": [f"{tokens} {name}." for name in self.label_names],
         }
-
-
-def pooled_cosine(batch: Batch, text: Tensor, pooling: Literal["image", "max"]) -> Tensor:
-    """(B, C) cosines between the text features (C, D) and the image feature, or the best patch."""
-    if pooling == "image":
-        return F.normalize(batch.image, dim=-1) @ text.T
-    return (F.normalize(batch.patches, dim=-1) @ text.T).amax(dim=1)
-
-
-def pooled_evidence(batch: Batch, text: Tensor, pooling: Literal["image", "max"]) -> Evidence:
-    """What `pooled_cosine` rests on: the best patch of each label, or the image as a whole."""
-    if pooling == "image":
-        return Evidence(None, WHOLE_IMAGE, None, None, None)
-    cosines = F.normalize(batch.patches, dim=-1) @ text.T
-    best = F.one_hot(cosines.argmax(dim=1), cosines.shape[1]).transpose(1, 2).to(cosines)
-    return Evidence(best, "the one patch that scores best", None, None, None)

@@ -6,18 +6,23 @@ Shape letters: B images, M patches, N conditions, C labels, D joint width, Dt te
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from trainer.backbone.text import encode_shared_prefixes
-from trainer.config import FedMptConfig
+from trainer.config.settings import MethodSettings
+from trainer.data.batches import Batch
 from trainer.errors import TrainerError
-from trainer.methods.base import WHOLE_IMAGE, Batch, Evidence, Logit, Method, MethodContext, normal, register
+from trainer.heads.evidence import WHOLE_IMAGE, Evidence
+from trainer.heads.logit import Logit, LogitConfig
+from trainer.heads.matching import Match, MatchingConfig, match
+from trainer.methods.base import Method, MethodContext, normal
 from trainer.methods.condition_prompts import ConditionPrompts
-from trainer.methods.matching import Match, match
+from trainer.methods.registry import register
 
 SMALLEST_SQUARE = 1e-12
 """Floor of a patch's squared norm."""
@@ -39,7 +44,36 @@ TITLES = {"transport": "transport", "shares": "shares", "softmax": "softmax pool
 """Of a method in tables, by matching."""
 
 
-@register("fedmpt")
+class FedMptConfig(MethodSettings, MatchingConfig):
+    """FedMPT. Numbers of learnable tokens stand in the bank, beside the prompt's template."""
+
+    name: Literal["fedmpt"] = "fedmpt"
+    conditions: Literal["bank", "empty", "irrelevant", "single"] = "bank"
+    """Whose words stand in the prompts: the bank's; or, as controls, none, words of another world (as many conditions
+    as the bank has), or one prompt without condition words."""
+    prompts: bool = True
+    """Off: no learnable tokens; a prompt is the condition's words and the label, encoded once."""
+    adapters: bool = True
+    """Off: patches are CLIP's own, the same for every condition."""
+    rank: int = Field(32, ge=1)
+    """D_s of the adapters and of the gate."""
+    gate: bool = True
+    """Off: every condition weighs 1/N."""
+    background: Literal["none", "values", "learned"] = "none"
+    """Further columns of the shares that take what belongs to no label: learned vectors that start at the text features
+    of the values of the bank's conditions, or anywhere."""
+    background_columns: int = Field(20, ge=1)
+    """How many with background = "learned"."""
+    logit: LogitConfig = LogitConfig()
+
+    @model_validator(mode="after")
+    def _background_is_used(self) -> Self:
+        if self.background != "none" and self.matching != "shares":
+            raise ValueError(f"background={self.background} is for matching=shares; transport has marginals=background")
+        return self
+
+
+@register(FedMptConfig)
 class FedMPT(Method):
     """Condition prompts, an adapter per condition, transport from patches to labels, a gate over conditions.
 

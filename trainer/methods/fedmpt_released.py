@@ -13,12 +13,16 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
 
 from trainer.backbone.text import encode_shared_prefixes, label_suffixes
-from trainer.config import FedMptReleasedConfig
-from trainer.federation.seeding import seeded
-from trainer.methods.base import Batch, Evidence, Method, MethodContext, normal, register
+from trainer.config.settings import MethodSettings
+from trainer.data.batches import Batch
+from trainer.heads.evidence import Evidence
+from trainer.methods.base import Method, MethodContext, normal
+from trainer.methods.registry import register
+from trainer.seeding import seeded
 
 SIMILARITY, OUTPUT = 20.0, 5.0
 """Fixed factors of the similarities and of the pooled scores."""
@@ -38,7 +42,32 @@ class _Pooled(NamedTuple):
     """(B, N, C), sums to the logit over the conditions."""
 
 
-@register("fedmpt-released")
+class FedMptReleasedConfig(MethodSettings):
+    """FedMPT as its published program computes it, which is another method than the paper's (BASELINES.md §1)."""
+
+    name: Literal["fedmpt-released"] = "fedmpt-released"
+    conditions: tuple[str, ...] = ("color", "background", "scene type", "spatial layout", "pose")
+    """Fixed words; no bank."""
+    condition_tokens: int = Field(4, ge=1)
+    """Learnable tokens before the condition's words, shared by all conditions."""
+    class_tokens: int = Field(4, ge=1)
+    """Learnable tokens before the label, shared by all."""
+    latent: int = Field(64, ge=1)
+    """Width between the attention and the visual prompt."""
+    heads: int = Field(8, ge=1)
+    """Of the attention from an image to all prompts."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Of the attention's weights, in training."""
+    temperature: float = Field(1.0, gt=0)
+    condition_words: Literal["first", "all"] = "first"
+    """"first" as published: of a condition's tokens the first is kept, and the learnable ones overwrite the others;
+    "all" keeps them."""
+    norm: Literal["tokens", "channels"] = "tokens"
+    """"tokens" as published: image features are divided by their norm over the tokens, so that a similarity is no
+    cosine; "channels" makes it one."""
+
+
+@register(FedMptReleasedConfig)
 class FedMPTReleased(Method):
     """The released FedMPT.
 

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainer.config import ZeroShotConfig
-from trainer.methods.base import Batch, Evidence, Logit, Method, MethodContext, register
-from trainer.methods.coop import POOLED, pooled_cosine, pooled_evidence
+from trainer.config.settings import MethodSettings
+from trainer.data.batches import Batch
+from trainer.heads.evidence import Evidence
+from trainer.heads.logit import Logit, LogitConfig
+from trainer.heads.pooling import POOLED, Pooling, pooled_cosine, pooled_evidence
+from trainer.methods.base import Method, MethodContext
+from trainer.methods.registry import register
 
 
-@register("zero-shot")
+class ZeroShotConfig(MethodSettings):
+    """CLIP as it comes."""
+
+    name: Literal["zero-shot"] = "zero-shot"
+    template: str = "a photo of a {}."
+    pooling: Pooling = "max"
+    """Score of the image feature, or of the best patch."""
+    logit: LogitConfig = LogitConfig()
+
+
+@register(ZeroShotConfig)
 class ZeroShot(Method):
     """Scores are cosines to "a photo of a ⟨label⟩.", of the image feature or of the best patch."""
 

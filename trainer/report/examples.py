@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from trainer.data.features import BatchSource
-from trainer.evaluation import scores
+from trainer.data.batches import BatchSource
+from trainer.evaluation.measuring import scores
 from trainer.inference.explanation import LabelEvidence
 from trainer.inference.heat import centred_square, layer
 from trainer.inference.model import Model
-from trainer.training import Prepared
+from trainer.preparing import Prepared
 
 EACH = 4
 """Images without a wrong decision, and as many with the most."""

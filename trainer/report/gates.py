@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainer.data.features import BatchSource
-from trainer.evaluation import EVALUATION_BATCH
+from trainer.data.batches import BatchSource
+from trainer.evaluation.measuring import EVALUATION_BATCH
 from trainer.inference.model import numbered
 from trainer.methods.base import Method
 

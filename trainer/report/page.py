@@ -8,16 +8,16 @@ from typing import Any
 
 import torch
 
-from trainer.comparison import rows
-from trainer.config import RunConfig
+from trainer.evaluation.comparison import rows
 from trainer.inference.model import Model
+from trainer.preparing import Prepared
 from trainer.report.charts import AREA, Chart, line_chart
-from trainer.report.environment import page_environment
 from trainer.report.examples import examples
 from trainer.report.gates import gate_summary
 from trainer.report.sites import site_summary
-from trainer.runs import Run
-from trainer.training import Prepared
+from trainer.report.templates import page_environment
+from trainer.run.folder import Run
+from trainer.run_config import RunConfig
 
 
 def write_report(run: Run, prepared: Prepared, against: list[Run]) -> Path:
@@ -69,7 +69,7 @@ def short_names(runs: list[Run]) -> list[str]:
 
 def chosen_settings(config: RunConfig) -> list[tuple[str, str]]:
     """The settings that differ from the defaults, by their dotted names; "all" and "defaults" where none does."""
-    defaults = RunConfig(method=type(config.method)())
+    defaults = RunConfig(method=type(config.method).model_validate({}))
     own, usual = (_flat(c.model_dump(mode="json")) for c in (config, defaults))
     differing = [(name, str(value)) for name, value in own.items() if value != usual.get(name)]
     return [("method.name", config.method.name), *differing, *(() if differing else (("all others", "defaults"),))]

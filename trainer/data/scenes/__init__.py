@@ -29,7 +29,7 @@ _STREAMS = {"train": 1, "validation": 2, "test": 3, "habits": 4}
 class World:
     """A seeded world; every picture is determined by (seed, split, index).
 
-    Attributes: as in `trainer.config.DataConfig`.
+    Attributes: as in `trainer.config.run.DataConfig`.
     """
 
     seed: int

@@ -1,0 +1,154 @@
+"""train · evaluate · compare · report: the commands of the trainer.
+
+Only light modules are imported here; torch comes with the command's work.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trainer.commands.common import (
+    BankOption,
+    CacheOption,
+    DebugOption,
+    DeviceOption,
+    StreamOption,
+    prepared_run,
+    read_bank,
+    reported,
+)
+from trainer.commands.evaluation import print_evaluation
+
+if TYPE_CHECKING:
+    from trainer.preparing import Prepared
+    from trainer.run.folder import Run
+    from trainer.run_config import RunConfig
+
+
+def train(
+    bank: BankOption = None,
+    dataset: Annotated[str | None, typer.Option(help="The data set: see fedmpt datasets list. [scenes]")] = None,
+    data_root: Annotated[
+        Path | None, typer.Option(help="The folder with the data set's files (fedmpt datasets check).")
+    ] = None,
+    partition: Annotated[
+        Path | None, typer.Option(help="Who owns which image: a file of fedmpt datasets partition --out, or of a run.")
+    ] = None,
+    skip_unreadable: Annotated[
+        bool, typer.Option("--skip-unreadable", help="Leave out images that are missing or can't be read.")
+    ] = False,
+    method: Annotated[str | None, typer.Option(help="fedmpt, fedmpt-released, coop or zero-shot. [fedmpt]")] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="scenes-tiny, or an open_clip model: ViT-B-16-quickgelu … [scenes-tiny]"),
+    ] = None,
+    pretrained: Annotated[
+        str | None, typer.Option(help="Weights of an open_clip model: a tag (openai) or a .safetensors file.")
+    ] = None,
+    rounds: Annotated[int | None, typer.Option(help="Federated rounds.", min=0)] = None,
+    seed: Annotated[int | None, typer.Option(help="Sets all seeds (data, initial, clients, batches) at once.")] = None,
+    device: DeviceOption = None,
+    preset: Annotated[str | None, typer.Option(help="A named set of settings: paper, or released.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings from a TOML or JSON file. [fedmpt.toml, if it is here]")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. method.rank=16; may be repeated."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder. [runs/METHOD-DATASET-N]")] = None,
+    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.")] = None,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(help="Of the resumed run: last, best or a number of rounds; later ones are run again. [last]"),
+    ] = None,
+    cache_dir: CacheOption = None,
+    no_feature_cache: StreamOption = False,
+    debug: DebugOption = False,
+) -> None:
+    """Train a method over sites that keep their images, and measure it on the test split.
+
+    Example:  fedmpt train --bank bank.json --set federation.rounds=20
+    """
+    with reported(debug):
+        from trainer.data.partition import check_partition, save_partition
+        from trainer.errors import TrainerError
+        from trainer.resolving import parse_assignment, resolve
+        from trainer.run.folder import Run
+
+        named = {
+            "data.dataset": dataset,
+            "data.data_root": str(data_root.resolve()) if data_root else None,
+            "data.partition.file": str(partition.resolve()) if partition else None,
+            "data.skip_unreadable": skip_unreadable or None,
+            "method.name": method,
+            "backbone.name": backbone,
+            "backbone.pretrained": pretrained,
+            "federation.rounds": rounds,
+            "device": device,
+            "compute.feature_cache": False if no_feature_cache else None,
+        }
+        overrides = {key: value for key, value in named.items() if value is not None}
+        if seed is not None:
+            overrides |= dict.fromkeys(("data.seed", "seeds.initial", "seeds.clients", "seeds.batches"), seed)
+        overrides |= dict(parse_assignment(text) for text in assignments or [])
+        if resume is not None:
+            run = _reopened(resume, config, preset, overrides, bank, out)
+            settings = run.config()
+            prepared = prepared_run(settings, read_bank(run.bank), cache_dir)
+            check_partition(run.partition, prepared.dataset)
+        else:
+            if checkpoint is not None:
+                raise TrainerError("--checkpoint says where --resume goes on; a new run begins at round 0")
+            settings = resolve(config or _local_file(), preset, overrides)
+            # Everything that can be wrong is found before the run's folder is made.
+            prepared = prepared_run(settings, read_bank(bank), cache_dir)
+            run = Run.create(out or _free_folder(settings), settings, bank)
+            save_partition(prepared.dataset, settings.data.partition, run.partition)
+        _train_and_evaluate(run, prepared, checkpoint or "last")
+
+
+def _reopened(
+    folder: Path,
+    config: Path | None,
+    preset: str | None,
+    overrides: dict[str, Any],
+    bank: Path | None,
+    out: Path | None,
+) -> Run:
+    from trainer.errors import TrainerError
+    from trainer.run.folder import Run
+
+    if config or preset or overrides or bank or out:
+        raise TrainerError("--resume goes on with the run's own settings and bank; leave the other options out")
+    return Run.open(folder)
+
+
+def _train_and_evaluate(run: Run, prepared: Prepared, checkpoint: str) -> None:
+    from trainer.commands.progress import print_round
+    from trainer.evaluation.measuring import evaluate as measure
+    from trainer.train import train as run_rounds
+
+    typer.echo(f"run {run.folder}")
+    described = prepared.method.describe()
+    if "conditions" in described:
+        typer.echo(f"conditions ({described['conditions_are']}): {', '.join(described['conditions'])}")
+    typer.echo(f"{prepared.config.method.name}: {described['trainable']:,} trained and exchanged parameters")
+    run_rounds(run, prepared, checkpoint, print_round)
+    print_evaluation(run, measure(run, prepared))
+
+
+def _local_file() -> Path | None:
+    path = Path("fedmpt.toml")
+    return path if path.is_file() else None
+
+
+def _free_folder(settings: RunConfig) -> Path:
+    stem = f"{settings.method.name}-{settings.data.dataset}"
+    number = 1
+    while (folder := Path("runs") / f"{stem}-{number}").exists():
+        number += 1
+    return folder

@@ -1,0 +1,1 @@
+"""Settings: their tree, defaults, presets, files and command line."""

@@ -1,0 +1,84 @@
+"""PASCAL VOC 2007 (Everingham et al., IJCV 2010), from its class lists.
+
+clean     trains on trainval (a share is set aside for validation), tests on test; a class whose objects in an image are
+          all marked difficult is unknown there, as VOC's own evaluation leaves them out.
+released  trains on the train half alone, without images whose objects are all difficult; difficult means absent.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prompt_bank.shipped import shipped_labels
+from trainer.config.data import DataConfig
+from trainer.data.assembly import Listed, Part, Place
+from trainer.data.base import UNKNOWN
+from trainer.data.text_files import lines_of
+from trainer.errors import TrainerError
+
+PAGE = "http://host.robots.ox.ac.uk/pascal/VOC/voc2007/"
+TRAIN = ("VOC2007/VOCtrainval2007/VOCdevkit/VOC2007", "VOCtrainval2007/VOCdevkit/VOC2007", "VOCdevkit/VOC2007")
+TEST = ("VOC2007/VOCtest2007/VOCdevkit/VOC2007", "VOCtest2007/VOCdevkit/VOC2007", "VOCdevkit/VOC2007")
+PLACES = (
+    Place(tuple(f"{p}/ImageSets/Main/trainval.txt" for p in TRAIN), "the list of training images (VOCtrainval)"),
+    Place(tuple(f"{p}/ImageSets/Main/aeroplane_trainval.txt" for p in TRAIN), "the training labels (VOCtrainval)"),
+    Place(tuple(f"{p}/JPEGImages" for p in TRAIN), "the training images (VOCtrainval)"),
+    Place(tuple(f"{p}/ImageSets/Main/test.txt" for p in TEST), "the list of test images (VOCtest)"),
+    Place(tuple(f"{p}/ImageSets/Main/aeroplane_test.txt" for p in TEST), "the test labels (VOCtest)"),
+    Place(tuple(f"{p}/JPEGImages" for p in TEST), "the test images (VOCtest)"),
+)
+
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "clean": {"difficult": "unknown", "min_labels": 0},
+    "released": {"difficult": "negative", "min_labels": 1},
+}
+
+
+def listed(root: Path, settings: DataConfig) -> Listed:
+    """What the lists say.
+
+    Raises:
+        TrainerError: a list is missing or wrong.
+    """
+    names = tuple(label.name for label in shipped_labels("voc20"))
+    difficult = {"unknown": UNKNOWN, "negative": 0, "positive": 1}[settings.difficult or "unknown"]
+
+    def part(places: tuple[str, ...], name: str) -> Part:
+        return _part(root, _year(root, places, name), name, names, difficult)
+
+    published = settings.validation == "published"
+    return Listed(
+        root=root,
+        label_names=names,
+        train=part(TRAIN, "train" if published or settings.variant == "released" else "trainval"),
+        validation=part(TRAIN, "val") if published else None,
+        test=part(TEST, "test"),
+    )
+
+
+def _part(root: Path, year: Path, name: str, names: tuple[str, ...], difficult: int) -> Part:
+    sets = year / "ImageSets" / "Main"
+    ids = [line for _, line in lines_of(sets / f"{name}.txt")]
+    row = {id_: index for index, id_ in enumerate(ids)}
+    labels = np.full((len(ids), len(names)), -2, np.int8)
+    for column, label in enumerate(names):
+        file = sets / f"{label.replace(' ', '')}_{name}.txt"
+        for number, line in lines_of(file):
+            words = line.split()
+            if len(words) != 2 or words[1] not in ("-1", "0", "1"):
+                raise TrainerError(f"{file}, line {number}: {line[:60]!r} is not an image and -1, 0 or 1")
+            if words[0] in row:
+                labels[row[words[0]], column] = {"1": 1, "0": difficult, "-1": 0}[words[1]]
+        lacking = np.flatnonzero(labels[:, column] == -2)
+        if len(lacking):
+            raise TrainerError(f"{file}: {len(lacking)} images of {name}.txt are not in it, {ids[lacking[0]]} first")
+    folder = year.relative_to(root).as_posix()
+    return Part([f"{folder}/JPEGImages/{id_}.jpg" for id_ in ids], labels)
+
+
+def _year(root: Path, places: tuple[str, ...], name: str) -> Path:
+    years = [root / place for place in places]
+    return next((year for year in years if (year / "ImageSets" / "Main" / f"{name}.txt").exists()), years[0])

@@ -1,0 +1,1 @@
+"""Figures: metrics, bootstrap intervals, measuring a run, comparing runs."""

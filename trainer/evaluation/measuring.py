@@ -1,0 +1,192 @@
+"""A checkpoint measured: the test split, each label, each client, seen and unseen labels, and how sure it all is.
+
+Shape letters: n images, C labels, K clients.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainer.data.base import Split
+from trainer.evaluation.bootstrap import NAMES, intervals, weighted_figures
+from trainer.evaluation.metrics import (
+    ORACLE_THRESHOLDS,
+    Figures,
+    choose_threshold,
+    confusion,
+    figures,
+    oracle_figures,
+    precision_recall_f1,
+)
+from trainer.seeding import numpy_generator
+
+if TYPE_CHECKING:
+    from trainer.data.batches import BatchSource
+    from trainer.methods.base import Method
+    from trainer.preparing import Prepared
+    from trainer.run.folder import Run
+
+EVALUATION_BATCH = 128
+"""Images scored at once; it changes the memory needed, never a figure."""
+
+
+def evaluate(run: Run, prepared: Prepared, checkpoint: str = "last") -> dict[str, Any]:
+    """Figures on the test split, at a threshold chosen on the validation split; written to evaluation.json.
+
+    Only seen labels choose the threshold.
+
+    Raises:
+        TrainerError: where the run has no such checkpoint.
+    """
+    rounds, state = run.load_checkpoint(checkpoint)
+    method, dataset = prepared.method, prepared.dataset
+    method.receive(state)
+    threshold = choose_threshold(*_columns(scores(method, prepared.features(dataset.validation)), method.seen))
+    test = prepared.features(dataset.test)
+    logits, labels = scores(method, test)
+    result = {
+        "method": prepared.config.method.name,
+        "dataset": dataset.name,
+        "dataset_fingerprint": dataset.fingerprint,
+        "backbone": method.clip.name,
+        "preprocessing": method.clip.preprocess.identity(),
+        "rounds": rounds,
+        "images": len(labels),
+        "label_names": list(dataset.label_names),
+        "test": figures(logits, labels, threshold).to_dict(),
+        "test_at_0.5": figures(logits, labels, 0.5).to_dict(),
+        "test_oracle_thresholds": {
+            "thresholds": list(ORACLE_THRESHOLDS),
+            **oracle_figures(logits.sigmoid(), labels),
+        },
+        "intervals": _intervals(prepared, logits, labels, threshold),
+        "per_label": per_label(dataset.label_names, logits, labels, threshold),
+        **_seen_and_unseen(method, logits, labels, threshold),
+        "clients": _clients(prepared, (logits, labels), threshold),
+        "diagnostics": diagnose(method, test),
+        "description": method.describe(),
+    }
+    run.write_json("evaluation.json", result)
+    return result
+
+
+def scores(method: Method, features: BatchSource) -> tuple[Tensor, Tensor]:
+    """Logits and labels of all images, (n, C) each, on the CPU."""
+    with method.evaluating():
+        logits = [method(b.to(method.clip.device)).cpu() for b in features.batches(EVALUATION_BATCH)]
+    return torch.cat(logits), torch.from_numpy(features.labels.astype(np.int64))
+
+
+def diagnose(method: Method, features: BatchSource) -> dict[str, float]:
+    """How the method's own computations fared (the transport's marginal error) on the first images of a split."""
+    with method.evaluating():
+        return method.diagnose(next(features.batches(EVALUATION_BATCH)).to(method.clip.device))
+
+
+def measure(method: Method, features: BatchSource, threshold: float = 0.5) -> Figures:
+    """Figures of a method on a split, over the labels that training sees."""
+    return figures(*_columns(scores(method, features), method.seen), threshold)
+
+
+def per_label(names: tuple[str, ...], logits: Tensor, labels: Tensor, threshold: float) -> list[dict[str, Any]]:
+    """Of each label: positives, and average precision, precision, recall and F1 in per cent.
+
+    None stands where a label has no positive.
+    """
+    precisions = figures(logits, labels, threshold).average_precision
+    counts = confusion(logits.sigmoid(), labels, threshold)
+    rows = []
+    for name, value, count, three in zip(names, precisions, counts, precision_recall_f1(counts), strict=True):
+        decided = [None] * 3 if value is None else [100 * float(part) for part in three]
+        rows.append(
+            {
+                "label": name,
+                "positives": int(count[2]),
+                "average_precision": value,
+                **dict(zip(("precision", "recall", "F1"), decided, strict=True)),
+            }
+        )
+    return rows
+
+
+def client_figures(logits: Tensor, labels: Tensor, sites: np.ndarray, threshold: float) -> dict[str, Any]:
+    """Figures of each client's own images, their mean over clients, and the worst client.
+
+    Args:
+        logits: (n, C) raw scores.
+        labels: (n, C); 1, 0 or -1 (unknown).
+        sites: (n,) the owner of each image; images of nobody (-1) are left out.
+        threshold: on the probability.
+
+    Returns:
+        `each`: client, images and the figures in per cent (None where its images show no label); `mean` and `worst`
+        of each figure; `without_positives`: clients that the means leave out.
+    """
+    owners = np.unique(sites[sites >= 0])
+    found = torch.cat(
+        [weighted_figures(torch.from_numpy(sites == o).double()[None], logits, labels, threshold) for o in owners]
+    )
+    each = [
+        {
+            "client": int(owner),
+            "images": int((sites == owner).sum()),
+            **{n: None if math.isnan(v) else v for n, v in zip(NAMES, row, strict=True)},
+        }
+        for owner, row in zip(owners, found.tolist(), strict=True)
+    ]
+    kept = found[~found[:, 0].isnan()]
+    summary = {
+        "mean": dict(zip(NAMES, kept.mean(0).tolist(), strict=True)) if len(kept) else None,
+        "worst": dict(zip(NAMES, kept.amin(0).tolist(), strict=True)) if len(kept) else None,
+    }
+    return {**summary, "without_positives": len(found) - len(kept), "each": each}
+
+
+def _clients(prepared: Prepared, test: tuple[Tensor, Tensor], threshold: float) -> dict[str, Any] | None:
+    """On the clients' own test images where the data set has such, else on their training images."""
+    if not prepared.config.evaluation.clients:
+        return None
+    dataset, method = prepared.dataset, prepared.method
+    split: Split = dataset.test if (dataset.test.sites >= 0).any() else dataset.train
+    logits, labels = test if split is dataset.test else scores(method, prepared.features(split))
+    # On training images unseen labels are as unknown as they were in training.
+    logits, labels = _columns((logits, labels), method.seen if split is dataset.train else None)
+    return {"images": split.name, **client_figures(logits, labels, split.sites, threshold)}
+
+
+def _intervals(prepared: Prepared, logits: Tensor, labels: Tensor, threshold: float) -> dict[str, Any] | None:
+    settings, seed = prepared.config.evaluation, prepared.config.seeds.bootstrap
+    if not settings.bootstrap:
+        return None
+    ends = intervals(
+        logits,
+        labels,
+        threshold,
+        resamples=settings.bootstrap,
+        level=settings.confidence,
+        generator=numpy_generator(seed, "bootstrap"),
+    )
+    return {"level": settings.confidence, "resamples": settings.bootstrap, **{n: list(e) for n, e in ends.items()}}
+
+
+def _seen_and_unseen(method: Method, logits: Tensor, labels: Tensor, threshold: float) -> dict[str, Any]:
+    """Figures over the labels that training saw and over those it didn't; nothing where it saw all."""
+    if method.seen is None:
+        return {}
+    seen = method.seen.cpu()
+    unseen = torch.tensor([c for c in range(labels.shape[1]) if c not in seen.tolist()])
+    parts = {"test_seen": seen, "test_unseen": unseen}
+    return {k: figures(*_columns((logits, labels), part), threshold).to_dict() for k, part in parts.items()}
+
+
+def _columns(pair: tuple[Tensor, Tensor], kept: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Of logits and labels (n, C) the columns of some labels; None keeps all."""
+    if kept is None:
+        return pair
+    logits, labels = pair
+    return logits[:, kept.cpu()], labels[:, kept.cpu()]

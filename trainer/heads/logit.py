@@ -1,0 +1,31 @@
+"""From a score to a logit."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from trainer.config.settings import Settings
+
+
+class LogitConfig(Settings):
+    """Where the learnable scalars of ℓ = α (z - β0) start (METHOD.md §4)."""
+
+    scale: float = Field(20.0, gt=0)
+    """α at the start."""
+    bias: float = 0.25
+    """β0 at the start, a cosine."""
+
+
+class Logit(nn.Module):
+    """ℓ = α (z - β0) with learnable α and β0 (METHOD.md §4)."""
+
+    def __init__(self, start: LogitConfig) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.tensor(start.scale))
+        self.bias = nn.Parameter(torch.tensor(start.bias))
+
+    def forward(self, scores: Tensor) -> Tensor:
+        """Logits of the same shape as the scores."""
+        return self.scale * (scores - self.bias)

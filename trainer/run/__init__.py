@@ -1,0 +1,1 @@
+"""A run folder: what was asked, what happened, what was learned."""

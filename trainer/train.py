@@ -1,0 +1,161 @@
+"""The rounds of a run, from a checkpoint on: train, measure on validation images, record, keep checkpoints."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainer.data.base import owners
+from trainer.evaluation.measuring import diagnose, measure
+from trainer.evaluation.metrics import Figures
+from trainer.federation.client import ClientTrainer, check_compiled
+from trainer.federation.local import LocalEngine
+from trainer.federation.rounds import RoundContext, RoundRecord, run_round
+from trainer.preparing import Prepared
+from trainer.run.folder import Run
+from trainer.run.identity import record_identity
+
+AfterRound = Callable[[RoundRecord, Figures, int], None]
+"""Called with a round's record, its figures on the validation split, and the number of rounds in all."""
+
+
+def train(
+    run: Run,
+    prepared: Prepared,
+    checkpoint: str = "last",
+    after_round: AfterRound = lambda record, validation, rounds: None,
+) -> None:
+    """Run the rounds that the run still lacks, from a checkpoint.
+
+    Everything random depends on (seed, purpose, round, client) alone and clients keep no state, so a run that was
+    interrupted goes on to the same bits, from whichever of its checkpoints.
+
+    Args:
+        run: the run's folder.
+        prepared: its data, backbone and method.
+        checkpoint: where to go on: "last", "best" or a number of rounds. Later rounds are forgotten.
+        after_round: told of each finished round, after its figures are recorded and before its checkpoint is kept.
+
+    Raises:
+        RunFailed: a loss or a reply that is not finite.
+        TrainerError: no such checkpoint, other data or backbone than when the run began, or a compiled loss that
+            differs.
+    """
+    config, method = prepared.config, prepared.method
+    record_identity(run, prepared)
+    rounds = config.federation.rounds if method.trainable() else 0
+    if not run.checkpoints():
+        run.save_checkpoint(0, method.exchanged())
+    done, state = run.load_checkpoint(checkpoint)
+    run.rewind(done)
+    if done >= rounds or out_of_patience(run, config.federation.patience):
+        return
+    trainer = ClientTrainer(
+        method=method,
+        images=prepared.features(prepared.dataset.train),
+        federation=config.federation,
+        optimiser=config.optimiser,
+        seed=config.seeds.batches,
+        compute=config.compute,
+    )
+    engine = LocalEngine(trainer, owners(prepared.dataset.train))
+    validation = prepared.features(prepared.dataset.validation)
+    with _deterministic(config.compute.deterministic), _EventLog(run, done) as log:
+        check_compiled(trainer, engine.owned[0])
+        for index in range(done, rounds):
+            context = RoundContext(index, rounds)
+            state, record = run_round(
+                state,
+                len(engine.owned),
+                engine.train_client,
+                config.federation,
+                config.optimiser,
+                config.seeds.clients,
+                context,
+            )
+            method.receive(state)
+            measured = measure(method, validation)
+            run.append_metrics({**_line(record, measured), **diagnose(method, validation)})
+            log(record, measured)
+            after_round(record, measured, rounds)
+            stopped = out_of_patience(run, config.federation.patience)
+            _keep(run, config.checkpoint_every, index + 1, state, last=stopped or index + 1 == rounds)
+            if stopped:
+                return
+
+
+def out_of_patience(run: Run, patience: int | None) -> bool:
+    """Whether the best validation mAP is so many rounds old."""
+    if patience is None or not run.metrics():
+        return False
+    return run.metrics()[-1]["rounds"] - run.best() >= patience
+
+
+def _keep(run: Run, every: int, rounds: int, state: dict[str, Tensor], last: bool) -> None:
+    """Write the checkpoint where its turn has come, where it is the best so far, or at the end.
+
+    A former best that is nothing else goes, once the new one is on the disk.
+    """
+    is_best = run.best() == rounds
+    if not (is_best or last or rounds % every == 0):
+        return
+    run.save_checkpoint(rounds, state)
+    for other, path in run.checkpoints().items():
+        if other % every and other not in (run.best(), rounds):
+            path.unlink()
+
+
+@contextmanager
+def _deterministic(wanted: bool) -> Iterator[None]:
+    """PyTorch's deterministic mode, for the time of the rounds."""
+    if not wanted:
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled()
+    # cuBLAS reads it when its first handle is made.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+def _line(record: RoundRecord, validation: Figures) -> dict[str, Any]:
+    kept = {key: value for key, value in validation.to_dict().items() if key != "average_precision"}
+    return {
+        "rounds": record.round + 1,
+        "clients": list(record.clients),
+        "examples": record.examples,
+        "loss": record.loss,
+        "learning_rate": record.learning_rate,
+        "validation": kept,
+    }
+
+
+class _EventLog:
+    """TensorBoard's event file of a run; events behind the checkpoint are purged on resume."""
+
+    def __init__(self, run: Run, done: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.writer = SummaryWriter(str(run.folder / "events"), purge_step=done + 1)
+
+    def __enter__(self) -> Callable[[RoundRecord, Figures], None]:
+        return self._log
+
+    def _log(self, record: RoundRecord, validation: Figures) -> None:
+        step = record.round + 1
+        self.writer.add_scalar("train/loss", record.loss, step)
+        self.writer.add_scalar("train/learning_rate", record.learning_rate, step)
+        self.writer.add_scalar("validation/mAP", validation.mAP, step)
+        self.writer.add_scalar("validation/CF1", validation.CF1, step)
+        self.writer.add_scalar("validation/OF1", validation.OF1, step)
+
+    def __exit__(self, *_: object) -> None:
+        self.writer.close()
