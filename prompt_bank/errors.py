@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
+
+from fedmpt.common.errors import FedmptError
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Problem:
         return f"{where}: {self.message}" if where else self.message
 
 
-class BankError(Exception):
+class BankError(FedmptError):
     """A bank that cannot be used: all of its problems at once."""
 
     def __init__(self, source: Path | str, problems: list[Problem]) -> None:
@@ -41,8 +41,4 @@ class BankError(Exception):
 class BankConflict(BankError):
     """The file on the disk is not the one that the change was made to."""
 
-
-def offered(wanted: str, known: Sequence[str]) -> str:
-    """Names that there are, for a message about one that there is not: the nearest first, twenty at the most."""
-    near = get_close_matches(wanted, known, n=3, cutoff=0.5)
-    return ", ".join([*near, *(name for name in known if name not in near)][:20]) or "none"
+    exit_code = 1

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from condition_miner.console import CacheOption, DebugOption, JsonOption, opened
+from condition_miner.commands.common import opened
+from fedmpt.common.console import CacheOption, DebugOption, JsonOption
 
 if TYPE_CHECKING:
     from condition_miner.answers.cache import AnswerCache

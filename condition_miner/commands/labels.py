@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from condition_miner.commands.mine import DebugOption, JsonOption, reported
+from fedmpt.common.console import DebugOption, JsonOption, reported
 
 ColumnOption = Annotated[
     str | None, typer.Option(help="Of a CSV file: the labels' column, by name; by number where there is no header.")

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from condition_miner.console import CacheOption, DebugOption, JsonOption, chosen, folder, interruption_said, reported
+from condition_miner.commands.common import chosen, interruption_said
+from fedmpt.common.console import CacheOption, DebugOption, JsonOption, cache_folder, reported
 
 if TYPE_CHECKING:
     from condition_miner.asking.asker import Asker
@@ -105,8 +106,8 @@ def mine_conditions(
         from condition_miner.messages.checks import checked
         from condition_miner.mining import Course, Miner
         from condition_miner.model.origin import in_process, origin, planned_origin
-        from condition_miner.progress import Lines, say
         from condition_miner.settings import MinerSettings, ServiceSettings
+        from fedmpt.common.progress import CountLines, say
 
         read = read_labels(labels, column)
         observed = read_cooccurrence(cooccurrence, read.labels) if cooccurrence else None
@@ -123,14 +124,16 @@ def mine_conditions(
         own = checked(templates)
         _mineable(out, read.labels)
         course = Course.of(stages, from_stage, _takes(out))
-        with AnswerCache(folder(cache_dir)) as cache:
+        with AnswerCache(cache_folder(cache_dir)) as cache:
             if backend is Backend.TRANSFORMERS:
                 address, found = in_process(model)
             elif dry_run:
                 address, found = planned_origin(cache, base_url, model)
             else:
                 address, found = origin(cache, base_url, model, service, offline)
-            asker = Asker(cache, address, service, offline, Lines(), say, retry_failed, dry_run)
+            asker = Asker(
+                cache, address, service, offline, CountLines("answers", per_minute=True), say, retry_failed, dry_run
+            )
             miner = Miner(read.labels, name or labels.stem, found, settings, own, asker, observed, course)
             try:
                 bank = miner.mine()

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from condition_miner.console import DebugOption, JsonOption, reported
+from fedmpt.common.console import DebugOption, JsonOption, reported
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 

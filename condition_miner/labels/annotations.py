@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from condition_miner import csv_files
-from condition_miner.csv_files import column_of
 from condition_miner.errors import MinerError
 from condition_miner.labels import voc_folders
 from condition_miner.labels.json_stream import is_json, is_list, items
-from prompt_bank.cells import split_names
+from fedmpt.common import tables
+from fedmpt.common.tables import column_of
+from fedmpt.common.words import split_names
 
 IMAGE_COLUMNS = ("image", "file", "file_name", "filename", "path", "image_id", "id")
 LABEL_COLUMNS = ("labels", "label", "tags", "tag", "class", "category", "name")
@@ -52,7 +52,7 @@ class Annotations:
             coco = next(items(path, "categories.item"), None) is not None
             read, name = (_coco, "COCO JSON") if coco else (_listed, "JSON of classes and images")
             return cls(name, (path,), lambda: read(path))
-        if csv_files.is_csv(path):
+        if tables.is_csv(path):
             return cls("CSV", (path,), lambda: _csv(path))
         raise MinerError(f"{path}: expected .json, .json.gz, .csv or .tsv, or a folder of VOC or NUS-WIDE")
 
@@ -110,7 +110,7 @@ def _listed(path: Path) -> Shown:
 
 def _csv(path: Path) -> Shown:
     """One row an image with its labels in a cell, one row an image and label, or one column of 0 and 1 a label."""
-    rows = csv_files.rows(path)
+    rows = tables.rows(path)
     line, header = next(rows, (0, []))
     if len(header) < 2:
         raise MinerError(f"{path}: expected a header and columns: image and labels, or image and one column a label")
@@ -122,7 +122,7 @@ def _csv(path: Path) -> Shown:
             raise MinerError(f"{path}, line {line}: {len(row)} cells under a header of {len(header)}")
         if matrix:
             yield from ((row[image], name) for name in _ones(path, line, header, row, image))
-        elif header[labels or 0].lower() in csv_files.LIST_COLUMNS:
+        elif header[labels or 0].lower() in tables.LIST_COLUMNS:
             yield from ((row[image], name) for name in split_names(row[labels or 0]))
         elif row[labels or 0]:
             yield row[image], row[labels or 0]

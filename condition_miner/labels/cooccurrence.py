@@ -14,7 +14,7 @@ from pathlib import Path
 
 from condition_miner.errors import MinerError
 from condition_miner.labels.annotations import Annotations
-from prompt_bank.reading.checks import fold, near
+from fedmpt.common.words import fold, near
 from prompt_bank.schema import Label
 
 LISTED = 8

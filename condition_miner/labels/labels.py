@@ -8,7 +8,7 @@ from pathlib import Path
 
 from condition_miner.errors import MinerError
 from condition_miner.labels.sources import Entry, Source, read_source
-from prompt_bank.reading.checks import DIRECTION, fold, near
+from fedmpt.common.words import DIRECTION, fold, near
 from prompt_bank.schema import Label
 
 LONGEST = 100

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from condition_miner import csv_files
-from condition_miner.csv_files import column_of
 from condition_miner.errors import MinerError
 from condition_miner.labels import voc_folders
 from condition_miner.labels.json_stream import is_json, is_list, items
-from prompt_bank.cells import split_names
+from fedmpt.common import tables
+from fedmpt.common.tables import column_of
+from fedmpt.common.words import split_names
 
 NAME_COLUMNS = ("label", "labels", "name", "class", "class_name", "category", "display_name", "tag", "tags")
 
@@ -59,14 +59,14 @@ def read_source(path: Path, column: str | None = None) -> Source:
     """
     if not path.exists():
         raise MinerError(f"{path}: there is no such label file")
-    if column is not None and not csv_files.is_csv(path):
+    if column is not None and not tables.is_csv(path):
         raise MinerError(f"{path}: --column is for .csv and .tsv files")
     if path.is_dir():
         names = voc_folders.class_names(voc_folders.year_folder(path))
         return Source("VOC devkit", [Entry(f"class {name!r}", (name,)) for name in names])
     if is_json(path):
         return _json(path)
-    if csv_files.is_csv(path):
+    if tables.is_csv(path):
         return _csv(path, column)
     return _text(path)
 
@@ -94,13 +94,13 @@ def _csv(path: Path, column: str | None) -> Source:
     The first line is a header where it has the column that was asked for, or one that is called as labels are.
     """
     source = Source("CSV", repeats=True)
-    rows = list(csv_files.rows(path))
+    rows = list(tables.rows(path))
     first = rows[0][1] if rows else [""]
     at = _column(path, first, column)
     aliases, several = None, False
     if column in first or column_of(first, NAME_COLUMNS) is not None:
         del rows[0]
-        aliases, several = column_of(first, ("aliases",)), first[at].lower() in csv_files.LIST_COLUMNS
+        aliases, several = column_of(first, ("aliases",)), first[at].lower() in tables.LIST_COLUMNS
     for line, row in rows:
         if at >= len(row):
             source.problems.append(f"line {line}: {len(row)} cells, so there is no column {at + 1}")

@@ -19,7 +19,7 @@ from condition_miner.stages.forms import Answered, Phrase, array_schema, object_
 from condition_miner.stages.questions import Item, Questions
 from condition_miner.stages.vocabulary import Vocabulary, in_words
 from condition_miner.stages.voting import Elected, Proposal, Unusable, elect, unusable
-from prompt_bank.reading.checks import fold
+from fedmpt.common.words import fold
 from prompt_bank.schema import Caption
 
 T = TypeVar("T")

@@ -16,7 +16,7 @@ from condition_miner.model.reading import InvalidAnswer
 from condition_miner.stages.forms import Answered, Line, Phrase, array_schema, object_schema, text_schema, validated
 from condition_miner.stages.questions import Item, Questions
 from condition_miner.stages.vocabulary import stems
-from prompt_bank.reading.checks import fold
+from fedmpt.common.words import fold
 from prompt_bank.schema import Caption, Label
 
 LONGEST = 200

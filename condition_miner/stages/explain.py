@@ -19,7 +19,7 @@ from condition_miner.model.reading import InvalidAnswer
 from condition_miner.stages.forms import Answered, Line, array_schema, numbered, object_schema, text_schema
 from condition_miner.stages.questions import Item, Questions, blocks
 from condition_miner.stages.vocabulary import LONGEST, Vocabulary, in_words, stems
-from prompt_bank.reading.checks import fold
+from fedmpt.common.words import fold
 from prompt_bank.schema import Caption, Factor, Label
 
 KIND = 30

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from condition_miner.model.reading import InvalidAnswer, parse
-from prompt_bank.reading.checks import DIRECTION
+from fedmpt.common.words import DIRECTION
 
 
 class Answered(BaseModel):

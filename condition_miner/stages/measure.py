@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from itertools import combinations as pairs_of
 
 from condition_miner.stages.vocabulary import Vocabulary
+from fedmpt.common.words import fold
 from prompt_bank.editing.measures import overlaps, smallest_cover, support
-from prompt_bank.reading.checks import fold
 from prompt_bank.schema import Caption, Condition, Dependency
 
 EVIDENCE = 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from prompt_bank.reading.checks import fold
+from fedmpt.common.words import fold
 
 IDEAS: dict[str, tuple[str, ...]] = {
     "place": ("location", "place", "setting", "environment", "background", "scene", "surroundings", "venue", "terrain"),

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from condition_miner.stages.vocabulary import Vocabulary, ideas
-from prompt_bank.reading.checks import fold
+from fedmpt.common.words import fold
 
 
 @dataclass(frozen=True)

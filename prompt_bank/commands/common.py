@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from prompt_bank.schema import Bank
 
 BankArgument = Annotated[Path, typer.Argument(metavar="BANK", help="The bank's file.", show_default=False)]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 ByOption = Annotated[str | None, typer.Option(help="Who changes it. [the user's name]")]
 MessageOption = Annotated[
     str | None, typer.Option("-m", "--message", help="What was changed, and why. [what the command did]")
@@ -103,7 +102,7 @@ def state(loaded: LoadedBank) -> dict[str, Any]:
 
 def print_problem(problem: Problem, source: Path | str) -> None:
     """One line on the error output."""
-    from prompt_bank.commands.tables import printable
+    from fedmpt.common.words import printable
 
     typer.echo(printable(f"{problem.severity}: {source}: {problem}"), err=True)
 

@@ -7,15 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prompt_bank.commands.common import (
-    BankArgument,
-    ByOption,
-    JsonOption,
-    MessageOption,
-    change_and_tell,
-    reported,
-    wrong,
-)
+from fedmpt.common.console import JsonOption
+from prompt_bank.commands.common import BankArgument, ByOption, MessageOption, change_and_tell, reported, wrong
 
 if TYPE_CHECKING:
     from prompt_bank.schema import Bank

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from prompt_bank.commands.common import BankArgument, ByOption, JsonOption, MessageOption, one_line, reported, tell
+from fedmpt.common.console import JsonOption
+from prompt_bank.commands.common import BankArgument, ByOption, MessageOption, one_line, reported, tell
 
 
 def edit(

@@ -11,7 +11,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from prompt_bank.commands.tables import change_lines, printable
+from fedmpt.common.words import printable
+from prompt_bank.commands.tables import change_lines
 from prompt_bank.editing.diff import diff
 from prompt_bank.errors import BankConflict, BankError, Problem
 from prompt_bank.exchange.rewriting import no_bank

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedmpt.common.console import JsonOption
 from prompt_bank.commands.common import (
     BankArgument,
-    JsonOption,
     as_dict,
     changes_as_json,
     print_changes,
@@ -76,7 +76,7 @@ def log(bank: BankArgument, as_json: JsonOption = False) -> None:
     Example:  fedmpt bank log bank.json
     """
     with reported(as_json):
-        from prompt_bank.commands.tables import printable
+        from fedmpt.common.words import printable
         from prompt_bank.recording.store import load
 
         loaded = load(bank)

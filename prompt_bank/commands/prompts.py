@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from prompt_bank.commands.common import BankArgument, JsonOption, print_json, print_problem, reported, wrong
+from fedmpt.common.console import JsonOption
+from prompt_bank.commands.common import BankArgument, print_json, print_problem, reported, wrong
 
 if TYPE_CHECKING:
     from prompt_bank.prompts.lengths import MeasuredPrompt
@@ -58,6 +59,6 @@ def _require(wanted: str | None, known: list[str], what: str, path: Path) -> Non
     """Raise BankError, with the nearest names first, unless what is wanted is there."""
     if wanted is None or wanted in known:
         return
-    from prompt_bank.errors import offered
+    from fedmpt.common.words import offered
 
     wrong(path, f"there is no {what} '{wanted}'; there are {offered(wanted, known)}")

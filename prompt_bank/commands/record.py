@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from prompt_bank.commands.common import BankArgument, ByOption, JsonOption, one_line, reported, tell
+from fedmpt.common.console import JsonOption
+from prompt_bank.commands.common import BankArgument, ByOption, one_line, reported, tell
 
 
 def commit(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
@@ -12,17 +11,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fedmpt.common.words import printable
 from prompt_bank.editing.diff import Change
 from prompt_bank.editing.measures import explained, overlaps
 from prompt_bank.schema import Bank, Condition, Provenance
 
 NEARLY_ONE = 0.5
 """Two conditions that explain so much in common (Jaccard) are pointed out."""
-
-
-def printable(text: str) -> str:
-    """The text with a � for each sign that would steer the terminal."""
-    return "".join("�" if unicodedata.category(sign) in ("Cc", "Cs") else sign for sign in text)
 
 
 def print_bank(bank: Bank) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 
-from prompt_bank.reading.checks import fold
+from fedmpt.common.words import fold
 from prompt_bank.schema import Bank, Caption, Condition
 
 SUPPORT_DIGITS = 4

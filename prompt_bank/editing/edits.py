@@ -11,8 +11,9 @@ from typing import Any, Literal, NoReturn
 
 from pydantic import ValidationError
 
+from fedmpt.common.words import offered
 from prompt_bank.editing.conditions import as_edited, identifier, once, united_support
-from prompt_bank.errors import BankError, Problem, offered
+from prompt_bank.errors import BankError, Problem
 from prompt_bank.reading.checks import check
 from prompt_bank.reading.locate import Place, written
 from prompt_bank.reading.validation import described

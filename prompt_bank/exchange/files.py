@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from fedmpt.common.files import replace
 from prompt_bank.errors import BankError, Problem
 from prompt_bank.exchange import label_studio, spreadsheet
 from prompt_bank.exchange.formats import Format
 from prompt_bank.exchange.rewriting import no_bank
 from prompt_bank.exchange.three_way import taken_over
-from prompt_bank.files import replace
 from prompt_bank.recording.changes import Recorded, change
 from prompt_bank.recording.revisions import find
 from prompt_bank.recording.store import load

@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from fedmpt.common.words import offered
 from prompt_bank.editing.conditions import identifier, with_origins
-from prompt_bank.errors import BankError, Problem, offered
+from prompt_bank.errors import BankError, Problem
 from prompt_bank.reading.locate import Place, written
 from prompt_bank.reading.validation import built
 from prompt_bank.schema import Bank

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prompt_bank.errors import BankError, Problem, offered
+from fedmpt.common.words import offered
+from prompt_bank.errors import BankError, Problem
 from prompt_bank.exchange.rewriting import CLOSED, Row, rewritten
 from prompt_bank.reading.locate import Place
 from prompt_bank.schema import Bank

@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from fedmpt.common.words import DIRECTION, fold, near
 from prompt_bank.errors import Problem
 from prompt_bank.reading.locate import Place, written
 
@@ -18,9 +19,6 @@ FIELDS = ("{condition}", "{label}")
 Content = dict[str, Any]
 Found = tuple[Place, Problem]
 Texts = list[tuple[Place, str]]
-
-DIRECTION = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Signs that turn the direction of the text around them, so that a word may look like another one."""
 
 
 def check(content: Content) -> list[Found]:
@@ -33,16 +31,6 @@ def check(content: Content) -> list[Found]:
         *_near_duplicates(content),
         *_history(content),
     ]
-
-
-def fold(text: str) -> str:
-    """What two texts have in common that only differ in case, Unicode form or white space."""
-    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
-
-
-def near(text: str) -> str:
-    """What two texts have in common that only differ in a plural, in punctuation or as `fold` says."""
-    return re.sub(r"[\W_]+", "", fold(text)).removesuffix("s") or fold(text)
 
 
 def _problem(place: Place, message: str, warning: bool = False) -> Found:

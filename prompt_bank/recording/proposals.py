@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from fedmpt.common.words import fold
 from prompt_bank.editing.conditions import identifier
 from prompt_bank.editing.edits import checked
 from prompt_bank.errors import BankError, Problem
-from prompt_bank.reading.checks import fold
 from prompt_bank.recording.changes import Recorded, change, record_hand_edit
 from prompt_bank.recording.revisions import kept
 from prompt_bank.recording.store import LoadedBank, load, record

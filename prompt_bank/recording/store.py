@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from fedmpt.common.files import locked, replace, sweep
 from prompt_bank.errors import BankConflict, BankError, Problem
-from prompt_bank.files import locked, replace, sweep
 from prompt_bank.reading.locate import written
 from prompt_bank.reading.validation import BYTE_ORDER_MARK, described, validate
 from prompt_bank.schema import SCHEMA_FILE, Bank, Revision

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from fedmpt.common.files import replace
 from prompt_bank.errors import Problem
-from prompt_bank.files import replace
 from prompt_bank.recording.store import now, versions
 from prompt_bank.review.operations import Operations
 

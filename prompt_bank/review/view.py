@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from fedmpt.common.words import fold
 from prompt_bank.errors import Problem
-from prompt_bank.reading.checks import fold
 from prompt_bank.schema import Bank, Caption, Label
 
 

@@ -17,11 +17,12 @@ from typing import Any
 
 import openai.resources.chat  # noqa: F401 - slow to load, so before the forks
 
-from condition_miner import mining, progress  # noqa: F401
+from condition_miner import mining  # noqa: F401
 from condition_miner.answers.cache import AnswerCache
 from condition_miner.asking import asker as asking  # noqa: F401
 from condition_miner.model import origin as models  # noqa: F401
 from fedmpt.cli import build
+from fedmpt.common import progress  # noqa: F401
 from prompt_bank.recording import store  # noqa: F401
 
 LONGEST = 120.0

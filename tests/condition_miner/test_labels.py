@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from condition_miner.errors import MinerError
 from condition_miner.labels.labels import LabelFile, read_labels
-from prompt_bank.reading.checks import fold
+from fedmpt.common.errors import FedmptError
+from fedmpt.common.words import fold
 from tests.condition_miner.files import coco, voc, write_json
 from tests.shared import shared
 
@@ -23,7 +23,7 @@ def names(read: LabelFile) -> list[str]:
 
 
 def said(path: Path, column: str | None = None) -> str:
-    with pytest.raises(MinerError) as caught:
+    with pytest.raises(FedmptError) as caught:
         read_labels(path, column)
     return str(caught.value)
 
@@ -55,12 +55,12 @@ class TestLabels:
         ],
     )
     def test_what_cannot_be_a_label(self, tmp_path: Path, content: str | bytes, said: str) -> None:
-        with pytest.raises(MinerError) as caught:
+        with pytest.raises(FedmptError) as caught:
             self.read(tmp_path, content)
         assert said in str(caught.value)
 
     def test_all_problems_at_once(self, tmp_path: Path) -> None:
-        with pytest.raises(MinerError) as caught:
+        with pytest.raises(FedmptError) as caught:
             self.read(tmp_path, "cat\ncat\na\x01\n")
         assert len(str(caught.value).splitlines()) == 2
 
@@ -88,7 +88,7 @@ class TestLabels:
         path.write_bytes("\n".join(lines).encode())
         try:
             read = read_labels(path)
-        except MinerError as error:
+        except FedmptError as error:
             assert all(line.startswith(str(path)) for line in str(error).split("\n"))
         else:
             assert all(name == name.strip() and 0 < len(name) <= 100 for name in names(read))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from prompt_bank.reading.checks import fold
+from fedmpt.common.words import fold
 from prompt_bank.schema import Bank, Caption, Condition, Dependency, Label, Prompt, Provenance
 
 WORDS = st.text(st.characters(categories=("L", "N")), min_size=1, max_size=12)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from prompt_bank import files  # noqa: F401
+from fedmpt.common import files  # noqa: F401
 from prompt_bank.cli import app
 from prompt_bank.commands import (
     editor,  # noqa: F401

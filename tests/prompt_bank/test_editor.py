@@ -128,8 +128,7 @@ def test_a_resumed_text_may_be_taken_as_it_is(bank: Path) -> None:
 def test_a_conflict_keeps_the_text_and_says_what_changed(bank: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.py"
     other.write_text(
-        SCRIPT
-        + "\nfrom prompt_bank.editing import edits\nfrom prompt_bank.recording.changes import change\n"
+        SCRIPT + "\nfrom prompt_bank.editing import edits\nfrom prompt_bank.recording.changes import change\n"
         "if seen == 0: change(Path('bank.json'), lambda b: edits.reject(b, ['background']), by='bob', did='no')\n"
     )
     done = edit(bank, [("object pose", "posture")], editor=f'"{sys.executable}" other.py')

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedmpt.common.words import fold
 from prompt_bank.editing import edits as editing
 from prompt_bank.editing.conditions import identifier
 from prompt_bank.errors import BankError
-from prompt_bank.reading.checks import fold
 from prompt_bank.recording.changes import change
 from prompt_bank.recording.proposals import propose, record_mined, untouched
 from prompt_bank.recording.store import dumps, load, loads

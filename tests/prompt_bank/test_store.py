@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from prompt_bank import files
+from fedmpt.common import files
 from prompt_bank.errors import BankConflict, BankError
 from prompt_bank.recording.revisions import troubles
 from prompt_bank.recording.store import content_hash, dumps, load, loads, record, versions
@@ -291,7 +291,7 @@ while True:
         def tracer(frame, event, argument):
             global left
             code = frame.f_code
-            ours = code.co_filename.endswith(("prompt_bank/files.py", "prompt_bank/recording/store.py"))
+            ours = code.co_filename.endswith(("common/files.py", "prompt_bank/recording/store.py"))
             changes_disk = {"mkdir", "open", "replace", "unlink", "chmod"}
             if not ours and not (code.co_filename.endswith("pathlib.py") and code.co_name in changes_disk):
                 return None

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fedmpt.common.errors import FedmptError
 from prompt_bank.shipped import shipped_labels
 from tests.trainer import layouts
 from trainer.config.data import DataConfig
 from trainer.data.base import MultiLabelDataset, Split
 from trainer.data.registry import DATASETS, load_dataset, module_of
-from trainer.errors import TrainerError
 from trainer.resolving import resolve
 
 BUILDERS = {
@@ -46,7 +46,7 @@ def labels(dataset: MultiLabelDataset, *splits: Split) -> dict[str, dict[str, in
 
 
 def refused(name: str, root: Path, **more: object) -> str:
-    with pytest.raises(TrainerError) as caught:
+    with pytest.raises(FedmptError) as caught:
         load(name, root, **more)
     return str(caught.value)
 
@@ -78,10 +78,10 @@ def test_what_is_missing_is_named_with_its_place(tmp_path: Path, name: str) -> N
 
 
 def test_the_folder_must_be_named_and_there(tmp_path: Path) -> None:
-    with pytest.raises(TrainerError, match="--data-root"):
+    with pytest.raises(FedmptError, match="--data-root"):
         load_dataset(resolve(overrides={"data.dataset": "voc2007"}).data)
     assert "no such folder" in refused("voc2007", tmp_path / "nowhere")
-    with pytest.raises(TrainerError, match="there are: voc2007"):
+    with pytest.raises(FedmptError, match="there are: voc2007"):
         load_dataset(resolve(overrides={"data.dataset": "voc2O07"}).data)
     assert list(BUILDERS) == [name for name in DATASETS if name != "table"]
 
@@ -155,7 +155,7 @@ class TestVoc:
         (sets / "dog_test.txt").write_text("000001  1\n000002 yes\n")
         assert "dog_test.txt, line 2: '000002 yes'" in refused("voc2007", tmp_path)
         (sets / "dog_test.txt").unlink()
-        assert "dog_test.txt: cannot be read" in refused("voc2007", tmp_path)
+        assert "dog_test.txt: there is no such file" in refused("voc2007", tmp_path)
 
 
 class TestCoco:

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fedmpt.common.errors import FedmptError
 from prompt_bank.shipped import shipped_labels
 from tests.trainer import layouts
 from trainer.data.base import MultiLabelDataset, Split
 from trainer.data.registry import load_dataset
-from trainer.errors import TrainerError
 from trainer.resolving import resolve
 
 IMAGES: dict[str, dict[str, object]] = {
@@ -132,7 +132,7 @@ def test_labels_in_an_order_of_their_own(tmp_path: Path) -> None:
 
 
 def refused(root: Path, **more: object) -> str:
-    with pytest.raises(TrainerError) as caught:
+    with pytest.raises(FedmptError) as caught:
         load(root, **more)
     return str(caught.value)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from fedmpt.common.console import cache_folder
 
 if TYPE_CHECKING:
     from prompt_bank.schema import Bank
@@ -19,10 +18,6 @@ BankOption = Annotated[
     Path | None,
     typer.Option("--bank", help="The prompt bank, bank.json. Methods without conditions need none."),
 ]
-CacheOption = Annotated[
-    Path | None,
-    typer.Option("--cache-dir", help="Where frozen features are kept. [FEDMPT_CACHE_DIR, else ./cache]"),
-]
 StreamOption = Annotated[
     bool,
     typer.Option("--no-feature-cache", help="Encode images each time they are used; keep no features on the disk."),
@@ -30,29 +25,7 @@ StreamOption = Annotated[
 DeviceOption = Annotated[
     str | None, typer.Option("--device", help="auto (CUDA where there is a GPU), cpu, cuda, cuda:1 …")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.", show_default=False)]
-
-
-@contextmanager
-def reported(debug: bool) -> Iterator[None]:
-    """Turns an expected error into its line and exit code; with --debug the traceback is shown."""
-    from prompt_bank.errors import BankError
-    from trainer.errors import RunFailed, TrainerError
-
-    try:
-        yield
-    except (TrainerError, BankError) as error:
-        if debug:
-            raise
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(1 if isinstance(error, RunFailed) else 2) from error
-    except OSError as error:
-        if debug:
-            raise
-        typer.echo(f"error: {error.strerror or error}: {error.filename or ''}", err=True)
-        raise typer.Exit(1) from error
 
 
 def read_bank(path: Path | None) -> Bank | None:
@@ -86,8 +59,7 @@ def prepared_run(settings: RunConfig, bank: Bank | None, cache_dir: Path | None)
     from trainer.commands.progress import reporter
     from trainer.preparing import prepare
 
-    cache = cache_dir or Path(os.environ.get("FEDMPT_CACHE_DIR", "cache"))
-    prepared = prepare(settings, bank, cache, reporter())
+    prepared = prepare(settings, bank, cache_folder(cache_dir), reporter())
     for note in prepared.dataset.notes:
         typer.echo(f"note: {note}", err=True)
     return prepared

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trainer.commands.common import CacheOption, DebugOption, JsonOption, reported
+from fedmpt.common.console import CacheOption, DebugOption, JsonOption, reported
 
 if TYPE_CHECKING:
     from trainer.config.data import DataConfig

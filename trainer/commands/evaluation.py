@@ -8,19 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trainer.commands.common import (
-    CacheOption,
-    DebugOption,
-    DeviceOption,
-    JsonOption,
-    RunArgument,
-    StreamOption,
-    console,
-    here,
-    prepared_run,
-    read_bank,
-    reported,
-)
+from fedmpt.common.console import CacheOption, DebugOption, JsonOption, reported
+from trainer.commands.common import DeviceOption, RunArgument, StreamOption, console, here, prepared_run, read_bank
 
 if TYPE_CHECKING:
     from trainer.run.folder import Run

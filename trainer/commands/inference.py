@@ -10,7 +10,8 @@ from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
-from trainer.commands.common import DebugOption, DeviceOption, JsonOption, RunArgument, reported
+from fedmpt.common.console import DebugOption, JsonOption, reported
+from trainer.commands.common import DeviceOption, RunArgument
 
 if TYPE_CHECKING:
     from trainer.data.images import UnreadableImage
@@ -143,7 +144,7 @@ def _bad_headers(paths: list[Path]) -> list[UnreadableImage]:
 
 
 def _listed(unreadable: list[UnreadableImage]) -> str:
-    from prompt_bank.commands.tables import printable
+    from fedmpt.common.words import printable
 
     lines = "".join(f"\n  {printable(str(error))}" for error in unreadable)
     return f"{len(unreadable)} unreadable image{'s' if len(unreadable) > 1 else ''}:{lines}"
@@ -158,7 +159,7 @@ def _results(
     unreadable: list[UnreadableImage],
 ) -> Iterator[tuple[Prediction | UnreadableImage, Explanation | None]]:
     """Predictions in order, each explained if that was asked for; unreadable files are noted down."""
-    from trainer.commands.progress import CountLines
+    from fedmpt.common.progress import CountLines
     from trainer.data.images import UnreadableImage
     from trainer.inference.stream import stream
 

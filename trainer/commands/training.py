@@ -10,16 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from trainer.commands.common import (
-    BankOption,
-    CacheOption,
-    DebugOption,
-    DeviceOption,
-    StreamOption,
-    prepared_run,
-    read_bank,
-    reported,
-)
+from fedmpt.common.console import CacheOption, DebugOption, reported
+from trainer.commands.common import BankOption, DeviceOption, StreamOption, prepared_run, read_bank
 from trainer.commands.evaluation import print_evaluation
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from prompt_bank.reading.checks import near
+from fedmpt.common import tables
+from fedmpt.common.words import near
 from prompt_bank.schema import Label
-from trainer.data.text_files import rows_of
 from trainer.errors import TrainerError
 
 
@@ -21,7 +21,7 @@ def read_label_table(path: Path, labels: tuple[Label, ...]) -> tuple[list[str], 
     Raises:
         TrainerError: another number of columns, other labels, or a cell that is not 0 or 1.
     """
-    rows = rows_of(path)
+    rows = tables.rows(path, ",", same_width=True)
     _, header = next(rows, (0, []))
     if len(header) != len(labels) + 1:
         raise TrainerError(f"{path}: {len(header)} columns; expected the image and {len(labels)} labels")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from prompt_bank.commands.tables import printable
+from fedmpt.common.words import printable
 from trainer.data.images import UnreadableImage
 from trainer.inference.explanation import Explanation
 from trainer.inference.model import Model

@@ -16,7 +16,7 @@ from typing import IO
 
 from PIL import Image
 
-from prompt_bank.commands.tables import printable
+from fedmpt.common.words import printable
 from trainer.errors import TrainerError
 from trainer.inference.explanation import Explanation
 from trainer.inference.model import Model

@@ -23,6 +23,7 @@ from typing import Any
 
 from torch import Tensor
 
+from fedmpt.common.files import replace
 from trainer.errors import TrainerError
 from trainer.run.environment import environment
 from trainer.run_config import RunConfig
@@ -101,7 +102,7 @@ class Run:
         from safetensors.torch import save
 
         path = self.folder / "checkpoints" / f"round-{rounds:04d}.safetensors"
-        _replace(path, save({k: v.contiguous() for k, v in state.items()}, metadata={"rounds": str(rounds)}))
+        replace(path, save({k: v.contiguous() for k, v in state.items()}, metadata={"rounds": str(rounds)}))
         return path
 
     def checkpoints(self) -> dict[int, Path]:
@@ -176,18 +177,18 @@ class Run:
                 path.unlink()
         kept = [record for record in self.metrics() if record["rounds"] <= rounds]
         text = "".join(json.dumps(record, sort_keys=True) + "\n" for record in kept)
-        _replace(self.folder / "metrics.jsonl", text.encode())
+        replace(self.folder / "metrics.jsonl", text.encode())
 
     def write_json(self, name: str, content: Any) -> Path:
         """Write a JSON file into the folder, atomically."""
         path = self.folder / name
-        _replace(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+        replace(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
         return path
 
     def write_text(self, name: str, content: str) -> Path:
         """Write a text file into the folder, atomically."""
         path = self.folder / name
-        _replace(path, content.encode())
+        replace(path, content.encode())
         return path
 
     def identity(self) -> dict[str, Any] | None:
@@ -205,13 +206,3 @@ class Run:
         if not path.is_file():
             raise TrainerError(f"{self.folder}: not evaluated yet; run: fedmpt evaluate {self.folder}")
         return dict(json.loads(path.read_text(encoding="utf-8")))
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write beside, force to the disk, then take the place: a crash leaves the old file or the new one."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from fedmpt.common import tables
 from prompt_bank.shipped import shipped_labels
 from trainer.config.data import DataConfig
 from trainer.data.assembly import Listed, Part, Place
 from trainer.data.image_files import unsafe
-from trainer.data.text_files import lines_of
 from trainer.errors import TrainerError
 
 PAGE = "https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/NUS-WIDE.html"
@@ -48,7 +48,7 @@ def _part(root: Path, raw: Path, name: str, names: tuple[str, ...]) -> Part:
     below = (raw / "Flickr").relative_to(root).as_posix()
     paths = []
     file = raw / "ImageList" / f"{name}Imagelist.txt"
-    for number, line in lines_of(file):
+    for number, line in tables.lines(file):
         path = line.replace("\\", "/")
         if unsafe(path):
             raise TrainerError(f"{file}, line {number}: {line[:80]!r} leads out of the folder")
@@ -71,6 +71,6 @@ def _marks(file: Path) -> np.ndarray:
     except OSError as error:
         raise TrainerError(f"{file}: cannot be read ({error.strerror})") from error
     if not np.isin(values, (b"0", b"1")).all():
-        number, line = next((number, line) for number, line in lines_of(file) if line not in ("0", "1"))
+        number, line = next((number, line) for number, line in tables.lines(file) if line not in ("0", "1"))
         raise TrainerError(f"{file}, line {number}: {line[:40]!r} is not 0 or 1")
     return values == b"1"

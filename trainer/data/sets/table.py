@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from prompt_bank.reading.checks import DIRECTION, fold
+from fedmpt.common import tables
+from fedmpt.common.words import DIRECTION, fold
 from trainer.config.data import DataConfig
 from trainer.data.assembly import Listed, Part, Place
 from trainer.data.base import UNKNOWN
 from trainer.data.image_files import unsafe
 from trainer.data.sets.table_rows import Row, coco_rows, csv_rows, jsonl_rows
-from trainer.data.text_files import lines_of
 from trainer.errors import TrainerError
 from trainer.seeding import numpy_generator
 
@@ -38,7 +38,7 @@ def listed(root: Path, settings: DataConfig) -> Listed:
     path = _table(root, settings)
     names, rows = _read(path, settings)
     if settings.table.labels is not None:
-        names = tuple(line.split(",")[0].strip() for _, line in lines_of(settings.table.labels) if line[0] != "#")
+        names = tuple(line.split(",")[0].strip() for _, line in tables.lines(settings.table.labels) if line[0] != "#")
     problems: list[str] = []
     if not names:
         names, problems = _spelled(rows)

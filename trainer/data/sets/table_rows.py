@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from prompt_bank.cells import split_names
+from fedmpt.common import tables
+from fedmpt.common.words import split_names
 from trainer.data.base import UNKNOWN
 from trainer.data.coco_json import read_coco
-from trainer.data.text_files import lines_of, rows_of
 from trainer.errors import TrainerError
 
 PATHS = ("path", "image", "file", "file_name", "filename")
@@ -52,7 +52,7 @@ def csv_rows(path: Path) -> tuple[tuple[str, ...], Iterator[Row]]:
     Raises:
         TrainerError: no column of paths or of labels.
     """
-    rows = rows_of(path, ",;\t")
+    rows = tables.rows(path, same_width=True)
     _, header = next(rows, (0, [""]))
     lower = [cell.lower() for cell in header]
     at = _first(lower, PATHS)
@@ -101,7 +101,7 @@ def jsonl_rows(path: Path) -> Iterator[Row]:
     Raises:
         TrainerError: a line that is no such object.
     """
-    for number, line in lines_of(path):
+    for number, line in tables.lines(path):
         try:
             value = json.loads(line)
         except ValueError as error:

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from fedmpt.common import tables
 from prompt_bank.shipped import shipped_labels
 from trainer.config.data import DataConfig
 from trainer.data.assembly import Listed, Part, Place
 from trainer.data.base import UNKNOWN
-from trainer.data.text_files import lines_of
 from trainer.errors import TrainerError
 
 PAGE = "http://host.robots.ox.ac.uk/pascal/VOC/voc2007/"
@@ -61,12 +61,12 @@ def listed(root: Path, settings: DataConfig) -> Listed:
 
 def _part(root: Path, year: Path, name: str, names: tuple[str, ...], difficult: int) -> Part:
     sets = year / "ImageSets" / "Main"
-    ids = [line for _, line in lines_of(sets / f"{name}.txt")]
+    ids = [line for _, line in tables.lines(sets / f"{name}.txt")]
     row = {id_: index for index, id_ in enumerate(ids)}
     labels = np.full((len(ids), len(names)), -2, np.int8)
     for column, label in enumerate(names):
         file = sets / f"{label.replace(' ', '')}_{name}.txt"
-        for number, line in lines_of(file):
+        for number, line in tables.lines(file):
             words = line.split()
             if len(words) != 2 or words[1] not in ("-1", "0", "1"):
                 raise TrainerError(f"{file}, line {number}: {line[:60]!r} is not an image and -1, 0 or 1")

@@ -35,16 +35,16 @@ def locked(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def replace(path: Path, text: str) -> None:
-    """Write a text file so that a crash at any instant leaves the old one or the new one; its mode is kept.
+def replace(path: Path, content: str | bytes) -> None:
+    """Write a file so that a crash at any instant leaves the old one or the new one; its mode is kept.
 
     Raises:
         OSError: it cannot be written; the old file is untouched then.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
-        with temporary.open("x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+        with temporary.open("xb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         if path.exists():

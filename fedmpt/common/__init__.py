@@ -1,0 +1,1 @@
+"""What every package needs: errors, files, tables, words, progress, the console. It imports nothing of ours."""

@@ -1,0 +1,43 @@
+"""What all commands share: options, the cache folder, and errors as lines with an exit code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fedmpt.common.errors import FedmptError
+
+CacheOption = Annotated[
+    Path | None,
+    typer.Option("--cache-dir", help="Where answers and frozen features are kept. [FEDMPT_CACHE_DIR, else ./cache]"),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+@contextmanager
+def reported(debug: bool) -> Iterator[None]:
+    """Turn an expected error into its lines and exit code; with --debug the traceback is shown."""
+    try:
+        yield
+    except FedmptError as error:
+        if debug:
+            raise
+        for line in str(error).splitlines():
+            typer.echo(f"error: {line}", err=True)
+        raise typer.Exit(error.exit_code) from error
+    except OSError as error:
+        if debug:
+            raise
+        typer.echo(f"error: {error.filename or 'writing'}: {error.strerror or error}", err=True)
+        raise typer.Exit(1) from error
+
+
+def cache_folder(cache_dir: Path | None) -> Path:
+    """The cache folder: the option, else FEDMPT_CACHE_DIR, else ./cache."""
+    return cache_dir or Path(os.environ.get("FEDMPT_CACHE_DIR", "cache"))

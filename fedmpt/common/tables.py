@@ -1,0 +1,80 @@
+"""Text files and CSV files of people: lines with their numbers, found delimiters, columns by name."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fedmpt.common.errors import InputFileError
+
+DELIMITERS = ",;\t"
+LIST_COLUMNS = ("labels", "tags", "aliases")
+"""Columns whose cells hold several names."""
+
+
+def is_csv(path: Path) -> bool:
+    """Whether a file's name says that it is a table."""
+    return path.suffix.lower() in (".csv", ".tsv")
+
+
+def lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines that are not blank, without the white space around them, and their numbers from 1.
+
+    Raises:
+        InputFileError: the file is missing, cannot be read or is not UTF-8.
+    """
+    with _readable(path), path.open(encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield number, line.strip()
+
+
+def rows(path: Path, delimiters: str = DELIMITERS, same_width: bool = False) -> Iterator[tuple[int, list[str]]]:
+    """The rows that are not blank, with the line on which each ends; cells without the white space around them.
+
+    Args:
+        path: the file.
+        delimiters: that it may have; the one most frequent in its first line is taken.
+        same_width: whether every row must have as many cells as the first, its header.
+
+    Raises:
+        InputFileError: the file is missing, cannot be read, is not UTF-8 or not CSV, or a row has another width.
+    """
+    with _readable(path), path.open(encoding="utf-8-sig", newline="") as file:
+        first = file.readline()
+        file.seek(0)
+        reader = csv.reader(file, delimiter=max(delimiters, key=first.count), strict=True)
+        width = None
+        try:
+            for row in reader:
+                cells = [cell.strip() for cell in row]
+                if not any(cells):
+                    continue
+                width = width or len(cells)
+                if same_width and len(cells) != width:
+                    raise InputFileError(
+                        f"{path}, line {reader.line_num}: {len(cells)} cells under a header of {width}"
+                    )
+                yield reader.line_num, cells
+        except csv.Error as error:
+            raise InputFileError(f"{path}, line {reader.line_num}: not CSV ({error})") from error
+
+
+def column_of(header: list[str], wanted: tuple[str, ...]) -> int | None:
+    """Where the first of the wanted names stands in a header; case doesn't matter."""
+    lower = [cell.lower() for cell in header]
+    return next((lower.index(name) for name in wanted if name in lower), None)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputFileError(f"{path}: there is no such file") from error
+    except UnicodeDecodeError as error:
+        raise InputFileError(f"{path}: not UTF-8; save the file as UTF-8") from error
+    except OSError as error:
+        raise InputFileError(f"{path}: cannot be read ({error.strerror})") from error
