@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.condition_miner.commands import Shell, shell
 from tests.condition_miner.server import Server, serving
+from tests.condition_miner.shell import Shell, shell
 
 
 @pytest.fixture

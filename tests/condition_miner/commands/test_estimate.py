@@ -10,8 +10,8 @@ import pytest
 
 from condition_miner.asking.budget import tokens_in
 from condition_miner.settings import STAGES
-from tests.condition_miner.commands import Shell
 from tests.condition_miner.server import Server, text
+from tests.condition_miner.shell import Shell
 
 PRICES = ("--price-in", "1", "--price-out", "10")
 

@@ -142,7 +142,7 @@ def test_a_damaged_entry_is_made_anew(tmp_path: Path, damage: str) -> None:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from tests.trainer.test_features import prepared
+from tests.trainer.data.test_features import prepared
 from trainer.data import features
 from trainer.preparing import Reporter
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from condition_miner.answers.cache import AnswerCache
 from condition_miner.answers.files import verify
 from prompt_bank.recording.store import load
-from tests.condition_miner.commands import QUICK, Shell
 from tests.condition_miner.server import Server, completion, good, hang, status
+from tests.condition_miner.shell import QUICK, Shell
 
 KILLS = 50
 
@@ -71,7 +71,7 @@ def test_kill_at_50_random_moments(here: Shell, server: Server) -> None:
     ran = subprocess.run(
         [sys.executable, "-m", "tests.condition_miner.killing", server.url, str(KILLS), "7"],
         cwd=here.folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[3]), *sys.path])},
         capture_output=True,
         text=True,
         check=False,

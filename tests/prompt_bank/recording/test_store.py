@@ -18,7 +18,7 @@ from prompt_bank.recording.store import content_hash, dumps, load, loads, record
 from prompt_bank.schema import SCHEMA_FILE, Bank
 from tests.prompt_bank.banks import good
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def renamed(bank: Bank, name: str) -> Bank:

@@ -20,7 +20,7 @@ from condition_miner.model.address import IN_PROCESS, Address
 from condition_miner.model.backend import BadRequest, Refused
 from condition_miner.model.in_process import LocalModel, model_identity
 from condition_miner.settings import ServiceSettings
-from tests.condition_miner.commands import Shell
+from tests.condition_miner.shell import Shell
 
 TEMPLATE = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}assistant: "
 CONTEXT = 4096

@@ -12,7 +12,6 @@ import pytest
 from condition_miner.answers.cache import AnswerCache
 from condition_miner.model.endpoint import retry_after
 from prompt_bank.recording.store import load
-from tests.condition_miner.commands import Shell
 from tests.condition_miner.server import (
     Fault,
     Server,
@@ -26,6 +25,7 @@ from tests.condition_miner.server import (
     text,
     trickle,
 )
+from tests.condition_miner.shell import Shell
 
 DESCRIBED = 4
 """Questions of the first stage."""

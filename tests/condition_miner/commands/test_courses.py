@@ -9,8 +9,8 @@ import pytest
 
 from prompt_bank.recording.store import load
 from prompt_bank.schema import Bank
-from tests.condition_miner.commands import Done, Shell
 from tests.condition_miner.server import Handler, Server, completion, good, status
+from tests.condition_miner.shell import Done, Shell
 
 DESCRIBE, EXPLAIN, ABSTRACT, ATTRIBUTE = 4, 3, 5, 2
 """Requests of each stage at these settings."""

@@ -20,8 +20,8 @@ from condition_miner.answers.cache import AnswerCache
 from condition_miner.answers.files import export_answers, import_answers, verify
 from condition_miner.answers.records import Answer, DamagedRow, Question, packed, unpacked
 from condition_miner.errors import MinerError
-from tests.condition_miner.commands import Shell
 from tests.condition_miner.server import Server
+from tests.condition_miner.shell import Shell
 
 
 def question(**change: object) -> Question:

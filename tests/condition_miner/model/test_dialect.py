@@ -9,8 +9,8 @@ import pytest
 
 from condition_miner.model.dialect import PROBE_SCHEMA, Dialect, Mode, probe_question
 from prompt_bank.recording.store import load
-from tests.condition_miner.commands import Shell
 from tests.condition_miner.server import Fault, Handler, Server, completion, good, is_probe, status, text
+from tests.condition_miner.shell import Shell
 
 Body = dict[str, Any]
 

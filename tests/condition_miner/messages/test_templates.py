@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from condition_miner.errors import MinerError
 from condition_miner.messages.templates import MESSAGES, Templates, names, shipped_folder
-from tests.condition_miner.commands import Shell
 from tests.condition_miner.server import Server
+from tests.condition_miner.shell import Shell
 
 VARIABLES: dict[str, dict[str, Any]] = {
     "describe": {"labels": ["cat"], "count": 2},
