@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from trainer.backbone.block import value_path
 from trainer.errors import TrainerError
 
 PatchSource = Literal["last", "value"]
@@ -155,7 +156,7 @@ class FrozenClip(nn.Module):
         last = visual.ln_post(blocks[-1](tokens)) @ visual.proj
         if patch_source == "last":
             return ImageFeatures(last[:, 0], last[:, 1:])
-        local = visual.ln_post(_value_path(blocks[-1], tokens)) @ visual.proj
+        local = visual.ln_post(value_path(blocks[-1], tokens)) @ visual.proj
         return ImageFeatures(last[:, 0], local[:, 1:])
 
     def encode_dense(self, pixels: Tensor, extra: Tensor | None = None) -> Tensor:
@@ -240,16 +241,6 @@ def hash_weights(weights: dict[str, Tensor]) -> str:
         digest.update(f"{key}/{value.dtype}/{tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def _value_path(block: Any, tokens: Tensor) -> Tensor:
-    """A residual block in which every token attends to itself alone."""
-    attention = block.attn
-    _, _, weight = attention.in_proj_weight.chunk(3)
-    _, _, bias = attention.in_proj_bias.chunk(3)
-    values = nn.functional.linear(block.ln_1(tokens), weight, bias)
-    tokens = tokens + block.ls_1(attention.out_proj(values))
-    return tokens + block.ls_2(block.mlp(block.ln_2(tokens)))
 
 
 def _check_build(model: Any, name: str) -> None:

@@ -98,7 +98,7 @@ def test_a_second_word_is_overwritten_unless_all_are_kept() -> None:
     first, second = clip.token_ids("spatial layout")
     start, x = clip.tokenizer.sot_token_id, clip.token_ids("X")
     for words, kept, left in (("first", [first], x), ("all", [first, second], [])):
-        method = released(("cat",), clip, condition_words=words)
+        method = released(("cat",), clip, condition_words=words, conditions=("spatial layout",))
         expected = [
             clip.embed([start]),
             method.condition_tokens,
@@ -106,7 +106,7 @@ def test_a_second_word_is_overwritten_unless_all_are_kept() -> None:
             method.class_tokens,
             clip.embed(left),
         ]
-        torch.testing.assert_close(method._prefix([first, second]), torch.cat(expected))
+        torch.testing.assert_close(method._prefixes()[0], torch.cat(expected))
 
 
 def test_scores_lie_where_the_specification_says() -> None:
