@@ -24,6 +24,7 @@ import prompt_bank
 from prompt_bank.recording.store import load
 from trainer.backbone.load import load_backbone
 from trainer.config.sections import FederationConfig, LossConfig, OptimiserConfig
+from trainer.data.encoding import Encoding
 from trainer.data.features import FeatureStore
 from trainer.federation.client import ClientTrainer
 from trainer.federation.local import LocalEngine
@@ -42,9 +43,9 @@ def measure(clients: int, images: int, batch: int, rounds: int) -> dict[str, flo
     generator = torch.Generator().manual_seed(0)
     method = build("fedmpt", MethodContext(clip, names, bank, FedMptConfig(), LossConfig(), generator))
     random = np.random.default_rng(0)
+    shapes = Encoding(clip).shapes(images)
     features = FeatureStore(
-        image=random.standard_normal((images, clip.dim), dtype=np.float32).astype(np.float16),
-        patches=random.standard_normal((images, clip.patches, clip.dim), dtype=np.float32).astype(np.float16),
+        {name: random.standard_normal(shape, dtype=np.float32).astype(np.float16) for name, shape in shapes.items()},
         labels=(random.random((images, len(names))) < 0.1).astype(np.int8),
         ids=tuple(str(index) for index in range(images)),
     )

@@ -13,7 +13,8 @@ from trainer.backbone.clip import FrozenClip
 from trainer.backbone.load import load_backbone
 from trainer.data.base import MultiLabelDataset, Split
 from trainer.data.batches import BatchSource
-from trainer.data.features import Encoding, feature_store
+from trainer.data.encoding import Encoding, frozen_blocks
+from trainer.data.features import feature_store
 from trainer.data.registry import load_dataset
 from trainer.data.streaming import EncodedImages, PixelSource
 from trainer.errors import TrainerError, unknown_name
@@ -48,9 +49,10 @@ class Prepared:
     def features(self, split: Split) -> BatchSource:
         """A split as the method takes it in: its frozen features, from the cache or made on the way, or its pixels."""
         clip, config = self.method.clip, self.config
-        if self.method.inputs == "pixels":
+        if self.method.reads == "pixels":
             return PixelSource(split, clip.preprocess.transform())
-        encoding = Encoding(clip, config.backbone.patch_source, config.compute.feature_type)
+        block = frozen_blocks(self.method.reads)
+        encoding = Encoding(clip, config.backbone.patch_source, config.compute.feature_type, block)
         if not config.compute.feature_cache:
             return EncodedImages(split, encoding)
         return feature_store(

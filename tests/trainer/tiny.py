@@ -20,11 +20,13 @@ from trainer.methods.base import MethodContext
 PREPROCESS = Preprocess(32, (0.5, 0.5, 0.5), (0.28, 0.28, 0.28))
 
 
-def random_clip(seed: int = 0, dtype: torch.dtype = torch.float32, layers: int = 2) -> FrozenClip:
-    """Two layers (of text as many as asked for), width 32, 16 patches, the stock vocabulary."""
+def random_clip(
+    seed: int = 0, dtype: torch.dtype = torch.float32, layers: int = 2, vision_layers: int = 2
+) -> FrozenClip:
+    """Two layers, unless others are asked for, width 32, 16 patches, the stock vocabulary."""
     config: dict[str, Any] = {
         "embed_dim": 24,
-        "vision_cfg": {"image_size": 32, "layers": 2, "width": 32, "patch_size": 8, "head_width": 16},
+        "vision_cfg": {"image_size": 32, "layers": vision_layers, "width": 32, "patch_size": 8, "head_width": 16},
         "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": layers},
     }
     with torch.random.fork_rng():

@@ -159,25 +159,6 @@ class FrozenClip(nn.Module):
         local = visual.ln_post(value_path(blocks[-1], tokens)) @ visual.proj
         return ImageFeatures(last[:, 0], local[:, 1:])
 
-    def encode_dense(self, pixels: Tensor, extra: Tensor | None = None) -> Tensor:
-        """Every token of the image tower in the joint space, not normalised: ln_post, then the visual projection.
-
-        Args:
-            pixels: (B, 3, H, W), preprocessed.
-            extra: (B, E, Dv) tokens put behind the class token, after ln_pre and without positions.
-
-        Returns:
-            (B, 1 + E + M, D): class token, extra tokens, patches. Differentiable with respect to `extra`.
-        """
-        visual = self.model.visual
-        with self.autocast():
-            tokens = visual._embeds(pixels)
-            if extra is not None:
-                tokens = torch.cat([tokens[:, :1], extra, tokens[:, 1:]], dim=1)
-            for block in visual.transformer.resblocks:
-                tokens = block(tokens)
-        return visual.ln_post(tokens.to(visual.proj.dtype)) @ visual.proj
-
     def encode_tokens(self, embedded: Tensor, eot: Tensor) -> Tensor:
         """Text features of embedded prompts, written plainly: every position goes through the tower.
 

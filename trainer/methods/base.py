@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -53,8 +53,9 @@ class Method(nn.Module, ABC):
     Exactly the parameters with `requires_grad` are trained and exchanged.
     """
 
-    inputs: ClassVar[Literal["features", "pixels"]] = "features"
-    """"features": the image path is frozen, so cached features are enough; "pixels": it runs in each step."""
+    reads: ClassVar[str] = "features"
+    """What it takes of an image: "features", the image path is frozen, so cached features are enough; "tokens@k", it is
+    frozen up to the image tower's block k, so what enters block k is cached; "pixels", all of it runs in each step."""
 
     def __init__(self, context: MethodContext) -> None:
         super().__init__()
@@ -62,7 +63,7 @@ class Method(nn.Module, ABC):
         self.__dict__["clip"] = context.clip
         self.label_names = context.label_names
         self.loss_settings = context.loss
-        self.seen = None if context.seen is None else torch.tensor(context.seen)
+        self.seen = None if context.seen is None else torch.tensor(context.seen, device=context.clip.device)
         self.text_chunk = context.text_chunk
         self._fixed: Tensor | None = None
 
@@ -96,8 +97,7 @@ class Method(nn.Module, ABC):
         """The asymmetric loss of a batch, times its weight. Unseen labels take no part, not even in the matching."""
         s, text, labels = self.loss_settings, self.text_features(), batch.labels
         if self.seen is not None:
-            seen = self.seen.to(labels.device)
-            text, labels = text.index_select(-2, seen), labels.index_select(-1, seen)
+            text, labels = text.index_select(-2, self.seen), labels.index_select(-1, self.seen)
         value = asymmetric_loss(
             self.logits(batch, text),
             labels,

@@ -9,7 +9,7 @@ Shape letters: B images, L tokens of the image tower (class, prompt, patches), N
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from trainer.backbone.text import PrefixEncoder, label_suffixes
+from trainer.backbone.vision import ExtraTokens, encode_dense
 from trainer.config.settings import MethodSettings
 from trainer.data.batches import Batch
 from trainer.heads.evidence import Evidence
@@ -75,7 +76,8 @@ class FedMPTReleased(Method):
     visual prompt (Dv) of what it finds.
     """
 
-    inputs: ClassVar[Literal["features", "pixels"]] = "pixels"
+    reads = "tokens@0"
+    """The visual prompt comes in behind ln_pre: what enters block 0, and the image feature, are frozen."""
 
     def __init__(self, context: MethodContext) -> None:
         super().__init__(context)
@@ -162,10 +164,10 @@ class FedMPTReleased(Method):
 
     def _tokens(self, batch: Batch, text: Tensor) -> Tensor:
         """(B, L, D): the image tower's tokens, with a visual prompt made of what the image finds in all prompts."""
-        if batch.pixels is None:
-            raise ValueError("the released FedMPT works on pixels, and the batch has none")
-        image = self.clip.encode_image(batch.pixels).image
+        if batch.tokens is None:
+            raise ValueError("the released FedMPT reads what enters the image tower's first block: the batch has none")
         prompts = text.flatten(0, 1)
         # Without a batch axis: every image is one query over all N C prompts.
-        found, _ = self.attention(image, prompts, prompts, need_weights=False)
-        return self.clip.encode_dense(batch.pixels, self.visual_prompt(found)[:, None])
+        found, _ = self.attention(batch.image, prompts, prompts, need_weights=False)
+        extra = ExtraTokens(self.visual_prompt(found)[:, None], "behind class")
+        return encode_dense(self.clip, batch.tokens, extra)
