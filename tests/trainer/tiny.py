@@ -15,6 +15,7 @@ from trainer.backbone.load import fill
 from trainer.config.sections import LossConfig
 from trainer.config.settings import Settings
 from trainer.data.batches import Batch
+from trainer.data.encoding import Encoding, batch_of_pixels, frozen_blocks
 from trainer.methods.base import MethodContext
 
 PREPROCESS = Preprocess(32, (0.5, 0.5, 0.5), (0.28, 0.28, 0.28))
@@ -78,9 +79,12 @@ def method_context(
     )
 
 
-def random_batch(clip: FrozenClip, images: int = 4, seed: int = 0, labels: int = len(LABELS)) -> Batch:
-    """Features of random images, with random labels."""
+def random_batch(
+    clip: FrozenClip, images: int = 4, seed: int = 0, labels: int = len(LABELS), reads: str = "features"
+) -> Batch:
+    """What a method reads of random images, with random labels."""
     generator = torch.Generator().manual_seed(seed)
-    features = clip.encode_image(torch.randn(images, 3, 32, 32, generator=generator))
+    size = clip.preprocess.size
+    pixels = torch.randn(images, 3, size, size, generator=generator)
     truth = (torch.rand(images, labels, generator=generator) < 0.5).float()
-    return Batch(features.image, features.patches, truth)
+    return batch_of_pixels(reads, Encoding(clip, block=frozen_blocks(reads)), pixels, truth)

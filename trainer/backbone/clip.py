@@ -183,13 +183,13 @@ class FrozenClip(nn.Module):
             TrainerError: where a sentence is longer than the context.
         """
         rows = [[self.tokenizer.sot_token_id, *self.token_ids(t), self.tokenizer.eot_token_id] for t in texts]
-        ends = torch.tensor([len(row) - 1 for row in rows], device=self.device)
-        longest = int(ends.max()) + 1
+        lengths = [len(row) for row in rows]
+        longest = max(lengths)
         if longest > self.context_length:
-            where = texts[int(ends.argmax())]
+            where = texts[lengths.index(longest)]
             raise TrainerError(f"the prompt '{where}' has {longest} tokens, {self.name} reads {self.context_length}")
         padded = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=self.device)
-        return self.encode_tokens(self.model.token_embedding(padded), ends)
+        return self.encode_tokens(self.model.token_embedding(padded), torch.tensor(lengths, device=self.device) - 1)
 
     def token_ids(self, text: str) -> list[int]:
         """BPE ids of a text, without [SOS] and [EOT].
