@@ -108,7 +108,7 @@ def mine_conditions(
         from condition_miner.mining import Miner, StagePlan
         from condition_miner.model.resolving import resolve_for_dry_run, resolve_in_process, resolve_model
         from condition_miner.settings import MinerSettings, ServiceSettings
-        from fedmpt.common.progress import CountLines, say
+        from fedmpt.common.progress import ProgressBar, print_note
 
         read = read_labels(labels, column)
         observed = read_cooccurrence(cooccurrence, read.labels) if cooccurrence else None
@@ -132,9 +132,8 @@ def mine_conditions(
                 address, found = resolve_for_dry_run(cache, base_url, model)
             else:
                 address, found = resolve_model(cache, base_url, model, service, offline)
-            asker = Asker(
-                cache, address, service, offline, CountLines("answers", per_minute=True), say, retry_failed, dry_run
-            )
+            progress = ProgressBar("answers", per_minute=True)
+            asker = Asker(cache, address, service, offline, progress, print_note, retry_failed, dry_run)
             miner = Miner(read.labels, name or labels.stem, found, settings, prompt_templates, asker, observed, plan)
             try:
                 bank = miner.mine()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from condition_miner.errors import MinerError
 from condition_miner.labels.annotations import Annotations
-from fedmpt.common.words import fold, near
+from fedmpt.common.words import fold, fold_loosely
 from prompt_bank.schema import Label
 
 MAX_LISTED = 8
@@ -112,9 +112,9 @@ def _label_matcher(labels: tuple[Label, ...]) -> Callable[[str], int | None]:
     for index, label in enumerate(labels):
         for name in (label.name, *label.aliases):
             exact.setdefault(fold(name), index)
-            if nearly.setdefault(near(name), index) != index:
-                nearly[near(name)] = None  # ambiguous: only an exact name selects one of these labels
-    return cache(lambda name: exact.get(fold(name), nearly.get(near(name))))
+            if nearly.setdefault(fold_loosely(name), index) != index:
+                nearly[fold_loosely(name)] = None  # ambiguous: only an exact name selects one of these labels
+    return cache(lambda name: exact.get(fold(name), nearly.get(fold_loosely(name))))
 
 
 def _set_bits(bits: int) -> Iterator[int]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from condition_miner.errors import MinerError
 from condition_miner.labels.sources import Entry, Source, read_source
-from fedmpt.common.words import DIRECTION, fold, near
+from fedmpt.common.words import BIDI_CONTROLS, fold, fold_loosely
 from prompt_bank.schema import Label
 
 MAX_LABEL_CHARACTERS = 100
@@ -51,7 +51,7 @@ def read_labels(path: Path, column: str | None = None) -> LabelFile:
         found = [problem for name in names if (problem := _name_error(name))]
         for name in dict.fromkeys(fold(name) for name in names if name):
             if name in first:
-                found.append(f"'{name}' stands at {first[name]} already")
+                found.append(f"'{name}' is already at {first[name]}")
             first.setdefault(name, entry.place)
         problems += [f"{entry.place}: {problem}" for problem in found]
         if not found:
@@ -74,7 +74,7 @@ def _drop_repeats(source: Source) -> list[str]:
             repeats[entry.names] = repeats.get(entry.names, 0) + 1
     source.entries = list(kept.values())
     return [
-        f"{kept[names].place}: '{names[0]}' stands there and on {count} further line{'s' * (count > 1)}; taken once"
+        f"{kept[names].place}: '{names[0]}' is there and on {count} further line{'s' * (count > 1)}; read once"
         for names, count in repeats.items()
         if not _name_error(names[0])
     ]
@@ -87,14 +87,14 @@ def _name_error(name: str) -> str | None:
         return f"a label of {len(name)} characters; {MAX_LABEL_CHARACTERS} are allowed"
     if any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") for sign in name):
         return f"{name!r} has a control character; remove it"
-    if any(sign in DIRECTION for sign in name):
-        return f"{name!r} turns the direction of the text, so that it looks like another one; remove that sign"
+    if any(sign in BIDI_CONTROLS for sign in name):
+        return f"{name!r} has a bidirectional control character, so that it may look like another label; remove it"
     return None
 
 
 def _name_warning(name: str) -> str | None:
     if any(unicodedata.category(sign) == "Cf" for sign in name):
-        return f"{name!r} has an invisible sign; is it meant?"
+        return f"{name!r} has an invisible character; is it intended?"
     if not any(sign.isalnum() for sign in name):
         return f"'{name}' has neither a letter nor a number; is it a label?"
     return None
@@ -105,7 +105,7 @@ def _near_duplicates(entries: list[Entry]) -> list[str]:
     seen: dict[str, Entry] = {}
     warnings = []
     for entry in entries:
-        other = seen.setdefault(near(entry.names[0]), entry)
+        other = seen.setdefault(fold_loosely(entry.names[0]), entry)
         if other is not entry:
             warnings.append(f"{entry.place}: '{entry.names[0]}' is nearly '{other.names[0]}'; is it the same label?")
     return warnings

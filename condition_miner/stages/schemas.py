@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from condition_miner.model.reading import InvalidAnswer, parse
-from fedmpt.common.words import DIRECTION
+from fedmpt.common.words import BIDI_CONTROLS
 
 
 class AnswerModel(BaseModel):
@@ -22,7 +22,7 @@ T = TypeVar("T", bound=AnswerModel)
 
 def _printable(text: str) -> str:
     text = " ".join(text.split())
-    if any(unicodedata.category(sign) in ("Cc", "Cs", "Co", "Cn") or sign in DIRECTION for sign in text):
+    if any(unicodedata.category(sign) in ("Cc", "Cs", "Co", "Cn") or sign in BIDI_CONTROLS for sign in text):
         raise ValueError("has a control character")
     return text
 

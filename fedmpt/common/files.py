@@ -35,7 +35,7 @@ def locked(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def replace(path: Path, content: str | bytes) -> None:
+def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a file atomically: a crash at any time leaves the old or the new content. The file mode is kept.
 
     Raises:
@@ -57,7 +57,7 @@ def replace(path: Path, content: str | bytes) -> None:
     _sync_folder(path.parent)
 
 
-def sweep(folder: Path, name: str = "*") -> None:
+def remove_leftovers(folder: Path, name: str = "*") -> None:
     """Remove temporary files that killed writers left behind. Call it only while holding the lock."""
     for leftover in folder.glob(f".{name if name == '*' else glob.escape(name)}.*.tmp"):
         leftover.unlink(missing_ok=True)

@@ -11,12 +11,12 @@ SECONDS_BETWEEN_LINES = 10.0
 """The shortest interval between two lines in a log."""
 
 
-def say(text: str) -> None:
+def print_note(text: str) -> None:
     """Print a note for the user on standard error."""
     typer.echo(f"note: {text}", err=True)
 
 
-class CountLines:
+class ProgressBar:
     """Prints the progress of counted work, with rate and time left. A new step or total starts a new bar.
 
     Args:

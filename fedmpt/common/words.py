@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-DIRECTION = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Bidirectional control characters, which can make a word look like another one."""
 
 
@@ -17,7 +17,7 @@ def fold(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def near(text: str) -> str:
+def fold_loosely(text: str) -> str:
     """The text as `fold`, also without punctuation, white space and a final s, to find near duplicates."""
     return re.sub(r"[\W_]+", "", fold(text)).removesuffix("s") or fold(text)
 
@@ -27,7 +27,7 @@ def printable(text: str) -> str:
     return "".join("�" if unicodedata.category(sign) in ("Cc", "Cs") else sign for sign in text)
 
 
-def offered(wanted: str, known: Sequence[str]) -> str:
+def suggestions(wanted: str, known: Sequence[str]) -> str:
     """Known names for an error about an unknown one: at most twenty, the most similar first."""
     near = get_close_matches(wanted, known, n=3, cutoff=0.5)
     return ", ".join([*near, *(name for name in known if name not in near)][:20]) or "none"

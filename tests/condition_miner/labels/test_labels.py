@@ -44,9 +44,9 @@ class TestLabels:
         [
             ("", "no labels"),
             ("# nothing\n", "no labels"),
-            ("cat\ndog\nCat\n", "line 3: 'cat' stands at line 1 already"),
+            ("cat\ndog\nCat\n", "line 3: 'cat' is already at line 1"),
             ("café\ncafe\u0301\n", "line 2"),
-            ("cat, dog\ndog\n", "line 2: 'dog' stands at line 1 already"),
+            ("cat, dog\ndog\n", "line 2: 'dog' is already at line 1"),
             ("x" * 10_000, "10000 characters"),
             ("a\x07b\n", "control character"),
             ("a\u2028b\n", "control character"),
@@ -75,7 +75,7 @@ class TestLabels:
     def test_warnings_name_the_line(self, tmp_path: Path) -> None:
         (tmp_path / "l.txt").write_text("cat\nc\u200bat\n***\n")
         assert [warning.split(", ", 1)[1] for warning in read_labels(tmp_path / "l.txt").warnings] == [
-            "line 2: 'c\\u200bat' has an invisible sign; is it meant?",
+            "line 2: 'c\\u200bat' has an invisible character; is it intended?",
             "line 3: '***' has neither a letter nor a number; is it a label?",
             "line 2: 'c\u200bat' is nearly 'cat'; is it the same label?",
         ]
@@ -125,7 +125,7 @@ class TestCsv:
     def test_repeated_names_are_read_once_with_a_warning(self, tmp_path: Path) -> None:
         read = read_labels(self.write(tmp_path, "label\ncat\ndog\ncat\ncat\n"))
         assert names(read) == ["cat", "dog"]
-        assert "line 2: 'cat' stands there and on 2 further lines" in read.warnings[0]
+        assert "line 2: 'cat' is there and on 2 further lines" in read.warnings[0]
 
     @pytest.mark.parametrize(
         ("content", "column", "error"),
@@ -134,7 +134,7 @@ class TestCsv:
             ("a,b\n1,2\n", "c", "there is no column 'c'"),
             ("a,b\n1,2\n", "3", "there is no column '3'"),
             ("id,label\n1,cat\n2\n", None, "line 3: 1 cells"),
-            ("label\ncat\nCat\n", None, "line 3: 'cat' stands at line 2 already"),
+            ("label\ncat\nCat\n", None, "line 3: 'cat' is already at line 2"),
             ('label\n"cat\ndog"\n', None, "line 3: 'cat\\ndog' has a control character"),
             ('label\n"cat" x\n', None, "line 2: not CSV"),
             ("", None, "no labels"),
@@ -168,14 +168,14 @@ class TestJson:
             ({}, "neither a list of names"),
             (3, "neither a list of names"),
             (["cat", 3, {"name": "x", "aliases": "y"}, {"aliases": []}], "[1]: expected a text"),
-            (["cat", "CAT"], "[1]: 'cat' stands at [0] already"),
+            (["cat", "CAT"], "[1]: 'cat' is already at [0]"),
             ([" "], "[0]: an empty name"),
             (["a\nb"], "[0]: 'a\\nb' has a control character"),
-            (["a\u202eb"], "turns the direction"),
+            (["a\u202eb"], "bidirectional control character"),
             ({"classes": ["cat", None]}, "classes[1]: expected a text"),
             ({"categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}, "categories[1]: has the id 1"),
             ({"categories": [{"id": "1", "name": "a"}]}, "categories[0]: expected an object with id"),
-            ({"categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "A "}]}, "categories[1]: 'a' stands at"),
+            ({"categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "A "}]}, "categories[1]: 'a' is already at"),
         ],
     )
     def test_errors_name_the_place(self, tmp_path: Path, value: object, error: str) -> None:
