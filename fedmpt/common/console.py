@@ -1,4 +1,4 @@
-"""What all commands share: options, the cache folder, and errors as lines with an exit code."""
+"""Shared by all commands: common options, the cache folder, and error reporting with exit codes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback o
 
 @contextmanager
 def reported(debug: bool) -> Iterator[None]:
-    """Turn an expected error into its lines and exit code; with --debug the traceback is shown."""
+    """Print an expected error and exit with its code; with --debug, let it pass with its traceback."""
     try:
         yield
     except FedmptError as error:

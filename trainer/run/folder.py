@@ -23,7 +23,7 @@ from typing import Any
 
 from torch import Tensor
 
-from fedmpt.common.files import replace
+from fedmpt.common.files import write_atomically
 from trainer.errors import TrainerError
 from trainer.run.environment import environment
 from trainer.run_config import RunConfig
@@ -102,7 +102,7 @@ class Run:
         from safetensors.torch import save
 
         path = self.folder / "checkpoints" / f"round-{rounds:04d}.safetensors"
-        replace(path, save({k: v.contiguous() for k, v in state.items()}, metadata={"rounds": str(rounds)}))
+        write_atomically(path, save({k: v.contiguous() for k, v in state.items()}, metadata={"rounds": str(rounds)}))
         return path
 
     def checkpoints(self) -> dict[int, Path]:
@@ -177,18 +177,18 @@ class Run:
                 path.unlink()
         kept = [record for record in self.metrics() if record["rounds"] <= rounds]
         text = "".join(json.dumps(record, sort_keys=True) + "\n" for record in kept)
-        replace(self.folder / "metrics.jsonl", text.encode())
+        write_atomically(self.folder / "metrics.jsonl", text.encode())
 
     def write_json(self, name: str, content: Any) -> Path:
         """Write a JSON file into the folder, atomically."""
         path = self.folder / name
-        replace(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+        write_atomically(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
         return path
 
     def write_text(self, name: str, content: str) -> Path:
         """Write a text file into the folder, atomically."""
         path = self.folder / name
-        replace(path, content.encode())
+        write_atomically(path, content.encode())
         return path
 
     def identity(self) -> dict[str, Any] | None:
