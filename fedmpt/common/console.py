@@ -29,7 +29,8 @@ def reported(debug: bool) -> Iterator[None]:
         if debug:
             raise
         for line in str(error).splitlines():
-            typer.echo(f"error: {line}", err=True)
+            # An indented line belongs to the one above it.
+            typer.echo(line if line.startswith(" ") else f"error: {line}", err=True)
         raise typer.Exit(error.exit_code) from error
     except OSError as error:
         if debug:
