@@ -94,7 +94,8 @@ class FedMPTReleased(Method):
             )
         self.frozen = [self._frozen(clip.token_ids(text)) for text in s.conditions]
         suffixes = label_suffixes(clip, [f"{name.replace('_', ' ')}." for name in context.label_names])
-        lengths = [len(prefix) for prefix in self._prefixes()]
+        learned = s.condition_tokens + s.class_tokens
+        lengths = [learned + sum(len(part) for part in parts) for parts in self.frozen]
         self.encode = PrefixEncoder(clip, lengths, suffixes, context.text_chunk)
 
     def text_features(self) -> Tensor:

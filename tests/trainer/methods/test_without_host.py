@@ -93,3 +93,15 @@ def test_the_loss_compiles_in_one_piece(name: str, settings: dict[str, Any]) -> 
             value.backward()
         found.append((value.detach(), {n: p.grad.clone() for n, p in method.named_parameters() if p.grad is not None}))
     torch.testing.assert_close(found[1], found[0], atol=1e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("name", "settings"), VARIANTS, ids=str)
+@torch.no_grad()
+def test_a_method_is_built_beside_a_backbone_elsewhere(name: str, settings: dict[str, Any]) -> None:
+    """Parameters are drawn on the CPU, the same everywhere; nothing of theirs meets the backbone's before they move."""
+    clip = random_clip()
+    assert clip.scale > 0
+    config = settings_classes()[name].model_validate(settings)
+    method = build(name, method_context(config, small_bank(values=("street", "park")), clip.to("meta")))
+    assert method.clip.device.type == "meta"
+    assert all(p.device.type == "cpu" for p in method.parameters() if p.requires_grad)
