@@ -26,6 +26,7 @@ from trainer.backbone.load import load_backbone
 from trainer.config.sections import FederationConfig, LossConfig, OptimiserConfig
 from trainer.data.encoding import Encoding
 from trainer.data.features import FeatureStore
+from trainer.federation.aggregation.registry import choose
 from trainer.federation.client import ClientTrainer
 from trainer.federation.local import LocalEngine
 from trainer.federation.rounds import RoundContext, run_round
@@ -52,11 +53,12 @@ def measure(clients: int, images: int, batch: int, rounds: int) -> dict[str, flo
     federation, optimiser = FederationConfig(), OptimiserConfig(batch_size=batch)
     owned = tuple(np.array_split(np.arange(images), clients))
     engine = LocalEngine(ClientTrainer(method, features, federation, optimiser, seed=0), owned)
+    rule = choose(federation, method.aggregation)
     state, seconds = method.exchanged(), []
     for index in range(rounds):
         began = time.process_time()
         context = RoundContext(index, rounds)
-        state, _ = run_round(state, clients, engine.train_client, federation, optimiser, 0, context)
+        state, _ = run_round(state, clients, engine.train_client, federation, optimiser, 0, context, rule)
         seconds.append(time.process_time() - began)
     return {"seconds": min(seconds), "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 

@@ -25,6 +25,7 @@ from trainer.data.batches import Batch
 from trainer.data.encoding import Encoding, batch_of_pixels, frozen_blocks
 from trainer.data.scenes.objects import CLASSES
 from trainer.evaluation.measuring import measure
+from trainer.federation.aggregation.registry import choose
 from trainer.federation.client import ClientTrainer
 from trainer.federation.local import LocalEngine
 from trainer.federation.rounds import RoundContext, run_round
@@ -168,11 +169,12 @@ def scenes_map(device: torch.device, rounds: int) -> tuple[float, float]:
         trainer = ClientTrainer(ready.method, ready.features(data), config.federation, config.optimiser, seed=0)
         validation = ready.features(ready.dataset.validation)
         engine = LocalEngine(trainer, owners(data))
+        federation, optimiser, clients = config.federation, config.optimiser, len(engine.owned)
+        rule = choose(federation, ready.method.aggregation)
         state, began = ready.method.exchanged(), time.monotonic()
         for index in range(rounds):
             context = RoundContext(index, rounds)
-            clients = len(engine.owned)
-            state, _ = run_round(state, clients, engine.train_client, config.federation, config.optimiser, 0, context)
+            state, _ = run_round(state, clients, engine.train_client, federation, optimiser, 0, context, rule)
         ready.method.receive(state)
         seconds = time.monotonic() - began
         return measure(ready.method, validation).mAP, seconds

@@ -17,6 +17,7 @@ from prompt_bank.recording.store import load
 from trainer.data.base import owners
 from trainer.evaluation.measuring import scores
 from trainer.evaluation.metrics import choose_threshold, figures
+from trainer.federation.aggregation.registry import choose
 from trainer.federation.client import ClientTrainer
 from trainer.federation.local import LocalEngine
 from trainer.federation.rounds import RoundContext, run_round
@@ -68,11 +69,19 @@ def train(ready: Prepared) -> None:
     data, rounds = ready.dataset.train, config.federation.rounds
     trainer = ClientTrainer(method, ready.features(data), config.federation, config.optimiser, config.seeds.batches)
     engine = LocalEngine(trainer, owners(data))
+    rule = choose(config.federation, method.aggregation)
     state, clients = method.exchanged(), len(engine.owned)
     for index in range(rounds):
         context = RoundContext(index, rounds)
         state, _ = run_round(
-            state, clients, engine.train_client, config.federation, config.optimiser, config.seeds.clients, context
+            state,
+            clients,
+            engine.train_client,
+            config.federation,
+            config.optimiser,
+            config.seeds.clients,
+            context,
+            rule,
         )
     method.receive(state)
 

@@ -18,6 +18,7 @@ from trainer.data.features import feature_store
 from trainer.data.registry import load_dataset
 from trainer.data.streaming import EncodedImages, PixelSource
 from trainer.errors import TrainerError, unknown_name
+from trainer.federation.aggregation.registry import choose
 from trainer.methods.base import Method, MethodContext
 from trainer.methods.registry import build
 from trainer.run_config import RunConfig
@@ -97,7 +98,7 @@ def assemble(
     """The method on data and a backbone that are there already, with its parameters drawn.
 
     Raises:
-        TrainerError: an unknown name, or a bank that doesn't fit.
+        TrainerError: an unknown name, a bank that doesn't fit, or weights that the aggregation rule doesn't look at.
     """
     clip.precision = PRECISIONS[config.compute.precision]
     context = MethodContext(
@@ -111,6 +112,7 @@ def assemble(
         text_chunk=config.compute.text_chunk,
     )
     method = build(config.method.name, context).to(clip.device)
+    choose(config.federation, method.aggregation)
     return Prepared(config, dataset, method, cache, reporter)
 
 

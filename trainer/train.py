@@ -13,9 +13,10 @@ from torch import Tensor
 from trainer.data.base import owners
 from trainer.evaluation.measuring import diagnose, measure
 from trainer.evaluation.metrics import Figures
+from trainer.federation.aggregation.registry import choose, memory_note
 from trainer.federation.client import ClientTrainer, check_compiled
 from trainer.federation.local import LocalEngine
-from trainer.federation.rounds import RoundContext, RoundRecord, run_round
+from trainer.federation.rounds import RoundContext, RoundRecord, drawn_count, run_round
 from trainer.preparing import Prepared
 from trainer.run.folder import Run
 from trainer.run.identity import record_identity
@@ -55,6 +56,7 @@ def train(
     run.rewind(done)
     if done >= rounds or out_of_patience(run, config.federation.patience):
         return
+    rule = choose(config.federation, method.aggregation)
     trainer = ClientTrainer(
         method=method,
         images=prepared.features(prepared.dataset.train),
@@ -65,6 +67,9 @@ def train(
     )
     engine = LocalEngine(trainer, owners(prepared.dataset.train))
     validation = prepared.features(prepared.dataset.validation)
+    drawn = drawn_count(len(engine.owned), config.federation.participation)
+    if note := memory_note(rule, state, drawn, config.federation):
+        prepared.reporter.say(note)
     with _deterministic(config.compute.deterministic), _EventLog(run, done) as log:
         check_compiled(trainer, engine.owned[0])
         for index in range(done, rounds):
@@ -77,6 +82,7 @@ def train(
                 config.optimiser,
                 config.seeds.clients,
                 context,
+                rule,
             )
             method.receive(state)
             measured = measure(method, validation)

@@ -44,3 +44,10 @@ def split_names(cell: str) -> list[str]:
             return [name.strip() for name in value]
     parts = re.split(r"[;|]", cell) if re.search(r"[;|]", cell) else cell.split(",")
     return [part.strip() for part in parts if part.strip()]
+
+
+def format_bytes(size: int) -> str:
+    """A number of bytes for people: 16.7 GB, 2.3 MB, 64.0 kB."""
+    if size >= 1e8:
+        return f"{size / 1e9:.1f} GB"
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"

@@ -22,6 +22,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from fedmpt.common.words import format_bytes
 from trainer.backbone.clip import FrozenClip
 from trainer.data.base import MultiLabelDataset, Split
 from trainer.data.batches import Batch
@@ -132,20 +133,16 @@ def _announce(split: Split, encoding: Encoding, folder: Path, done: int, say: Ca
     numbers = encoding.bytes_of(1) // ON_DISK[encoding.storage].itemsize
     size = (
         f"features of {split.name}: {count:,} images × {numbers:,} numbers × {ON_DISK[encoding.storage].itemsize} "
-        f"bytes = {_human(encoding.bytes_of(count))} in {folder}"
+        f"bytes = {format_bytes(encoding.bytes_of(count))} in {folder}"
     )
     missing, free = encoding.bytes_of(count - done), shutil.disk_usage(folder).free
     if missing > free:
         raise TrainerError(
-            f"{size}, but only {_human(free)} are free there: choose another --cache-dir, "
+            f"{size}, but only {format_bytes(free)} are free there: choose another --cache-dir, "
             "or --no-feature-cache, which encodes images each time they are used"
         )
     if say:
         say(f"{size}, {done:,} images done" if done else size)
-
-
-def _human(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
 
 
 def _record(folder: Path, done: int) -> None:

@@ -13,7 +13,7 @@ from torch import Tensor
 from trainer.config.sections import ComputeConfig, FederationConfig, OptimiserConfig
 from trainer.data.batches import Batch, BatchSource
 from trainer.errors import RunFailed, TrainerError
-from trainer.federation.aggregation import Reply, State
+from trainer.federation.replies import Reply, State
 from trainer.federation.rounds import RoundContext, learning_rate
 from trainer.methods.base import Method
 from trainer.seeding import derive, numpy_generator, seeded

@@ -102,9 +102,9 @@ def test_the_size_is_told_beforehand(tmp_path: Path) -> None:
     said: list[str] = []
     ready = prepared(tmp_path, Reporter(say=said.append))
     ready.features(ready.dataset.test)
-    size = 40 * PER_IMAGE / 1e6
+    size = 40 * PER_IMAGE / 1e3
     assert len(said) == 1
-    assert f"40 images × {17 * 24} numbers × 2 bytes = {size:.1f} MB" in said[0]
+    assert f"40 images × {17 * 24} numbers × 2 bytes = {size:.1f} kB" in said[0]
     files = (tmp_path / "features").glob("*test*/*.npy")
     assert sum(file.stat().st_size for file in files) - 2 * 128 == 40 * PER_IMAGE
     ready.features(ready.dataset.test)
