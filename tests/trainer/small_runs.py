@@ -31,11 +31,13 @@ def prepared(config: RunConfig, cache: Path) -> Prepared:
 
 def new_run(folder: Path, **settings: object) -> tuple[Run, RunConfig]:
     """A run that has not begun; keywords are settings, with __ for the dot."""
-    config = resolve(overrides={**SMALL, **{key.replace("__", "."): v for key, v in settings.items()}})
+    chosen = {key.replace("__", "."): value for key, value in settings.items()}
+    shared = {key: value for key, value in SMALL.items() if not ("method.name" in chosen and key == "method.rank")}
+    config = resolve(overrides={**shared, **chosen})
     return Run.create(folder, config, None), config
 
 
 def contents(run: Run) -> dict[str, bytes]:
     """Every byte that a run that was cut off must reach as well."""
-    kept = [*run.checkpoints().values(), run.folder / "metrics.jsonl"]
+    kept = [*run.checkpoints().values(), run.folder / "metrics.jsonl", *sorted(run.clients.glob("*"))]
     return {path.name: path.read_bytes() for path in kept}

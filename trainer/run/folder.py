@@ -8,6 +8,7 @@ runs/NAME/
   partition.json     which client owns which training image
   metrics.jsonl      a line for each round
   checkpoints/       round-0012.safetensors: the exchanged parameters after 12 rounds
+  clients/           what clients keep from round to round, where they do (trainer/federation/memory.py)
   evaluation.json    figures on the test split
   events/            TensorBoard
 """
@@ -81,6 +82,11 @@ class Run:
     def partition(self) -> Path:
         """Where it stands which client owns which training image."""
         return self.folder / "partition.json"
+
+    @property
+    def clients(self) -> Path:
+        """The folder of what clients keep; it is there where they keep something."""
+        return self.folder / "clients"
 
     def config(self) -> RunConfig:
         """The run's settings; a partition that came from a file is the run's own copy of it.

@@ -110,6 +110,19 @@ class TestEveryMethod:
         assert bool(torch.isfinite(method.loss(batch)))
         assert isinstance(method.evidence(batch, text), Evidence)
 
+    def test_a_step_changes_only_what_travels_or_stays_with_the_client(self, name: str) -> None:
+        """Else a client would begin with what the one before it left behind."""
+        settings = settings_classes()[name].model_validate({})
+        method = build(name, method_context(settings, small_bank(), random_clip())).train()
+        known = method.exchanged().keys() | method.personal_parts().keys()
+        others = {n: t for n, t in (*method.named_parameters(), *method.named_buffers()) if n not in known}
+        before = {n: t.clone() for n, t in others.items()}
+        loss = method.loss(random_batch(method.clip, reads=method.reads))
+        if loss.requires_grad:
+            loss.backward()
+            torch.optim.SGD([p for p in method.parameters() if p.requires_grad], lr=0.1).step()
+        assert all(torch.equal(before[n], t) for n, t in others.items())
+
     def test_evaluation_leaves_no_trace(self, runs: dict[str, Run], folder: Path, name: str) -> None:
         run = runs[name]
         ready = prepare(run.config(), small_bank(labels=CLASSES, values=("street", "park")), folder / "cache")
