@@ -12,6 +12,7 @@ from typing import Any
 
 import open_clip
 import torch
+from scenes_runs import train
 from torch import Tensor
 
 import prompt_bank
@@ -20,15 +21,10 @@ from prompt_bank.schema import Bank, Condition, Label
 from trainer.backbone.clip import FrozenClip, Preprocess
 from trainer.backbone.load import load_backbone
 from trainer.config.sections import LossConfig
-from trainer.data.base import owners
 from trainer.data.batches import Batch
 from trainer.data.encoding import Encoding, batch_of_pixels, frozen_blocks
 from trainer.data.scenes.objects import CLASSES
 from trainer.evaluation.measuring import measure
-from trainer.federation.aggregation.registry import choose
-from trainer.federation.client import ClientTrainer
-from trainer.federation.local import LocalEngine
-from trainer.federation.rounds import RoundContext, run_round
 from trainer.methods.base import Method, MethodContext
 from trainer.methods.registry import build, method_names, settings_classes
 from trainer.preparing import PRECISIONS, prepare
@@ -165,17 +161,10 @@ def scenes_map(device: torch.device, rounds: int) -> tuple[float, float]:
     config = resolve(overrides=overrides)
     with TemporaryDirectory() as folder:
         ready = prepare(config, bank, Path(folder))
-        data = ready.dataset.train
-        trainer = ClientTrainer(ready.method, ready.features(data), config.federation, config.optimiser, seed=0)
         validation = ready.features(ready.dataset.validation)
-        engine = LocalEngine(trainer, owners(data))
-        federation, optimiser, clients = config.federation, config.optimiser, len(engine.owned)
-        rule = choose(federation, ready.method.aggregation)
-        state, began = ready.method.exchanged(), time.monotonic()
-        for index in range(rounds):
-            context = RoundContext(index, rounds)
-            state, _ = run_round(state, clients, engine.train_client, federation, optimiser, 0, context, rule)
-        ready.method.receive(state)
+        ready.features(ready.dataset.train)
+        began = time.monotonic()
+        train(ready)
         seconds = time.monotonic() - began
         return measure(ready.method, validation).mAP, seconds
 

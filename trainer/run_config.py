@@ -5,9 +5,9 @@ A default value stands in one place, its section's class: trainer/config/, and e
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Union
+from typing import TYPE_CHECKING, Annotated, Any, Self, Union
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from trainer.config.data import DataConfig
 from trainer.config.sections import (
@@ -47,6 +47,12 @@ class RunConfig(Settings):
     """"auto" takes CUDA where there is a GPU, else the CPU."""
     checkpoint_every: int = Field(1, ge=1)
     """Rounds between checkpoints; the last round is always kept."""
+
+    @model_validator(mode="after")
+    def _graphs_do_not_accumulate(self) -> Self:
+        if self.compute.compile == "cuda-graphs" and self.optimiser.accumulation > 1:
+            raise ValueError("compute.compile=cuda-graphs writes gradients over: use optimiser.accumulation=1")
+        return self
 
 
 PRESETS: dict[str, dict[str, Any]] = {

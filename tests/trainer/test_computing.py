@@ -83,7 +83,7 @@ def test_a_compiled_loss_trains_alike(tmp_path: Path, cache: Path) -> None:
 def test_a_compiled_loss_is_checked(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, wrong: bool, said: str
 ) -> None:
-    def compiled(function: Any, backend: str) -> Any:
+    def compiled(function: Any, backend: str, fullgraph: bool) -> Any:
         def changed(batch: Any) -> torch.Tensor:
             if not wrong:
                 raise RuntimeError("there is no gcc\nand much more")

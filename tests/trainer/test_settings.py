@@ -47,3 +47,7 @@ class TestSettings:
         assert parse_assignment("backbone.name=ViT-B-16") == ("backbone.name", "ViT-B-16")
         with pytest.raises(TrainerError, match="key=value"):
             parse_assignment("method.rank")
+
+    def test_settings_that_contradict_each_other(self) -> None:
+        with pytest.raises(TrainerError, match=r"cuda-graphs .* accumulation=1"):
+            resolve(overrides={"compute.compile": "cuda-graphs", "optimiser.accumulation": 2})

@@ -110,8 +110,9 @@ class ComputeConfig(Settings):
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Of the frozen towers' matrix products while prompts are trained. Parameters, matching, transport, loss and
     optimiser are always fp32; fp16 scales its gradients."""
-    compile: Literal["off", "inductor", "aot_eager"] = "off"
-    """Backend of torch.compile for the loss; it is compared with the uncompiled loss and gradients before round 0."""
+    compile: Literal["off", "inductor", "cuda-graphs", "aot_eager"] = "off"
+    """torch.compile of the loss, in one piece; it is compared with the uncompiled loss and gradients before round 0.
+    "cuda-graphs" is inductor with CUDA graphs, the fastest on a GPU (docs/gpu); "aot_eager" does without inductor."""
     deterministic: bool = False
     """Refuse operations that give other bits on a GPU each time."""
     text_chunk: int = Field(512, ge=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -99,7 +100,10 @@ class ClientTrainer:
         """The method's loss, compiled where the settings ask for it."""
         if self.compute.compile == "off":
             return self.method.loss
-        compiled: Callable[[Batch], Tensor] = torch.compile(self.method.loss, backend=self.compute.compile)
+        way = (
+            {"mode": "reduce-overhead"} if self.compute.compile == "cuda-graphs" else {"backend": self.compute.compile}
+        )
+        compiled: Callable[[Batch], Tensor] = torch.compile(self.method.loss, fullgraph=True, **way)
         return compiled
 
     def batch(self, indices: np.ndarray) -> Batch:
@@ -117,6 +121,7 @@ class _Steps:
         device = trainer.method.clip.device.type
         self.scaler = torch.amp.GradScaler(device, enabled=trainer.compute.precision == "fp16")
         self.losses: list[float] = []
+        self.unread: list[Tensor] = []
 
     def kept(self) -> State:
         """What the optimiser, and fp16's scaler, have learned from their steps."""
@@ -150,18 +155,24 @@ class _Steps:
     def _add(self, indices: np.ndarray) -> None:
         """Add the gradient of a batch."""
         loss = self.trainer.loss(self.trainer.batch(indices))
-        self.losses.append(float(loss.detach()))
-        if not np.isfinite(self.losses[-1]):
-            self._stop(f"the loss is {self.losses[-1]}")
         self.scaler.scale(loss).backward()
+        # A copy: a CUDA graph writes the next loss into the same memory.
+        self.unread.append(loss.detach().clone())
 
     def _update(self) -> None:
         """One step; fp16's scaler leaves it out where its scale was too large, and takes a smaller one."""
         self.scaler.unscale_(self.optimiser)
         longest = self.trainer.optimiser.clip_norm
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, torch.inf if longest is None else longest)
-        if not self.scaler.is_enabled() and not bool(torch.isfinite(norm)):
-            self._stop(f"the gradient's norm is {float(norm)}")
+        # The one time in an update that the host waits for the device.
+        *losses, length = torch.stack([*self.unread, norm]).tolist()
+        self.unread.clear()
+        for loss in losses:
+            self.losses.append(loss)
+            if not math.isfinite(loss):
+                self._stop(f"the loss is {loss}")
+        if not self.scaler.is_enabled() and not math.isfinite(length):
+            self._stop(f"the gradient's norm is {length}")
         self.scaler.step(self.optimiser)
         self.scaler.update()
 
