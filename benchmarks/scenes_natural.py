@@ -1,34 +1,37 @@
-"""The natural variant of the drawn world: what CLIP knows of its conditions, and what its rules are worth, untrained.
+"""The natural variant of the drawn world: what CLIP knows of its conditions, and what its rules are worth beside that.
 
-    python benchmarks/scenes_natural.py [--seeds 0 1 2 3 4] [--unusual 0.1] [--ties 0.5]
+    python benchmarks/scenes_natural.py [--seeds 0 1 2 3 4] [--set data.scenes.ties=0] [--bank BANK]
 
 Evidence for a label is its best patch's cosine with "a photo of a …", scaled and moved so as to fit the validation
-labels. `graph` rows add η Σ_b (σ(logit_b) − P(b)) log lift(b, c) twice over. `exact` is Bayes' rule over places, lights
-and activities by the world's own rules. η and the like are chosen on validation images; test images are scored once.
+labels; with --bank it is the logit of the default method, trained on each world. `graph` rows add
+η Σ_b (σ(logit_b) − P(b)) log lift(b, c) twice over. `exact` is Bayes' rule over places, lights and activities by the
+world's own rules. η and the like are chosen on validation images; test images are scored once.
 Shape letters: n images, C labels, V values, P places, D joint width.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scenes_runs import cell
+from scenes_runs import Settings, cell, train
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
+from prompt_bank.recording.store import load
 from trainer.data.base import Split
 from trainer.data.scenes import NaturalWorld, world_of
 from trainer.data.scenes.natural import CONDITIONS, Circumstances
 from trainer.data.scenes.occurrence import Occurrence, occurrence
+from trainer.evaluation.measuring import scores
 from trainer.evaluation.metrics import average_precision
 from trainer.preparing import Prepared, prepare
 from trainer.pretraining.words import article
-from trainer.resolving import resolve
+from trainer.resolving import parse_assignment, resolve
 
 STRENGTHS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0)
 """Of η."""
@@ -52,10 +55,11 @@ class Seen:
     labels: Tensor
 
 
-def measure(seed: int, unusual: float, ties: float, cache: Path) -> dict[str, float]:
+def measure(seed: int, settings: Settings, bank: Path | None, cache: Path) -> dict[str, float]:
     """All figures of one world, in per cent."""
-    chosen = {"data.scenes.variant": "natural", "data.scenes.unusual": unusual, "data.scenes.ties": ties}
-    ready = prepare(resolve(overrides={"method.name": "zero-shot", "data.seed": seed, **chosen}), None, cache)
+    world_settings = {"data.scenes.variant": "natural", "data.seed": seed, **settings}
+    method = {} if bank else {"method.name": "zero-shot"}
+    ready = prepare(resolve(overrides={**world_settings, **method}), load(bank).bank if bank else None, cache)
     data = ready.config.data
     world = world_of(data.seed, data.sites, data.images_per_site, data.strength, data.shift, data.scenes)
     assert isinstance(world, NaturalWorld)
@@ -73,7 +77,17 @@ def measure(seed: int, unusual: float, ties: float, cache: Path) -> dict[str, fl
     for least in (1, 2):
         told = roc_auc_score(truth.lift()[pairs] > least, sites.lift()[pairs])
         found[f"sites' counts, AUC lift > {least}"] = 100 * float(told)
+    if bank:
+        train(ready)
+        validation, test = trained(ready, validation, "validation"), trained(ready, test, "test")
+        found["mAP, trained"] = mean_ap(test.best, test.labels)
     return found | gains(ready, world, validation, test, truth, sites)
+
+
+def trained(ready: Prepared, found: Seen, split: str) -> Seen:
+    """With the trained method's logits, brought to the range of cosines, as evidence."""
+    logits, _ = scores(ready.method, ready.features(getattr(ready.dataset, split)))
+    return replace(found, best=logits.float() / 20)
 
 
 def seen(ready: Prepared, split: Split) -> Seen:
@@ -210,11 +224,13 @@ def main() -> None:
     """Parse the command line, measure, print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    parser.add_argument("--unusual", type=float, default=0.1)
-    parser.add_argument("--ties", type=float, default=0.5)
+    parser.add_argument("--set", metavar="KEY=VALUE", action="append", default=[], help="any setting of the data")
+    parser.add_argument("--bank", type=Path, help="train with it before the gains are measured")
     parser.add_argument("--cache-dir", type=Path, default=Path("cache"))
     options = parser.parse_args()
-    found = [measure(seed, options.unusual, options.ties, options.cache_dir) for seed in options.seeds]
+    torch.set_num_threads(1)
+    settings = dict(parse_assignment(text) for text in options.set)
+    found = [measure(seed, settings, options.bank, options.cache_dir) for seed in options.seeds]
     for name in found[0]:
         print(f"| {name} | {cell([one[name] for one in found])} |")
 

@@ -24,7 +24,7 @@ NATURAL = (
 def main() -> None:
     """Write the sheets beside this file."""
     write("scenes.png", DataConfig(), *TIED)
-    # The first five images of the first site happen to be of its second place, which would mislead.
+    # The first images of the first site happen to be of another place than its main one, which would mislead.
     write("scenes-natural.png", DataConfig(scenes=ScenesConfig(variant="natural")), *NATURAL, first=5)
 
 

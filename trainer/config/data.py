@@ -62,11 +62,13 @@ class ScenesConfig(Settings):
     variant: Literal["tied", "natural"] = "tied"
     """"tied": each site ties pairs of labels, and in validation and test images nothing depends on anything. "natural":
     place, light and activity cause which labels appear, everywhere."""
+    places: int = Field(4, ge=3, le=10)
+    """Natural: how many of the ten places the sites see between them; validation and test images show all."""
     unusual: float = Field(0.1, ge=0, lt=1)
     """Natural: share of the objects in validation and test images that are out of their usual place."""
-    ties: float = Field(0.5, ge=0, le=1)
-    """Natural: how often a site's label pairs, which no cause ties, come both or not at all; 0: its places, its light
-    and their shares are all that is particular to a site."""
+    ties: float = Field(0.9, ge=0, le=1)
+    """Natural: how often a site's label pairs, which no cause ties, come both or not at all. At 0 labels that are at
+    home in none of the sites' places never occur in training."""
 
 
 class DataConfig(Settings):

@@ -101,7 +101,7 @@ def check_settings(settings: DataConfig) -> None:
     if in_files and settings.scenes != ScenesConfig():
         raise TrainerError("data.scenes is for --dataset scenes")
     if settings.scenes.variant == "tied" and settings.scenes != ScenesConfig():
-        raise TrainerError("data.scenes.unusual and data.scenes.ties need data.scenes.variant=natural")
+        raise TrainerError("data.scenes has settings that need data.scenes.variant=natural beside them")
 
 
 def module_of(name: str) -> ModuleType:

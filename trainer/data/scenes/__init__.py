@@ -2,7 +2,7 @@
 
 24 classes in ten scenes under five lights, in two variants. Tied: each training site has its own light, scenes and tied
 label pairs; validation and test images break all of them. Natural: place, light and activity cause what is in a picture
-(rules.py), at sites that see few places and in test images that mix all. In both, the corruption that the lights bring
+(rules.py), at sites that see some places and in test images of all. In both, the corruption that the lights bring
 is everywhere.
 """
 
@@ -91,6 +91,7 @@ class NaturalWorld(_Drawn):
     Attributes: as in `trainer.config.data.ScenesConfig`.
     """
 
+    places: int = ScenesConfig().places
     unusual: float = ScenesConfig().unusual
     ties: float = ScenesConfig().ties
 
@@ -98,7 +99,7 @@ class NaturalWorld(_Drawn):
         """Under which a site's images are taken; None asks for those of validation and test images."""
         if site is None:
             return natural.everywhere(self.unusual)
-        return _at_site(self.seed, site, self.strength, self.ties)
+        return _at_site(self.seed, site, self.places, self.strength, self.ties)
 
     def described(self) -> dict[str, Any]:
         """With the rules."""
@@ -158,7 +159,8 @@ def world_of(
 ) -> AnyWorld:
     """The world of some settings, for what a data set doesn't tell: habits, circumstances, boxes."""
     if scenes.variant == "natural":
-        return NaturalWorld(seed, sites, images_per_site, strength, shift, scenes.unusual, scenes.ties)
+        own = scenes.model_dump(exclude={"variant"})
+        return NaturalWorld(seed, sites, images_per_site, strength, shift, **own)
     return World(seed, sites, images_per_site, strength, shift)
 
 
@@ -178,5 +180,5 @@ def _habits(seed: int, site: int) -> Habits:
 
 
 @cache
-def _at_site(seed: int, site: int, strength: float, ties: float) -> natural.Circumstances:
-    return natural.at_site(natural.surroundings(site, (seed, _STREAMS["habits"])), strength, ties)
+def _at_site(seed: int, site: int, places: int, strength: float, ties: float) -> natural.Circumstances:
+    return natural.at_site(natural.surroundings(site, (seed, _STREAMS["habits"]), places), strength, ties)

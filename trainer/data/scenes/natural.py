@@ -1,8 +1,8 @@
 """The natural world: place, light and activity cause what is in a picture, by the rules of rules.py.
 
-A site sees few places and one light more than others, and ties pairs of labels; validation and test images mix all
-places evenly, tie nothing, and show some objects out of their usual place. Shape letters: M sets of habits, P places,
-L lights, A activities, C labels.
+The sites see some of the places, each mostly three, in one light more than others, and tie pairs of labels; validation
+and test images mix all places evenly, tie nothing, and show some objects out of their usual place.
+Shape letters: M sets of habits, P places, L lights, A activities, C labels.
 """
 
 from __future__ import annotations
@@ -44,28 +44,33 @@ class Surroundings:
 
     Attributes:
         places: three places, in shares of `SITE_SHARES`.
+        others: all places that any site of the world sees.
         light: the light that is more frequent there; its main place knows it.
         pairs: twelve pairs of labels that cover all of them. No cause ties them: these are the spurious ones.
     """
 
     places: tuple[str, ...]
+    others: tuple[str, ...]
     light: str
     pairs: tuple[tuple[str, str], ...]
 
 
-def surroundings(site: int, seed: tuple[int, ...]) -> Surroundings:
-    """A site's surroundings. Main places go round, and six sites together see all places.
+def surroundings(site: int, seed: tuple[int, ...], seen: int) -> Surroundings:
+    """A site's surroundings. Main places go round among those that sites see; its two others are drawn.
 
     Args:
         site: its number.
         seed: of the world.
+        seen: how many places the sites see between them, 3 at the least.
     """
     order = [PLACES[i] for i in np.random.default_rng(seed).permutation(len(PLACES)) if PLACES[i] != MAIN_FIRST]
-    order.insert(0, MAIN_FIRST)
-    places = tuple(order[(site + step) % len(order)] for step in (0, 6, 8))
-    lights = [light for light in LIGHTS if light in LIGHT_AT[places[0]]]
-    pairs = habits(site, np.random.default_rng((*seed, site))).pairs
-    return Surroundings(places, lights[site % len(lights)], pairs)
+    known = (MAIN_FIRST, *order)[:seen]
+    main = known[site % seen]
+    rng = np.random.default_rng((*seed, site))
+    pairs = habits(site, rng).pairs
+    further = rng.choice([place for place in known if place != main], size=2, replace=False)
+    lights = [light for light in LIGHTS if light in LIGHT_AT[main]]
+    return Surroundings((main, *map(str, further)), known, lights[site % len(lights)], pairs)
 
 
 @dataclass(frozen=True)
@@ -101,23 +106,24 @@ class Circumstances:
 
 
 @cache
-def everywhere(unusual: float) -> Circumstances:
-    """All places alike, as in validation and test images; nothing is tied.
+def everywhere(unusual: float, places: tuple[str, ...] = PLACES) -> Circumstances:
+    """Places alike, as in validation and test images; nothing is tied.
 
     Args:
         unusual: the share of objects out of their usual place. All labels that the place doesn't list have the same
             part of it.
+        places: which.
     """
     usual, at_home = _chances()
     strangers = ~at_home[:, None, None, :]
     shared = usual.sum(-1, keepdims=True) / strangers.sum(-1, keepdims=True)
     chances = (1 - unusual) * usual + unusual * shared * strangers
-    weights = _weights(dict.fromkeys(PLACES, 1 / len(PLACES)))
+    weights = _weights(dict.fromkeys(places, 1 / len(places)))
     return Circumstances(weights[None], chances[None], np.zeros(1), np.arange(len(CLASSES)).reshape(-1, 2))
 
 
 def at_site(own: Surroundings, strength: float, ties: float) -> Circumstances:
-    """A site's own surroundings with probability `strength`, else all places alike; no place shows unusual objects.
+    """A site's own surroundings with probability `strength`, else all places that sites see; no object is unusual.
 
     Args:
         own: its surroundings.
@@ -125,7 +131,7 @@ def at_site(own: Surroundings, strength: float, ties: float) -> Circumstances:
         ties: how often its pairs are tied where they hold.
     """
     shares = dict(zip(own.places, SITE_SHARES, strict=True))
-    other = everywhere(0.0)
+    other = everywhere(0.0, own.others)
     return Circumstances(
         weights=np.concatenate([strength * _weights(shares, own.light)[None], (1 - strength) * other.weights]),
         chances=np.concatenate([other.chances, other.chances]),
