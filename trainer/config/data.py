@@ -56,6 +56,21 @@ class TableConfig(Settings):
     """Of the images, where the table says nothing about splits."""
 
 
+class ScenesConfig(Settings):
+    """The drawn world `scenes`: its variant, and what the natural one has more (docs/datasets.md)."""
+
+    variant: Literal["tied", "natural"] = "tied"
+    """"tied": each site ties pairs of labels, and in validation and test images nothing depends on anything. "natural":
+    place, light and activity cause which labels appear, everywhere."""
+    places: int = Field(4, ge=3, le=10)
+    """Natural: how many of the ten places the sites see between them; validation and test images show all."""
+    unusual: float = Field(0.1, ge=0, lt=1)
+    """Natural: share of the objects in validation and test images that are out of their usual place."""
+    ties: float = Field(0.9, ge=0, le=1)
+    """Natural: how often a site's label pairs, which no cause ties, come both or not at all. At 0 labels that are at
+    home in none of the sites' places never occur in training."""
+
+
 class DataConfig(Settings):
     """Which data. The drawn world's own parameters apply to `scenes`, the others to images in files."""
 
@@ -67,7 +82,8 @@ class DataConfig(Settings):
     validation_images: int = Field(600, ge=1)
     test_images: int = Field(1500, ge=1)
     strength: float = Field(0.9, ge=0, le=1)
-    """Probability that a site's habits (its light, its scenes, its label pairs) hold in one of its images."""
+    """Probability that a site's habits (its light, its scenes, its label pairs) hold in one of its images; each on its
+    own in the tied variant, all at once in the natural one."""
     shift: float = Field(0.6, ge=0, le=1)
     """How far each light is corrupted in a way that pretraining never saw; 0 not at all."""
     data_root: Path | None = None
@@ -85,6 +101,7 @@ class DataConfig(Settings):
     """What a label that COCO annotates as a crowd alone counts as; None: positive, or negative as released."""
     skip_unreadable: bool = False
     """Leave images out that are missing or can't be read; else they are an error."""
+    scenes: ScenesConfig = ScenesConfig()
     table: TableConfig = TableConfig()
     partition: PartitionConfig = PartitionConfig()
     mask: MaskConfig = MaskConfig()

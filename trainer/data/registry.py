@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
-from trainer.config.data import DataConfig, TableConfig
+from trainer.config.data import DataConfig, ScenesConfig, TableConfig
 from trainer.data.assembly import assemble, with_defaults
 from trainer.data.base import UNKNOWN, MultiLabelDataset
 from trainer.data.image_files import Progress
@@ -16,7 +16,7 @@ from trainer.data.partition import partitioned
 from trainer.errors import TrainerError, unknown_name
 
 SCENES = ("seed", "sites", "images_per_site", "validation_images", "test_images", "strength", "shift")
-"""Settings of the drawn world."""
+"""Settings of the drawn world, of all its variants."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def load_dataset(
     if settings.dataset == "scenes":
         from trainer.data import scenes
 
-        dataset = scenes.load(**settings.model_dump(include=set(SCENES)))
+        dataset = scenes.load(**settings.model_dump(include=set(SCENES)), scenes=settings.scenes)
     else:
         module = module_of(settings.dataset)
         root = root_of(settings)
@@ -98,6 +98,10 @@ def check_settings(settings: DataConfig) -> None:
         raise TrainerError("scenes is drawn, so it needs no --data-root; name another --dataset, or leave it out")
     if settings.dataset != "table" and settings.table != TableConfig():
         raise TrainerError("data.table is for --dataset table")
+    if in_files and settings.scenes != ScenesConfig():
+        raise TrainerError("data.scenes is for --dataset scenes")
+    if settings.scenes.variant == "tied" and settings.scenes != ScenesConfig():
+        raise TrainerError("data.scenes has settings that need data.scenes.variant=natural beside them")
 
 
 def module_of(name: str) -> ModuleType:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import pickle
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pytest
@@ -14,8 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
+from trainer.config.data import DataConfig
 from trainer.data import scenes
 from trainer.data.base import MultiLabelDataset
+from trainer.data.registry import load_dataset
 from trainer.data.scenes.backgrounds import SCENES
 from trainer.data.scenes.compose import SIZE, Spec, render
 from trainer.data.scenes.cooccurrence import TIED_FIRST, broad_spec, habits, held_out, independent_spec
@@ -236,3 +240,27 @@ def test_names_without_drawing_are_those_of_the_picture(seed: int, index: int, s
         assert left < 0.97
         assert right > 0.03
         assert top < bottom <= 1.0
+
+
+class TestTheTiedWorldIsWhatItWas:
+    """Figures, recorded runs and cached features depend on it."""
+
+    def test_its_labels_and_fingerprint(self) -> None:
+        tied = load_dataset(DataConfig())
+        assert tied.fingerprint == "c048a45c62f3415ed6678fb7e95f171f3daa27af3a80494688230a0da59fefc3"
+        labels = hashlib.sha256(b"".join(split.labels.tobytes() for split in tied.splits()))
+        assert labels.hexdigest() == "2b18db362008299210e535593d6c5b00185fd2344ec8a54d3ae777202bf5d14b"
+
+    def test_what_is_drawn(self) -> None:
+        objects = [
+            (split, index, item.name, item.variant, item.colour, [round(edge, 6) for edge in item.box])
+            for split, index in product(("train", "validation", "test"), range(30))
+            for item in WORLD.picture(split, index).objects
+        ]
+        assert (
+            hashlib.sha256(json.dumps(objects).encode()).hexdigest()
+            == "7a655085d319a6325207dce91ed254dc9f6ddf72738712b7d93048df8f0375e5"
+        )
+        # Pixels may differ in a last bit between machines; not in the mean.
+        means = [WORLD.picture("test", index).pixels.mean() for index in range(4)]
+        assert means == pytest.approx([123.739, 64.397, 192.407, 191.147], abs=0.01)

@@ -15,6 +15,7 @@ from trainer.data.scenes.backgrounds import INDOORS, SCENES, Wall
 from trainer.data.scenes.light import corrupt, illuminate
 from trainer.data.scenes.objects import KINDS
 from trainer.data.scenes.pen import Pen
+from trainer.data.scenes.rules import POSES
 
 SIZE = 96
 """Pixels of a picture's side."""
@@ -29,11 +30,18 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Spec:
-    """What a scene holds, before anything is placed."""
+    """What a scene holds, before anything is placed.
+
+    Attributes:
+        scene, light: where and when.
+        names: the classes of its objects.
+        activity: what people and animals do (`rules.POSES`); "" leaves each of them any pose.
+    """
 
     scene: str
     light: str
     names: tuple[str, ...]
+    activity: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,7 +123,8 @@ def _arrange(spec: Spec, horizon: float, rng: np.random.Generator, allowed: Allo
         box, depth = _free_place(name, spec.scene, horizon, [other.box for other in placed], rng)
         kind = KINDS[name]
         colours = [colour for colour in kind.colours if allowed(name, colour)]
-        variant = kind.variants[rng.integers(len(kind.variants))]
+        variants = POSES.get(spec.activity, {}).get(name, kind.variants)
+        variant = variants[rng.integers(len(variants))]
         placed.append(Placed(name, box, depth, variant, colours[rng.integers(len(colours))]))
     return placed
 
