@@ -102,4 +102,6 @@ def _problem(error: Any) -> str:
     key = ".".join(location)
     if error["type"] == "extra_forbidden":
         return f"'{key}' is not a setting"
-    return f"'{key}': {error['msg'].removeprefix('Value error, ')}"
+    said = str(error["msg"]).removeprefix("Value error, ")
+    # What several groups contradict each other in stands at no key.
+    return f"'{key}': {said}" if key else said
