@@ -4,8 +4,8 @@ Two choices matter and are made here once. Average precision is computed on the 
 logits makes ties. Labels without a known positive image have neither an average precision nor a recall: they are left
 out of every mean over labels, and counted.
 
-The tests hold every figure against scikit-learn's and torchmetrics'. Neither is imported here: the first costs a
-second of processor time, the second more than torch.
+The tests compare every figure with scikit-learn's and torchmetrics'. Neither is imported here: scikit-learn's metrics
+take most of a second of processor time to import, torchmetrics more than torch itself.
 """
 
 from __future__ import annotations
