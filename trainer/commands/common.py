@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fedmpt.common.console import cache_folder
+from fedmpt.common.startup import collector_paused
 
 if TYPE_CHECKING:
     from prompt_bank.schema import Bank
@@ -56,10 +57,11 @@ def here(settings: RunConfig, device: str | None, no_feature_cache: bool) -> Run
 
 def prepared_run(settings: RunConfig, bank: Bank | None, cache_dir: Path | None) -> Prepared:
     """Data, backbone and method of a run, with notes about the data on standard error."""
-    from trainer.commands.progress import reporter
-    from trainer.preparing import prepare
+    with collector_paused():
+        from trainer.commands.progress import reporter
+        from trainer.preparing import prepare
 
-    prepared = prepare(settings, bank, cache_folder(cache_dir), reporter())
+        prepared = prepare(settings, bank, cache_folder(cache_dir), reporter())
     for note in prepared.dataset.notes:
         typer.echo(f"note: {note}", err=True)
     return prepared

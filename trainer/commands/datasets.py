@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fedmpt.common.console import CacheOption, DebugOption, JsonOption, reported
+from fedmpt.common.startup import collector_paused
 
 if TYPE_CHECKING:
     from trainer.config.data import DataConfig
@@ -121,7 +122,8 @@ def partition(
 def _settings(
     name: str, root: Path | None, assignments: list[str] | None, overrides: dict[str, Any] | None = None
 ) -> DataConfig:
-    from trainer.resolving import parse_assignment, resolve
+    with collector_paused():
+        from trainer.resolving import parse_assignment, resolve
 
     named = {"data.dataset": name, **({"data.data_root": str(root)} if root else {}), **(overrides or {})}
     return resolve(overrides=named | dict(parse_assignment(text) for text in assignments or [])).data

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fedmpt.common.console import CacheOption, DebugOption, JsonOption, reported
+from fedmpt.common.startup import collector_paused
 from trainer.commands.common import DeviceOption, RunArgument, StreamOption, console, here, prepared_run, read_bank
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ def evaluate(
     Example:  fedmpt evaluate runs/fedmpt-scenes-1 --checkpoint best
     """
     with reported(debug):
-        from trainer.evaluation.measuring import evaluate as measure
-        from trainer.run.folder import Run
+        with collector_paused():
+            from trainer.evaluation.measuring import evaluate as measure
+            from trainer.run.folder import Run
 
         opened = Run.open(run)
         settings = here(opened.config(), device, no_feature_cache)
@@ -77,8 +79,9 @@ def report(
     Example:  fedmpt report runs/fedmpt-scenes-1 --against runs/zero-shot-scenes-1
     """
     with reported(debug):
-        from trainer.report.page import write_report
-        from trainer.run.folder import Run
+        with collector_paused():
+            from trainer.report.page import write_report
+            from trainer.run.folder import Run
 
         opened = Run.open(run)
         settings = here(opened.config(), device, no_feature_cache)

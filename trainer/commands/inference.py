@@ -11,6 +11,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 import typer
 
 from fedmpt.common.console import DebugOption, JsonOption, reported
+from fedmpt.common.startup import collector_paused
 from trainer.commands.common import DeviceOption, RunArgument
 
 if TYPE_CHECKING:
@@ -73,17 +74,19 @@ def predict(
     with reported(debug):
         from trainer.data.images import find_images
         from trainer.errors import TrainerError
-        from trainer.inference.load import load
-        from trainer.inference.output import FORMATS, Selection
-        from trainer.report.gallery import Gallery, check_free
 
         paths = find_images(images)
         unreadable = _bad_headers(paths)
         if unreadable and not skip_unreadable:
             raise TrainerError(_listed(unreadable) + "\nnothing was predicted; leave them out with --skip-unreadable")
-        if explain is not None:
-            check_free(explain)
-        model = load(run, device=device or "auto", checkpoint=checkpoint, backbone=backbone)
+        with collector_paused():  # after the checks of the images, which need nothing large
+            from trainer.inference.load import load
+            from trainer.inference.output import FORMATS, Selection
+            from trainer.report.gallery import Gallery, check_free
+
+            if explain is not None:
+                check_free(explain)
+            model = load(run, device=device or "auto", checkpoint=checkpoint, backbone=backbone)
         selection = Selection(model.threshold if threshold is None else threshold, top)
         unreadable = []
         with _destination(out) as file, ExitStack() as stack:
@@ -122,10 +125,11 @@ def export(
     Example:  fedmpt export runs/fedmpt-scenes-1 --out my-model
     """
     with reported(debug):
-        from trainer.inference.export import export as write
-        from trainer.run.folder import Run
+        with collector_paused():
+            from trainer.inference.export import export as write
+            from trainer.run.folder import Run
 
-        folder = write(Run.open(run), out, with_backbone=with_backbone, checkpoint=checkpoint)
+            folder = write(Run.open(run), out, with_backbone=with_backbone, checkpoint=checkpoint)
         size = sum(path.stat().st_size for path in folder.iterdir())
         typer.echo(f"{folder}: {size / 1e6:.1f} MB; {folder / 'README.md'} says how to use it")
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fedmpt.common.console import CacheOption, DebugOption, reported
+from fedmpt.common.startup import collector_paused
 from trainer.commands.common import BankOption, DeviceOption, StreamOption, prepared_run, read_bank
 from trainer.commands.evaluation import print_evaluation
 
@@ -67,10 +68,11 @@ def train(
     Example:  fedmpt train --bank bank.json --set federation.rounds=20
     """
     with reported(debug):
-        from trainer.data.partition import check_partition, save_partition
-        from trainer.errors import TrainerError
-        from trainer.resolving import parse_assignment, resolve
-        from trainer.run.folder import Run
+        with collector_paused():
+            from trainer.data.partition import check_partition, save_partition
+            from trainer.errors import TrainerError
+            from trainer.resolving import parse_assignment, resolve
+            from trainer.run.folder import Run
 
         named = {
             "data.dataset": dataset,

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.evaluation.metrics import precision_recall_f1
+from trainer.evaluation.metrics import precision_recall_f1, weighted_average_precision
 
 CELLS = 4_000_000
 """Counts (resamples times images) held at once; it bounds the memory and changes no figure."""
@@ -69,7 +69,7 @@ def weighted_figures(counts: Tensor, logits: Tensor, labels: Tensor, threshold: 
     precisions = []
     for column in range(labels.shape[1]):
         known = labels[:, column] >= 0
-        truth = labels[known, column].double()
+        truth = labels[known, column]
         precisions.append(weighted_average_precision(counts[:, known], logits[known, column], truth))
     known = labels >= 0
     predicted = (logits.sigmoid() > threshold) & known
@@ -80,26 +80,6 @@ def weighted_figures(counts: Tensor, logits: Tensor, labels: Tensor, threshold: 
     pooled = precision_recall_f1(confused.masked_fill(without[..., None], 0.0).sum(1))
     mean = torch.stack(precisions, dim=1).nanmean(1)
     return 100 * torch.cat([mean[:, None], by_label, pooled], dim=1)
-
-
-def weighted_average_precision(counts: Tensor, scores: Tensor, truth: Tensor) -> Tensor:
-    """Average precision in [0, 1] of one label in each resample; NaN where a resample has no positive.
-
-    Args:
-        counts: (R, n), how often a resample has each image.
-        scores: (n,) raw scores; tied images stand at one threshold.
-        truth: (n,); 1 or 0.
-
-    Returns:
-        (R,)
-    """
-    ordered, order = scores.sort(descending=True, stable=True)
-    last_of_tie = torch.cat([ordered[1:] != ordered[:-1], torch.ones(1, dtype=torch.bool)])
-    sorted_counts = counts[:, order]
-    hits = (sorted_counts * truth[order]).cumsum(1)[:, last_of_tie]
-    seen = sorted_counts.cumsum(1)[:, last_of_tie]
-    gained = hits.diff(dim=1, prepend=torch.zeros_like(hits[:, :1]))
-    return (gained * hits / seen.clamp_min(1)).sum(1) / hits[:, -1]
 
 
 def _counts(images: int, resamples: int, generator: np.random.Generator) -> Iterator[Tensor]:

@@ -13,7 +13,7 @@ def environment(device: str) -> dict[str, Any]:
     """Versions of what computes, the code's commit, and the processor."""
     import torch
 
-    packages = ("fedmpt", "torch", "open_clip_torch", "numpy", "torchmetrics", "POT", "safetensors")
+    packages = ("fedmpt", "torch", "open_clip_torch", "numpy", "POT", "safetensors")
     return {
         "python": platform.python_version(),
         "packages": {name: version(name) for name in packages},

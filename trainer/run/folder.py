@@ -20,14 +20,16 @@ import os
 import re
 import shutil
 from pathlib import Path
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from fedmpt.common.files import write_atomically
 from trainer.errors import TrainerError
 from trainer.run.environment import environment
-from trainer.run_config import RunConfig
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from trainer.run_config import RunConfig
 
 _CHECKPOINT = re.compile(r"^round-(\d+)\.safetensors$")
 
@@ -94,6 +96,9 @@ class Run:
         Raises:
             TrainerError: where they are unreadable.
         """
+        # The settings of the methods bring torch, which a run's figures don't need.
+        from trainer.run_config import RunConfig
+
         try:
             read = RunConfig.model_validate_json((self.folder / "config.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:

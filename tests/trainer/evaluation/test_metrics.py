@@ -1,4 +1,4 @@
-"""Figures against scikit-learn and against the published evaluation."""
+"""Figures against scikit-learn, torchmetrics and the published evaluation."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score
+from torchmetrics.functional.classification import binary_average_precision, multilabel_stat_scores
 
 from tests.shared import shared
 from trainer.evaluation.bootstrap import NAMES, intervals, weighted_average_precision, weighted_figures
@@ -40,7 +41,43 @@ def test_map_is_scikit_learns(seed: int, scale: float, ties: bool) -> None:
     logits, truth = data(seed)
     logits = (logits.round() if ties else logits) * scale
     expected = 100 * average_precision_score(truth.numpy(), logits.numpy(), average=None)
-    np.testing.assert_allclose(average_precision(logits, truth), expected, rtol=1e-5)
+    np.testing.assert_allclose(average_precision(logits, truth), expected, rtol=1e-12)
+
+
+def some_hidden(truth: torch.Tensor, seed: int) -> torch.Tensor:
+    """The labels with a fifth of them unknown (-1), but for the first image's."""
+    hidden = truth.clone()
+    hidden[torch.rand(truth.shape, generator=torch.Generator().manual_seed(seed)) < 0.2] = -1
+    hidden[0] = 1
+    return hidden
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10_000), ties=st.booleans())
+def test_map_is_torchmetrics(seed: int, ties: bool) -> None:
+    """It sums in float32, and takes scores for logits where one is outside [0, 1]: ranks keep order and ties."""
+    logits, truth = data(seed)
+    logits, truth = logits.round() if ties else logits, some_hidden(truth, seed)
+    ranks = torch.unique(logits, return_inverse=True)[1].double()
+    ranks /= ranks.max()
+    for column, found in enumerate(average_precision(logits, truth)):
+        expected = binary_average_precision(ranks[:, column], truth[:, column], ignore_index=-1)
+        assert found == pytest.approx(100 * float(expected), rel=1e-5)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10_000), threshold=st.sampled_from([0.1, 0.25, 0.5, 0.99]), ties=st.booleans())
+def test_counts_are_torchmetrics(seed: int, threshold: float, ties: bool) -> None:
+    """To the last count, probabilities equal to the threshold (0.25 and 0.5) among them."""
+    logits, truth = data(seed)
+    probabilities, truth = logits.sigmoid(), some_hidden(truth, seed)
+    probabilities = (4 * probabilities).round() / 4 if ties else probabilities
+    counts = multilabel_stat_scores(
+        probabilities, truth, num_labels=truth.shape[1], threshold=threshold, average="none", ignore_index=-1
+    )
+    true, false, _, _, actual = counts.double().unbind(-1)
+    expected = torch.stack([true, true + false, actual], dim=-1)
+    assert torch.equal(confusion(probabilities, truth, threshold), expected)
 
 
 def at(logits: torch.Tensor, truth: torch.Tensor, threshold: float) -> Decisions:
@@ -56,7 +93,7 @@ def test_decisions_are_scikit_learns(seed: int, threshold: float) -> None:
     for kind, names in (("macro", ("CP", "CR", "CF1")), ("micro", ("OP", "OR", "OF1"))):
         for measure, name in zip((precision_score, recall_score, f1_score), names, strict=True):
             expected = 100 * measure(truth.numpy(), predicted, average=kind, zero_division=0)
-            assert getattr(got, name) == pytest.approx(expected, rel=1e-5), name
+            assert getattr(got, name) == pytest.approx(expected, rel=1e-12), name
 
 
 def test_by_hand() -> None:
@@ -64,6 +101,13 @@ def test_by_hand() -> None:
     logits = torch.tensor([[3.0, 0.0], [2.0, 1.0], [1.0, 2.0]])
     truth = torch.tensor([[1, 0], [0, 0], [1, 1]])
     assert average_precision(logits, truth) == pytest.approx((100 * 5 / 6, 100.0))
+
+
+def test_one_label_is_enough() -> None:
+    logits, truth = data(6, labels=1)
+    measured = figures(logits, truth, 0.5)
+    assert measured.mAP == pytest.approx(100 * average_precision_score(truth[:, 0], logits[:, 0]))
+    assert (measured.CP, measured.CR, measured.CF1) == (measured.OP, measured.OR, measured.OF1)
 
 
 def test_unknown_labels_are_left_out() -> None:
@@ -155,12 +199,10 @@ def test_weighted_average_precision_is_scikit_learns(seed: int, ties: bool) -> N
 @given(seed=st.integers(0, 10_000), hidden=st.booleans())
 def test_every_image_once_gives_the_figures(seed: int, hidden: bool) -> None:
     logits, truth = data(seed)
-    if hidden:
-        truth[torch.rand(truth.shape, generator=torch.Generator().manual_seed(seed)) < 0.2] = -1
-        truth[0] = 1
+    truth = some_hidden(truth, seed) if hidden else truth
     got = weighted_figures(torch.ones(1, len(truth), dtype=torch.float64), logits, truth, 0.4)[0]
     expected = figures(logits, truth, 0.4)
-    np.testing.assert_allclose(got, [getattr(expected, name) for name in NAMES], rtol=1e-5)
+    np.testing.assert_allclose(got, [getattr(expected, name) for name in NAMES], rtol=1e-12)
 
 
 def test_intervals_hold_the_figures_and_narrow_with_images() -> None:

@@ -6,7 +6,6 @@ Pictures are (H, W, 3) float32 arrays from 0 to 255.
 from __future__ import annotations
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 LIGHTS = ("daylight", "night", "fog", "dusk", "rain")
 
@@ -50,6 +49,8 @@ def corrupt(picture: np.ndarray, light: str, amount: float, rng: np.random.Gener
     elif light == "dusk":
         picture = picture[..., [2, 0, 1]] * amount + picture * (1 - amount)
     elif light == "rain":
+        from scipy.ndimage import gaussian_filter  # here, so that cached features don't wait for it
+
         blur = 1.6 * amount * len(picture) / 96
         picture = gaussian_filter(picture, (blur, blur, 0)) + 8 * amount * noise
     else:
