@@ -49,5 +49,5 @@ class TestSettings:
             parse_assignment("method.rank")
 
     def test_settings_that_contradict_each_other(self) -> None:
-        with pytest.raises(TrainerError, match=r"cuda-graphs .* accumulation=1"):
+        with pytest.raises(TrainerError, match=r"cuda-graphs .*accumulation=1"):
             resolve(overrides={"compute.compile": "cuda-graphs", "optimiser.accumulation": 2})
