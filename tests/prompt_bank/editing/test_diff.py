@@ -35,25 +35,58 @@ def names(part: str, rows: list[dict[str, Any]]) -> list[str]:
     return found
 
 
+def named(row: dict[str, Any]) -> dict[str, Any]:
+    """A condition with its cells by label and value, as a diff speaks of them."""
+    affinity = row.get("affinity")
+    if affinity is None:
+        return row
+    cells = {label: dict(zip(row["values"], numbers, strict=True)) for label, numbers in affinity["rows"].items()}
+    return {**row, "affinity": cells, "corrected": affinity["corrected"], "asked": affinity["asked"]}
+
+
+def unnamed(row: dict[str, Any]) -> dict[str, Any]:
+    cells = row.pop("affinity", None)
+    corrected, asked = row.pop("corrected", None), row.pop("asked", None)
+    if not cells:
+        return row
+    rows = {label: [numbers[value] for value in row["values"]] for label, numbers in cells.items()}
+    return {**row, "affinity": {"rows": rows, "corrected": corrected, "asked": asked}}
+
+
+def recelled(cells: dict[str, Any] | None, change: Change) -> dict[str, Any]:
+    """Cells after a change of some of them."""
+    found = {(label, value): x for label, row in (cells or {}).items() for value, x in row.items()}
+    for label, row in change.before.items():
+        for value, number in row.items():
+            assert found.pop((label, value)) == number
+    found |= {(label, value): x for label, row in change.after.items() for value, x in row.items()}
+    return {label: {v: x for (a, v), x in found.items() if a == label} for label, _ in found}
+
+
 def applied(bank: Bank, changes: tuple[Change, ...]) -> Bank:
     """The bank after the changes: a diff that leaves something out does not lead to the other bank."""
     content = bank.model_dump(mode="json", by_alias=True)
     for part in ("prompt", "provenance"):
         content[part] |= {c.field: c.after for c in changes if c.part == part}
     content |= {c.field: c.after for c in changes if c.part == "bank"}
+    content["conditions"] = [named(row) for row in content["conditions"]]
     for part, name in LISTS.items():
         mine = [c for c in changes if c.part == part]
         rows = dict(zip(names(part, content[name]), content[name], strict=True))
         for change in mine:
             if change.kind == "removed":
                 assert rows.pop(change.key) == change.before
+            elif change.kind == "changed" and change.field == "affinity":
+                cells = recelled(rows[change.key].get("affinity"), change)
+                rows[change.key] = {**rows[change.key], "affinity": cells}
             elif change.kind == "changed":
-                assert rows[change.key][change.field] == change.before
+                assert rows[change.key].get(change.field) == change.before
                 rows[change.key] = {**rows[change.key], change.field: change.after}
         placed = {c.position: rows.pop(c.key) for c in mine if c.kind == "moved"}
         placed |= {c.position: c.after for c in mine if c.kind == "added"}
         stayed = iter(rows.values())
         content[name] = [placed[i] if i in placed else next(stayed) for i in range(len(rows) + len(placed))]
+    content["conditions"] = [unnamed(dict(row)) for row in content["conditions"]]
     return Bank.model_validate(content)
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from fedmpt.common.words import fold
 from prompt_bank.editing import edits as editing
 from prompt_bank.errors import BankError
 from prompt_bank.exchange import label_studio, spreadsheet
@@ -63,12 +64,16 @@ def test_a_sheet_that_nobody_changed_is_no_change_and_holds_no_formula(bank: Ban
 def test_a_changed_cell_arrives_as_it_was_meant(bank: Bank, data: st.DataObject) -> None:
     """Whatever is written as the program itself writes it comes back: definition, note and values of a condition."""
     words = (PROSE | ODD).map(lambda text: text.replace("\r\n", "\n").replace("\r", "\n").strip())
+    values = st.lists(words.filter(bool), max_size=3, unique_by=fold)
     changes = {
         "definition": data.draw(words),
         "note": data.draw(words),
-        "values": tuple(data.draw(st.lists(words.filter(bool), max_size=3))),
+        "values": tuple(data.draw(values)),
     }
     victim = data.draw(st.sampled_from([c.id for c in bank.conditions]))
+    before = next(c for c in bank.conditions if c.id == victim)
+    # A spreadsheet may change line breaks by itself: so another kind of them is no change that a person made.
+    assume("\r" not in before.definition + before.note)
     wanted = editing.edit(bank, victim, **changes)
     assert back_from_csv(spreadsheet.dump(wanted), bank) == wanted
 
