@@ -9,7 +9,6 @@ from importlib.metadata import version
 from condition_miner.asking.asker import Asker
 from condition_miner.combinations.choosing import choose_combinations
 from condition_miner.errors import MinerError
-from condition_miner.labels.cooccurrence import Cooccurrence, recorded
 from condition_miner.messages.templates import MESSAGES, Templates
 from condition_miner.settings import MESSAGES_OF, STAGES, MinerSettings
 from condition_miner.stages.abstract import abstract
@@ -20,6 +19,7 @@ from condition_miner.stages.measure import dependencies, doubts, measured, small
 from condition_miner.stages.questions import Questions
 from condition_miner.stages.vocabulary import Vocabulary
 from condition_miner.stages.voting import Elected
+from prompt_bank.dependencies.observed import Cooccurrence, recorded
 from prompt_bank.editing.conditions import identifier
 from prompt_bank.editing.measures import explained
 from prompt_bank.recording.store import now

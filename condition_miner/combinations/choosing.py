@@ -7,7 +7,7 @@ from itertools import combinations as subsets
 
 from condition_miner.combinations.covering import Design, sizes
 from condition_miner.combinations.pairs import extend, pair_orders
-from condition_miner.labels.cooccurrence import Cooccurrence
+from prompt_bank.dependencies.observed import Cooccurrence
 
 CANDIDATES = 24
 """Labels that are tried for each place; the one that brings most new pairs is taken."""

@@ -101,13 +101,13 @@ def mine_conditions(
         from condition_miner.asking.asker import Asker, NotAsked
         from condition_miner.errors import MinerError
         from condition_miner.estimate import estimates
-        from condition_miner.labels.cooccurrence import read_cooccurrence
         from condition_miner.labels.labels import read_labels
         from condition_miner.messages.checks import checked
         from condition_miner.mining import Course, Miner
         from condition_miner.model.origin import in_process, origin, planned_origin
         from condition_miner.settings import MinerSettings, ServiceSettings
         from fedmpt.common.progress import CountLines, say
+        from prompt_bank.dependencies.observed import read_cooccurrence
 
         read = read_labels(labels, column)
         observed = read_cooccurrence(cooccurrence, read.labels) if cooccurrence else None

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from itertools import accumulate
 from itertools import combinations as subsets
 from pathlib import Path
 
-from condition_miner.errors import MinerError
-from condition_miner.labels.annotations import Annotations
+from fedmpt.common.annotations import LISTS, Annotations
+from fedmpt.common.errors import InputFileError
 from fedmpt.common.words import fold, near
+from prompt_bank.dependencies.counts import Counts, read_counts
 from prompt_bank.schema import Label
 
 LISTED = 8
@@ -63,14 +64,16 @@ def read_cooccurrence(path: Path, labels: tuple[Label, ...]) -> Cooccurrence:
     """Count the labels of annotated images; names are matched to label names and aliases.
 
     Args:
-        path: anything that `annotations.Annotations` reads.
+        path: anything that `annotations.Annotations` reads, or a table of counts as `counts.read_counts` does.
         labels: C labels.
 
     Raises:
-        MinerError: the file cannot be read, or no two labels occur together in it.
+        InputFileError: the file cannot be read, or no two labels occur together in it.
     """
     annotated = Annotations.of(path)
-    match = _matching(labels)
+    match = matching(labels)
+    if annotated.format == LISTS and (table := read_counts(path)):
+        return _taken(table, path, labels, match)
     shown: dict[str | int, int] = {}
     """For each image the set of its labels, as the bits of a number."""
     unmatched: dict[str, None] = {}
@@ -88,16 +91,49 @@ def read_cooccurrence(path: Path, labels: tuple[Label, ...]) -> Cooccurrence:
             of_label[label] += images
         for pair in subsets(together, 2):
             of_pair[pair] += images
+    counts = tuple(of_label[i] for i in range(len(labels)))
+    warnings = _doubts(path, labels, counts, of_pair, unmatched)
+    return Cooccurrence(path.name, _sha256(annotated.files), len(shown), counts, dict(of_pair), warnings)
+
+
+def _taken(table: Counts, path: Path, labels: tuple[Label, ...], match: Callable[[str], int | None]) -> Cooccurrence:
+    """The counts of the labels, out of a table that may have others, too, in another order."""
+    place: dict[int, int] = {}
+    unmatched: dict[str, None] = {}
+    twice: list[str] = []
+    for at, name in enumerate(table.names):
+        index = match(name)
+        if index is None:
+            unmatched[name] = None
+        elif place.setdefault(index, at) != at:
+            twice.append(f"{path}: '{name}' and '{table.names[place[index]]}' are one label here; the latter is taken")
+    counts = tuple(table.together[place[i]][place[i]] if i in place else 0 for i in range(len(labels)))
+    of_pair = {(a, b): count for a, b in subsets(sorted(place), 2) if (count := table.together[place[a]][place[b]])}
+    warnings = _doubts(path, labels, counts, of_pair, unmatched)
+    return Cooccurrence(path.name, _sha256((path,)), table.images, counts, of_pair, (*twice, *warnings))
+
+
+def _doubts(
+    path: Path,
+    labels: tuple[Label, ...],
+    of_label: tuple[int, ...],
+    of_pair: Mapping[tuple[int, int], int],
+    unmatched: dict[str, None],
+) -> tuple[str, ...]:
+    """Names that fit no label, and labels that no image shows.
+
+    Raises:
+        InputFileError: no image shows two of the labels.
+    """
     if not of_pair:
         seen = f"; its names are {_listed(unmatched)}" if unmatched else ""
-        raise MinerError(f"{path}: no image shows two of the labels{seen}")
-    counts = tuple(of_label[i] for i in range(len(labels)))
+        raise InputFileError(f"{path}: no image shows two of the labels{seen}")
     warnings = []
     if unmatched:
         warnings.append(f"{path}: no label is called {_listed(unmatched)}")
-    if absent := {label.name: None for label, count in zip(labels, counts, strict=True) if not count}:
+    if absent := {label.name: None for label, count in zip(labels, of_label, strict=True) if not count}:
         warnings.append(f"{path}: no image shows {_listed(absent)}")
-    return Cooccurrence(path.name, _sha256(annotated.files), len(shown), counts, dict(of_pair), tuple(warnings))
+    return tuple(warnings)
 
 
 def recorded(observed: Cooccurrence | None) -> dict[str, dict[str, str]]:
@@ -105,7 +141,7 @@ def recorded(observed: Cooccurrence | None) -> dict[str, dict[str, str]]:
     return {"cooccurrence": {"file": observed.source, "sha256": observed.sha256}} if observed else {}
 
 
-def _matching(labels: tuple[Label, ...]) -> Callable[[str], int | None]:
+def matching(labels: Sequence[Label]) -> Callable[[str], int | None]:
     """From a name to the index of its label; each name is looked at once."""
     exact: dict[str, int] = {}
     nearly: dict[str, int | None] = {}
