@@ -197,5 +197,5 @@ def _in_order(rows: Mapping[str, Cells], labels: Sequence[str]) -> dict[str, Cel
 def _with(
     condition: Condition, affinity: Affinity, rows: dict[str, Cells], corrected: tuple[Correction, ...]
 ) -> Condition:
-    content = {"rows": rows, "corrected": corrected, "asked": affinity.asked}
-    return condition.model_copy(update={"affinity": Affinity.model_validate(content) if rows else None})
+    changed = affinity.model_copy(update={"rows": rows, "corrected": corrected})
+    return condition.model_copy(update={"affinity": changed if rows else None})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -12,11 +12,15 @@ from prompt_bank.editing.edits import checked
 from prompt_bank.errors import BankError, Problem
 from prompt_bank.reading.locate import Place, written
 from prompt_bank.reading.validation import described
-from prompt_bank.schema import Bank, Lift
+from prompt_bank.schema import Bank, Condition, Lift
 
 USUAL, NEVER = 2.0, -2.0
 """Log-lifts that stand for a person's word, in nats: about seven times as likely under the value as without it, and a
 seventh."""
+
+
+Cell = tuple[str, str]
+"""A label and a value."""
 
 
 def correct(bank: Bank, condition_id: str, label: str, value: str, number: float | None) -> Bank:
@@ -32,19 +36,40 @@ def correct(bank: Bank, condition_id: str, label: str, value: str, number: float
     Raises:
         BankError: there is no such condition, label or value, or the number is out of range.
     """
+    return correct_all(bank, condition_id, {(label, value): number})
+
+
+def correct_all(bank: Bank, condition_id: str, cells: Mapping[Cell, float | None]) -> Bank:
+    """Set some cells of a condition's affinity; see `correct`.
+
+    Raises:
+        BankError: with all problems at once; that of a cell is named by its label.
+    """
     at = _place(bank, "conditions", "condition", condition_id, [c.id for c in bank.conditions])
     condition = bank.conditions[at]
-    place = written(("conditions", at, "affinity"))
     labels = [known.name for known in bank.labels]
+    problems: list[Problem] = []
+    for (label, value), number in cells.items():
+        try:
+            condition = _set(bank, at, condition, labels, label, value, number)
+        except BankError as error:
+            problems += error.problems
+    if problems:
+        raise BankError(bank.name, problems)
+    conditions = (*bank.conditions[:at], condition, *bank.conditions[at + 1 :])
+    return checked(bank.model_copy(update={"conditions": conditions}))
+
+
+def _set(
+    bank: Bank, at: int, condition: Condition, labels: Sequence[str], label: str, value: str, number: float | None
+) -> Condition:
+    place = written(("conditions", at, "affinity"))
     _place(bank, place, "label", label, labels)
     _place(bank, place, "value", value, condition.values)
     if number is None:
-        changed = as_mined(condition, label, value)
-    else:
-        rounded = _lift(bank, ("conditions", at, "affinity", "rows", label), number)
-        changed = with_cell(condition, label, value, rounded, labels)
-    conditions = (*bank.conditions[:at], changed, *bank.conditions[at + 1 :])
-    return checked(bank.model_copy(update={"conditions": conditions}))
+        return as_mined(condition, label, value)
+    rounded = _lift(bank, ("conditions", at, "affinity", "rows", label), number)
+    return with_cell(condition, label, value, rounded, labels)
 
 
 def _place(bank: Bank, place: str, what: str, name: str, known: Sequence[str]) -> int:

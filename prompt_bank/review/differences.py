@@ -7,9 +7,18 @@ from itertools import groupby
 from typing import Any
 
 from prompt_bank.editing.diff import Change, diff
+from prompt_bank.editing.told import cells_told
 from prompt_bank.schema import Bank
 
-NAMES = {"text": "words", "position": "order", "because": "reason", "": "labels"}
+NAMES = {
+    "text": "words",
+    "position": "order",
+    "because": "reason",
+    "affinity": "how usual",
+    "corrected": "set by hand",
+    "asked": "obtained by",
+    "": "labels",
+}
 """Fields by the names that the page uses, where they differ."""
 
 DERIVED = "origin"
@@ -39,7 +48,11 @@ def _entry(part: str, key: str, changes: list[Change], words: dict[str, str]) ->
         fields = [(field, row[field]) for field in SHOWN if row.get(field)]
         sides = [(f, v, None) if first.kind == "removed" else (f, None, v) for f, v in fields]
     else:
-        sides = [(change.field, change.before, change.after) for change in changes if change.field != DERIVED]
+        sides = [
+            (change.field, *(_lines(change) if change.field == "affinity" else (change.before, change.after)))
+            for change in changes
+            if change.field != DERIVED
+        ]
     title = words.get(key, key) if part == "condition" else key
     shown = _shown(words)
     return {
@@ -53,20 +66,35 @@ def _entry(part: str, key: str, changes: list[Change], words: dict[str, str]) ->
     }
 
 
+def _lines(change: Change) -> tuple[str, str]:
+    """The first cells that differ, a line each; the others are counted."""
+    first, more = cells_told(change.before, change.after)
+    before = "\n".join(f"{c.cell}: {c.before}" for c in first)
+    after = [*(f"{c.cell}: {c.after}" for c in first), *(f"{count} cells" for count in more)]
+    return before, "\n".join(after)
+
+
 def _shown(words: dict[str, str]) -> Callable[[str, Any], str]:
     """A function from a field and its value to text."""
+    said: dict[str, Callable[[Any], str]] = {
+        "position": lambda place: f"place {place + 1}",
+        "support": lambda share: f"{100 * share:.0f} %",
+        "evidence": lambda ids: f"{len(ids)} description" + ("s" if len(ids) != 1 else ""),
+        "conditions": lambda ids: ", ".join(words.get(i, i) for i in ids),
+        "corrected": lambda cells: "\n".join(_cell(cell) for cell in cells),
+        "asked": lambda readings: "\n".join(f"{reading['kind']} by {reading['model']}" for reading in readings),
+        "control": lambda control: f"{control['how']}: {len(control['rows'])} labels",
+    }
 
     def shown(field: str, value: Any) -> str:
         if value is None or value == "":
             return ""
-        if field == "position":
-            return f"place {value + 1}"
-        if field == "support":
-            return f"{100 * value:.0f} %"
-        if field == "evidence":
-            return f"{len(value)} description" + ("s" if len(value) != 1 else "")
-        if field == "conditions":
-            return ", ".join(words.get(i, i) for i in value)
+        if field in said:
+            return said[field](value)
         return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
     return shown
+
+
+def _cell(cell: dict[str, Any]) -> str:
+    return f"{cell['label']} × {cell['value']}" + (f" ({cell['by']})" if cell["by"] else "")
