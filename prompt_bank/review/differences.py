@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from prompt_bank.editing.diff import Change, diff
-from prompt_bank.editing.told import cells_told
+from prompt_bank.editing.told import FEW, cells_told
 from prompt_bank.schema import Bank
 
 NAMES = {
@@ -49,9 +49,7 @@ def _entry(part: str, key: str, changes: list[Change], words: dict[str, str]) ->
         sides = [(f, v, None) if first.kind == "removed" else (f, None, v) for f, v in fields]
     else:
         sides = [
-            (change.field, *(_lines(change) if change.field == "affinity" else (change.before, change.after)))
-            for change in changes
-            if change.field != DERIVED
+            (change.field, *SIDES.get(change.field, _both)(change)) for change in changes if change.field != DERIVED
         ]
     title = words.get(key, key) if part == "condition" else key
     shown = _shown(words)
@@ -74,6 +72,20 @@ def _lines(change: Change) -> tuple[str, str]:
     return before, "\n".join(after)
 
 
+def _other_marks(change: Change) -> tuple[list[Any], list[Any]]:
+    """The corrected cells that one side alone has; an older correction says nothing about this change."""
+    before, after = change.before or [], change.after or []
+    return [c for c in before if c not in after], [c for c in after if c not in before]
+
+
+def _both(change: Change) -> tuple[Any, Any]:
+    return change.before, change.after
+
+
+SIDES: dict[str, Callable[[Change], tuple[Any, Any]]] = {"affinity": _lines, "corrected": _other_marks}
+"""Fields of which only what differs is shown."""
+
+
 def _shown(words: dict[str, str]) -> Callable[[str, Any], str]:
     """A function from a field and its value to text."""
     said: dict[str, Callable[[Any], str]] = {
@@ -81,7 +93,7 @@ def _shown(words: dict[str, str]) -> Callable[[str, Any], str]:
         "support": lambda share: f"{100 * share:.0f} %",
         "evidence": lambda ids: f"{len(ids)} description" + ("s" if len(ids) != 1 else ""),
         "conditions": lambda ids: ", ".join(words.get(i, i) for i in ids),
-        "corrected": lambda cells: "\n".join(_cell(cell) for cell in cells),
+        "corrected": lambda cells: "\n".join([*map(_cell, cells[:FEW]), *_rest(cells)]),
         "asked": lambda readings: "\n".join(f"{reading['kind']} by {reading['model']}" for reading in readings),
         "control": lambda control: f"{control['how']}: {len(control['rows'])} labels",
     }
@@ -94,6 +106,10 @@ def _shown(words: dict[str, str]) -> Callable[[str, Any], str]:
         return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
     return shown
+
+
+def _rest(cells: list[Any]) -> list[str]:
+    return [f"and {len(cells) - FEW} more"] if len(cells) > FEW else []
 
 
 def _cell(cell: dict[str, Any]) -> str:
