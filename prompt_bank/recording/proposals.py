@@ -126,7 +126,8 @@ def _by_people(recorded: Sequence[Bank]) -> list[tuple[Bank, Bank]]:
 
 def _label_names(bank: Bank) -> dict[str, str]:
     """From each label's name or alias, folded, to its name."""
-    aliases = {fold(alias): label.name for label in bank.labels for alias in label.aliases}
+    # Backwards, so that of two labels with the same alias the first one has it, however many come behind it.
+    aliases = {fold(alias): label.name for label in reversed(bank.labels) for alias in label.aliases}
     return {**aliases, **{fold(label.name): label.name for label in bank.labels}}
 
 
