@@ -24,7 +24,9 @@ import prompt_bank
 from prompt_bank.recording.store import load
 from trainer.backbone.load import load_backbone
 from trainer.config.sections import FederationConfig, LossConfig, OptimiserConfig
+from trainer.data.encoding import Encoding
 from trainer.data.features import FeatureStore
+from trainer.federation.aggregation.registry import choose
 from trainer.federation.client import ClientTrainer
 from trainer.federation.local import LocalEngine
 from trainer.federation.rounds import RoundContext, run_round
@@ -42,20 +44,21 @@ def measure(clients: int, images: int, batch: int, rounds: int) -> dict[str, flo
     generator = torch.Generator().manual_seed(0)
     method = build("fedmpt", MethodContext(clip, names, bank, FedMptConfig(), LossConfig(), generator))
     random = np.random.default_rng(0)
+    shapes = Encoding(clip).shapes(images)
     features = FeatureStore(
-        image=random.standard_normal((images, clip.dim), dtype=np.float32).astype(np.float16),
-        patches=random.standard_normal((images, clip.patches, clip.dim), dtype=np.float32).astype(np.float16),
+        {name: random.standard_normal(shape, dtype=np.float32).astype(np.float16) for name, shape in shapes.items()},
         labels=(random.random((images, len(names))) < 0.1).astype(np.int8),
         ids=tuple(str(index) for index in range(images)),
     )
     federation, optimiser = FederationConfig(), OptimiserConfig(batch_size=batch)
     owned = tuple(np.array_split(np.arange(images), clients))
     engine = LocalEngine(ClientTrainer(method, features, federation, optimiser, seed=0), owned)
+    rule = choose(federation, method.aggregation)
     state, seconds = method.exchanged(), []
     for index in range(rounds):
         began = time.process_time()
         context = RoundContext(index, rounds)
-        state, _ = run_round(state, clients, engine.train_client, federation, optimiser, 0, context)
+        state, _ = run_round(state, clients, engine.train_client, federation, optimiser, 0, context, rule)
         seconds.append(time.process_time() - began)
     return {"seconds": min(seconds), "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 

@@ -27,9 +27,9 @@ from typing import Any
 from condition_miner.answers.cache import AnswerCache
 from condition_miner.answers.records import Answer, Question
 from condition_miner.asking.asker import Asker
-from condition_miner.asking.attempts import Ask
+from condition_miner.asking.attempts import CheckedQuestion
 from condition_miner.model.address import Address
-from condition_miner.model.dialect import PROBE_CODES, PROBE_WORDS
+from condition_miner.model.dialect import PROBE_CODES, PROBE_PROMPT
 from condition_miner.model.reading import parse
 from condition_miner.settings import ServiceSettings
 
@@ -42,11 +42,11 @@ TEXTS = [f"In scene {i} a cat sleeps on the sofa beside a lamp while a person re
 ANSWER = json.dumps({"reasoning": "They share a living room.", "descriptions": TEXTS})
 
 
-def questions(many: int) -> list[Ask]:
+def questions(many: int) -> list[CheckedQuestion]:
     """Questions like those of stage describe, all different."""
     form = {"type": "object", "properties": {"descriptions": {"type": "array", "items": {"type": "string"}}}}
     system = "You describe photographs. " * 12
-    asks = []
+    checked_questions = []
     for number in range(many):
         body = {
             "model": "m",
@@ -59,8 +59,8 @@ def questions(many: int) -> list[Ask]:
             "max_tokens": 500,
             "response_format": {"type": "json_schema", "json_schema": {"name": "d", "strict": True, "schema": form}},
         }
-        asks.append(Ask(Question("describe", "local", body, "t"), parse))
-    return asks
+        checked_questions.append(CheckedQuestion(Question("describe", "local", body, "t"), parse))
+    return checked_questions
 
 
 def reply(text: str) -> bytes:
@@ -96,7 +96,7 @@ class Server(asyncio.Protocol):
             if len(self.content) < end:
                 return
             request, self.content = self.content[:end], self.content[end:]
-            told = self.PROBED if PROBE_WORDS.encode() in request else self.ANSWERED
+            told = self.PROBED if PROBE_PROMPT.encode() in request else self.ANSWERED
             asyncio.get_running_loop().call_later(DELAY, self.answer, told)
 
     def answer(self, told: bytes) -> None:
@@ -124,7 +124,7 @@ def served() -> Iterator[str]:
         process.wait()
 
 
-def bare(url: str, asks: list[Ask]) -> float:
+def bare(url: str, checked_questions: list[CheckedQuestion]) -> float:
     """Seconds that a plain loop over the client takes."""
     from openai import AsyncOpenAI
 
@@ -136,35 +136,35 @@ def bare(url: str, asks: list[Ask]) -> float:
                 async with gate:
                     await client.chat.completions.create(**body)
 
-            await asyncio.gather(*[one(ask.question.body) for ask in asks])
+            await asyncio.gather(*[one(checked.question.body) for checked in checked_questions])
 
     began = time.perf_counter()
     asyncio.run(run())
     return time.perf_counter() - began
 
 
-def ours(url: str, asks: list[Ask]) -> float:
+def ours(url: str, checked_questions: list[CheckedQuestion]) -> float:
     """Seconds that the miner's client takes, with a new cache."""
     with tempfile.TemporaryDirectory() as folder, AnswerCache(Path(folder)) as cache:
         service = ServiceSettings(concurrency=CONCURRENCY)
         asker = Asker(cache, Address(url, "local"), service, False, lambda *_: None)
         began = time.perf_counter()
-        found = asker.answers(asks)
+        found = asker.answers(checked_questions)
         took = time.perf_counter() - began
-        assert len(found) == len(asks) == len(cache) - 1
-        assert asker.sent == len(asks) + 1
+        assert len(found) == len(checked_questions) == len(cache) - 1
+        assert asker.sent == len(checked_questions) + 1
     return took
 
 
 def client() -> None:
     """The ratio of the two."""
-    asks = questions(REQUESTS)
+    checked_questions = questions(REQUESTS)
     with served() as url:
-        bare(url, asks[:CONCURRENCY])
+        bare(url, checked_questions[:CONCURRENCY])
         ours(url, questions(CONCURRENCY))
         times: dict[str, list[float]] = {"bare": [], "ours": []}
         for _ in range(ROUNDS):
-            times["bare"].append(bare(url, asks))
+            times["bare"].append(bare(url, checked_questions))
             times["ours"].append(ours(url, questions(REQUESTS)))
     for name, measured in times.items():
         print(f"{name:<5} best {min(measured):.2f} s of {', '.join(f'{t:.2f}' for t in measured)}")
@@ -173,17 +173,17 @@ def client() -> None:
 
 def warm() -> None:
     """Opening a cache of many answers and taking all of them out of it."""
-    asks = questions(WARM)
+    checked_questions = questions(WARM)
     with tempfile.TemporaryDirectory() as folder:
         with AnswerCache(Path(folder)) as cache:
-            for ask in asks:
-                cache.put(ask.question, Answer(ANSWER, "stop", 200, 80, 1, "2026-01-01T00:00:00Z"))
-        asks = questions(WARM)
+            for checked in checked_questions:
+                cache.put(checked.question, Answer(ANSWER, "stop", 200, 80, 1, "2026-01-01T00:00:00Z"))
+        checked_questions = questions(WARM)
         began = time.perf_counter()
         with AnswerCache(Path(folder)) as cache:
             origins = cache.origins()
             asker = Asker(cache, Address("local", "local"), ServiceSettings(), True, lambda *_: None)
-            found = asker.answers(asks)
+            found = asker.answers(checked_questions)
         took = time.perf_counter() - began
         assert origins == [("local", "m")]
         assert len(found) == WARM

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import statistics
+import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
@@ -17,8 +18,11 @@ from prompt_bank.recording.store import load
 from trainer.data.base import owners
 from trainer.evaluation.measuring import scores
 from trainer.evaluation.metrics import choose_threshold, figures
+from trainer.federation.aggregation.registry import choose
 from trainer.federation.client import ClientTrainer
 from trainer.federation.local import LocalEngine
+from trainer.federation.memory import ClientMemory, remembers
+from trainer.federation.replies import State
 from trainer.federation.rounds import RoundContext, run_round
 from trainer.preparing import Prepared, prepare
 from trainer.resolving import resolve
@@ -62,19 +66,32 @@ def run(job: Job, bank: Path, cache: Path) -> dict[str, float]:
 
 def train(ready: Prepared) -> None:
     """The rounds; the method holds the last state."""
-    config, method = ready.config, ready.method
+    method = ready.method
     if not method.trainable():
         return
-    data, rounds = ready.dataset.train, config.federation.rounds
-    trainer = ClientTrainer(method, ready.features(data), config.federation, config.optimiser, config.seeds.batches)
+    with tempfile.TemporaryDirectory() as folder:
+        method.receive(_trained(ready, Path(folder)))
+
+
+def _trained(ready: Prepared, folder: Path) -> State:
+    """The state after the rounds; what clients keep from round to round is in a folder."""
+    config, method, data = ready.config, ready.method, ready.dataset.train
+    memory = ClientMemory(folder) if remembers(config.federation, method) else None
+    images, seed = ready.features(data), config.seeds.batches
+    trainer = ClientTrainer(method, images, config.federation, config.optimiser, seed, memory=memory)
     engine = LocalEngine(trainer, owners(data))
-    state, clients = method.exchanged(), len(engine.owned)
+    rule = choose(config.federation, method.aggregation)
+    state, clients, rounds = method.exchanged(), len(engine.owned), config.federation.rounds
     for index in range(rounds):
         context = RoundContext(index, rounds)
+        seed = config.seeds.clients
         state, _ = run_round(
-            state, clients, engine.train_client, config.federation, config.optimiser, config.seeds.clients, context
+            state, clients, engine.train_client, config.federation, config.optimiser, seed, context, rule
         )
-    method.receive(state)
+        if memory:
+            memory.commit(index + 1)
+            memory.sweep([])
+    return state
 
 
 class Ledger:

@@ -1,1 +1,1 @@
-"""Mine, with a language model, the conditions under which labels occur together."""
+"""Mines the conditions under which labels occur together, with a language model."""

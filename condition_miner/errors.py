@@ -1,4 +1,4 @@
-"""Errors that the command line prints as one line each."""
+"""The miner's errors; the command line prints them without a traceback."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from fedmpt.common.errors import FedmptError
 
 
 class MinerError(FedmptError):
-    """Something a user can mend: says what is wrong, where, and what to do. Exit code 2."""
+    """An error in the input or the settings, which the user can fix. Exit code 2."""
 
 
 class MiningFailed(MinerError):
-    """The work itself failed; the answers so far are kept. Exit code 1."""
+    """Mining failed although the input was valid; the answers received so far stay in the cache. Exit code 1."""
 
     exit_code = 1

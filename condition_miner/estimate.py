@@ -1,7 +1,7 @@
-"""What mining would send and cost, before anything is sent.
+"""Estimates of the requests, tokens and cost of mining (--dry-run). Nothing is sent.
 
-The first stage that lacks answers is known exactly. What the later ones ask depends on its answers, so their number is
-worked out from the settings and their size from typical texts.
+The requests of the first stage with missing answers are known exactly. Those of later stages depend on its answers, so
+their number is computed from the settings and their size from typical texts.
 """
 
 from __future__ import annotations
@@ -9,29 +9,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from condition_miner.asking.asker import NotAsked
-from condition_miner.asking.budget import size, tokens_in
-from condition_miner.messages.templates import Templates
-from condition_miner.settings import MESSAGES_OF, STAGES, MinerSettings
+from condition_miner.asking.asker import DryRunStop
+from condition_miner.asking.budget import estimate_json_tokens, estimate_prompt_tokens
+from condition_miner.messages.templates import PromptTemplates
+from condition_miner.settings import MESSAGES_BY_STAGE, STAGES, MinerSettings
 
 DESCRIPTION = "On a rainy evening a traffic light glows red beside a parked bus and a waiting cyclist."
 DEFINITION = "The place in which the objects are seen, indoors or outdoors, in a town or in the country."
 WORDS, KIND = "rainy evening", "weather"
 LABELS = ["traffic light", "bus", "bicycle"]
-"""Typical texts."""
-KINDS = 0.3
-"""Different kinds of factors, as a share of all factors."""
+"""Typical texts of each kind."""
+DISTINCT_KINDS = 0.3
+"""Distinct kinds of factors, as a share of all factors."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a stage would send.
+    """The estimated cost of a stage.
 
     Attributes:
-        stage: its name.
-        requests: how many; a repetition after an invalid answer is one more.
-        tokens_in, tokens_out: of all of them.
-        exact: the requests are counted, not worked out.
+        stage: the name of the stage.
+        requests: the number of requests if every answer is valid at once.
+        tokens_in, tokens_out: input and output tokens of all these requests.
+        exact: whether `requests` is a count; otherwise it is an estimate.
     """
 
     stage: str
@@ -41,54 +41,54 @@ class Estimate:
     exact: bool
 
     def price(self, into: float, out: float) -> float:
-        """What it costs, at prices for a million tokens."""
+        """The cost, given the prices of a million input and output tokens."""
         return (self.tokens_in * into + self.tokens_out * out) / 1e6
 
 
-def estimates(
-    first: NotAsked, settings: MinerSettings, stages: tuple[str, ...], labels: int, templates: Templates
+def estimate_stages(
+    first: DryRunStop, settings: MinerSettings, stages: tuple[str, ...], labels: int, templates: PromptTemplates
 ) -> list[Estimate]:
-    """The stages from the first that lacks answers on, in their order.
+    """Estimates for the first stage with missing answers and all later stages, in order.
 
     Args:
-        first: the questions that it lacks.
-        settings: of the run.
-        stages: that are carried out.
-        labels: how many there are.
-        templates: of the messages.
+        first: the questions of that first stage.
+        settings: the settings of the run.
+        stages: the stages that the run would carry out.
+        labels: the number of labels.
+        templates: the prompt templates.
     """
     typical = _typical(settings, labels)
     requests = _requests(settings, labels)
-    begun = next(stage for stage, messages in MESSAGES_OF.items() if first.stage in messages)
-    into = sum(tokens_in(question.body) for question in first.questions)
+    begun = next(stage for stage, messages in MESSAGES_BY_STAGE.items() if first.stage in messages)
+    into = sum(estimate_prompt_tokens(question.body) for question in first.questions)
     count = len(first.questions)
-    found = [Estimate(first.stage, count, into, count * size(typical[begun][1]), exact=True)]
+    found = [Estimate(first.stage, count, into, count * estimate_json_tokens(typical[begun][1]), exact=True)]
     for later in STAGES[STAGES.index(begun) + 1 :]:
         if later not in typical or later not in stages:
             continue
         variables, answer = typical[later]
-        into = tokens_in({"messages": templates.messages(later, variables)})
+        into = estimate_prompt_tokens({"messages": templates.messages(later, variables)})
         count = requests[later]
-        found.append(Estimate(later, count, count * into, count * size(answer), exact=False))
+        found.append(Estimate(later, count, count * into, count * estimate_json_tokens(answer), exact=False))
     return found
 
 
 def _requests(settings: MinerSettings, labels: int) -> dict[str, int]:
-    """How many questions each stage asks, as the stages themselves divide them."""
+    """The number of requests of each stage, batched as the stages batch them."""
     s = settings
     combinations = s.combinations_for(labels)
     captions = combinations * s.captions
-    kinds = round(KINDS * captions * s.factors)
+    kinds = round(DISTINCT_KINDS * captions * s.factors)
     return {
         "describe": combinations,
-        "explain": _divided(captions, s.batch),
-        "abstract": max(s.abstractions, _divided(captions, s.sample)),
-        "attribute": 2 * _divided(kinds, 2 * s.batch),
+        "explain": _ceil_div(captions, s.batch),
+        "abstract": max(s.abstractions, _ceil_div(captions, s.sample)),
+        "attribute": 2 * _ceil_div(kinds, 2 * s.batch),
     }
 
 
 def _typical(settings: MinerSettings, labels: int) -> dict[str, tuple[dict[str, Any], Any]]:
-    """For each stage the variables of a question, and an answer."""
+    """For each stage the template variables of a typical question, and a typical answer."""
     s = settings
     conditions = [{"id": KIND, "name": KIND, "definition": DEFINITION}] * s.proposals()
     descriptions = {str(i): DESCRIPTION for i in range(s.batch)}
@@ -113,6 +113,6 @@ def _typical(settings: MinerSettings, labels: int) -> dict[str, tuple[dict[str, 
     }
 
 
-def _divided(count: int, by: int) -> int:
-    """Rounded up."""
+def _ceil_div(count: int, by: int) -> int:
+    """The quotient, rounded up."""
     return -(-count // by)

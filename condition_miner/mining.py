@@ -1,4 +1,4 @@
-"""From labels to a bank: describe → explain → abstract → attribute → measure, one file each in stages/."""
+"""From labels to a bank: describe → explain → abstract → attribute → measure, one module each in stages/."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from importlib.metadata import version
 from condition_miner.asking.asker import Asker
 from condition_miner.combinations.choosing import choose_combinations
 from condition_miner.errors import MinerError
-from condition_miner.messages.templates import MESSAGES, Templates
-from condition_miner.settings import MESSAGES_OF, STAGES, MinerSettings
+from condition_miner.messages.templates import MESSAGES, PromptTemplates
+from condition_miner.settings import MESSAGES_BY_STAGE, STAGES, MinerSettings
 from condition_miner.stages.abstract import abstract
 from condition_miner.stages.attribute import attribute
 from condition_miner.stages.describe import describe
 from condition_miner.stages.explain import explain
-from condition_miner.stages.measure import dependencies, doubts, measured, smallest
+from condition_miner.stages.measure import condition_warnings, dependencies, smallest_explaining, with_measures
 from condition_miner.stages.questions import Questions
 from condition_miner.stages.vocabulary import Vocabulary
-from condition_miner.stages.voting import Elected
-from prompt_bank.dependencies.observed import Cooccurrence, recorded
+from condition_miner.stages.voting import ElectedCondition
+from prompt_bank.dependencies.observed import Cooccurrence, provenance
 from prompt_bank.editing.conditions import identifier
 from prompt_bank.editing.measures import explained
 from prompt_bank.recording.store import now
@@ -27,26 +27,26 @@ from prompt_bank.schema import Bank, Caption, Condition, Dependency, Label, Prov
 
 
 @dataclass(frozen=True)
-class Course:
-    """Which stages are carried out, and which of them anew.
+class StagePlan:
+    """Which stages run, and which of them are asked again from scratch.
 
     Attributes:
-        stages: those that may send; earlier ones take their answers from the cache alone, later ones are left out.
-        takes: how often a stage was asked anew before or is now; see `from_stage`.
+        stages: the stages that may send requests. Earlier stages read the cache only; later stages are skipped.
+        takes: for each stage how many times it has been asked again with --from-stage, this run included.
     """
 
     stages: tuple[str, ...] = STAGES
     takes: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, stages: str | None, from_stage: str | None, takes: dict[str, int]) -> Course:
-        """From the options and what a bank records.
+    def from_options(cls, stages: str | None, from_stage: str | None, takes: dict[str, int]) -> StagePlan:
+        """The plan of a command line.
 
         Args:
-            stages: names with commas; None for all, or for those from `from_stage` on.
-            from_stage: this stage and the later ones are asked anew: each in a take of its own, whose answers the
-                cache doesn't know yet, while all earlier takes stay in it.
-            takes: the takes that the bank was mined with; they go on to be used.
+            stages: names, separated by commas; None for all, or for those from `from_stage` on.
+            from_stage: this stage and the later ones are asked again: each begins a new take, whose cache keys
+                differ from those of the earlier takes. The answers of earlier takes stay in the cache.
+            takes: the takes with which the existing bank was mined.
 
         Raises:
             MinerError: there is no such stage.
@@ -60,13 +60,13 @@ class Course:
         else:
             anew = STAGES[STAGES.index(from_stage) :]
             named = anew if stages is None else named
-        counted = {stage: takes.get(stage, 0) + (stage in anew) for stage in STAGES if MESSAGES_OF[stage]}
+        counted = {stage: takes.get(stage, 0) + (stage in anew) for stage in STAGES if MESSAGES_BY_STAGE[stage]}
         ordered = tuple(stage for stage in STAGES if stage in named)
         return cls(ordered, {stage: take for stage, take in counted.items() if take})
 
     @property
     def last(self) -> int:
-        """The number of the last stage that is carried out."""
+        """The index of the last stage to run."""
         return STAGES.index(self.stages[-1])
 
 
@@ -75,45 +75,46 @@ class Miner:
     """Mines one bank.
 
     Attributes:
-        labels: what the images may show.
-        name: the bank's.
-        model: asked for every answer.
-        settings: which questions are asked.
-        templates: their messages.
-        asker: gets the answers.
-        observed: how often the labels occur together in somebody's images; chooses the combinations.
-        course: which stages are carried out.
+        labels: the labels of the data set.
+        name: the name of the bank.
+        model: the name of the language model.
+        settings: determine the questions.
+        templates: the prompt templates.
+        asker: answers questions from the cache or the model.
+        observed: co-occurrence counts of annotated images, from which combinations are chosen; None for a design
+            that covers all labels evenly.
+        plan: the stages to run.
     """
 
     labels: tuple[Label, ...]
     name: str
     model: str
     settings: MinerSettings
-    templates: Templates
+    templates: PromptTemplates
     asker: Asker
     observed: Cooccurrence | None = None
-    course: Course = Course()
+    plan: StagePlan = StagePlan()
 
     def mine(self) -> Bank:
-        """Ask everything and put the bank together; what is left out of the course is missing in it.
+        """Run the planned stages and return the bank. It lacks the results of the skipped stages.
 
         Raises:
-            MiningFailed: answers could not be had, or no condition came out of them.
+            MiningFailed: answers are missing, or they contain no usable condition.
         """
-        s, last = self.settings, self.course.last
-        ask = Questions(self.model, s, self.templates, self.asker, self.course.takes, frozenset(self.course.stages))
+        s, last = self.settings, self.plan.last
+        questions = Questions(self.model, s, self.templates, self.asker, self.plan.takes, frozenset(self.plan.stages))
         vocabulary = Vocabulary(name for label in self.labels for name in (label.name, *label.aliases))
         names = tuple(label.name for label in self.labels)
         chosen = choose_combinations(names, s.combinations_for(len(names)), s.largest, s.seed, self.observed)
-        captions = describe(ask, self.labels, chosen)
+        captions = describe(questions, self.labels, chosen)
         conditions: list[Condition] = []
         governing: list[Dependency] = []
         if last >= STAGES.index("explain"):
-            captions = explain(ask, captions, self.labels, vocabulary)
+            captions = explain(questions, captions, self.labels, vocabulary)
         if last >= STAGES.index("abstract"):
-            conditions = _conditions(abstract(ask, captions, vocabulary))
+            conditions = _conditions(abstract(questions, captions, vocabulary))
         if last >= STAGES.index("attribute"):
-            conditions = attribute(ask, captions, conditions)
+            conditions = attribute(questions, captions, conditions)
         if last >= STAGES.index("measure"):
             conditions, governing = self._measured(captions, conditions, vocabulary)
         return Bank(
@@ -122,7 +123,7 @@ class Miner:
             conditions=tuple(conditions),
             dependencies=tuple(governing),
             captions=tuple(captions),
-            provenance=self._provenance(ask),
+            provenance=self._provenance(questions),
         )
 
     def _measured(
@@ -131,30 +132,30 @@ class Miner:
         s = self.settings
         explains = explained(captions, conditions)
         if s.conditions == "auto":
-            conditions = smallest(conditions, explains, s.coverage)
+            conditions = smallest_explaining(conditions, explains, s.coverage)
             explains = explained(captions, conditions)
             reached = sum(map(bool, explains.values())) / len(explains)
             if reached < s.coverage:
                 self.asker.notice(
                     f"all conditions together explain {reached:.0%} of the captions, not {s.coverage:.0%}"
                 )
-        for doubt in doubts(conditions, explains, s.overlap):
+        for doubt in condition_warnings(conditions, explains, s.overlap):
             self.asker.notice(doubt)
         return (
-            measured(conditions, captions, explains, vocabulary),
+            with_measures(conditions, captions, explains, vocabulary),
             dependencies(captions, conditions, explains),
         )
 
-    def _provenance(self, ask: Questions) -> Provenance:
-        used = ask.used
+    def _provenance(self, questions: Questions) -> Provenance:
+        used = questions.used
         parameters = self.settings.model_dump(exclude={"seed"})
         parameters["combinations"] = self.settings.combinations_for(len(self.labels))
-        parameters |= {"stages": list(STAGES[: self.course.last + 1]), "takes": self.course.takes}
+        parameters |= {"stages": list(STAGES[: self.plan.last + 1]), "takes": self.plan.takes}
         return Provenance(
             model=self.model,
             endpoint=self.asker.address.endpoint,
             templates={message: self.templates.hash(message) for message in MESSAGES},
-            parameters=parameters | recorded(self.observed) | self.asker.recorded(),
+            parameters=parameters | provenance(self.observed) | self.asker.provenance(),
             requests=sum(answer.requests for answer in used),
             tokens=Tokens(into=sum(a.tokens_in for a in used), out=sum(a.tokens_out for a in used)),
             seed=self.settings.seed,
@@ -163,7 +164,8 @@ class Miner:
         )
 
 
-def _conditions(elected: Sequence[Elected]) -> list[Condition]:
+def _conditions(elected: Sequence[ElectedCondition]) -> list[Condition]:
+    """The elected conditions, each with a unique id made of its text."""
     conditions: list[Condition] = []
     for e in elected:
         name = identifier(e.text, {c.id for c in conditions})

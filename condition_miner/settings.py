@@ -1,4 +1,4 @@
-"""The miner's settings and their defaults: the one place where they stand."""
+"""The miner's settings and their defaults."""
 
 from __future__ import annotations
 
@@ -7,83 +7,83 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 STAGES = ("describe", "explain", "abstract", "attribute", "measure")
-"""In their order."""
-MESSAGES_OF: dict[str, tuple[str, ...]] = {
+"""The stages of mining, in order."""
+MESSAGES_BY_STAGE: dict[str, tuple[str, ...]] = {
     "describe": ("describe",),
     "explain": ("explain",),
     "abstract": ("abstract", "refine"),
     "attribute": ("attribute",),
     "measure": (),
 }
-"""The messages that a stage sends; "measure" only counts."""
+"""The messages that each stage sends. "measure" sends none: it only counts."""
 
 
 class MinerSettings(BaseModel):
-    """What decides which questions are asked. It is written into the bank's provenance."""
+    """Settings that determine the questions. They are recorded in the bank's provenance."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     conditions: Annotated[int, Field(ge=1, le=20)] | Literal["auto"] = 5
-    """N, how many abstract conditions are wanted; "auto": the smallest set that explains `coverage` of the captions."""
+    """N, the number of conditions; "auto" for the smallest set that explains `coverage` of the captions."""
     candidates: int = Field(10, ge=1, le=20)
-    """With "auto", conditions among which that set is found."""
+    """With "auto", the number of conditions from which that set is selected."""
     coverage: float = Field(0.95, gt=0, le=1)
-    """With "auto", the share of the captions that the set must explain."""
+    """With "auto", the share of the captions that the selected set must explain."""
     combinations: int | None = Field(None, ge=1)
-    """How many label combinations are described; None for `combinations_for` the number of labels."""
+    """The number of label combinations to describe; None for the default of `combinations_for`."""
     captions: int = Field(3, ge=1, le=8)
-    """Descriptions of each combination, asked for in one request so that they differ."""
+    """Descriptions per combination, requested together so that they differ."""
     largest: int = Field(4, ge=2, le=4)
-    """Labels of a combination at the most; two at the least."""
+    """The most labels in a combination; the least is two."""
     factors: int = Field(2, ge=1, le=5)
-    """Factors that explain each description."""
+    """Explaining factors requested per description."""
     batch: int = Field(3, ge=1, le=10)
-    """Descriptions that are explained, or twice as many kinds of factors that are attributed, in one request."""
+    """Descriptions per explain request. An attribute request has twice as many kinds of factors."""
     abstractions: int = Field(5, ge=1, le=50)
-    """Requests for the conditions at the least, over other explanations each; what recurs wins."""
+    """The least number of abstract requests. Each sees another sample of explanations, and their answers are votes."""
     sample: int = Field(16, ge=2, le=200)
-    """Explanations shown in one such request; there are as many requests as it takes to show them all."""
+    """The most explanations in one abstract request; there are enough requests to show every explanation."""
     describe_temperature: float = Field(0.8, ge=0, le=2)
     explain_temperature: float = Field(0.2, ge=0, le=2)
     abstract_temperature: float = Field(0.4, ge=0, le=2)
     attribute_temperature: float = Field(0.0, ge=0, le=2)
     overlap: float = Field(0.8, gt=0, le=1)
-    """Two conditions that explain so much in common (Jaccard) are pointed out."""
+    """Two conditions whose explained captions have at least this Jaccard index are reported."""
     max_tokens: int = Field(500, ge=16)
-    """Room for an answer; an answer that was cut off is asked for again with more."""
+    """Output tokens per request; a truncated answer is requested again with a higher limit."""
     seed: int = Field(0, ge=0)
 
     def temperature(self, stage: str) -> float:
-        """Of a stage that sends messages."""
+        """The sampling temperature of a stage that sends messages."""
         return float(getattr(self, f"{stage}_temperature"))
 
     def combinations_for(self, labels: int) -> int:
-        """How many combinations are described: as set, else 9 for 20 labels, and 22 at the least.
+        """The number of combinations to describe: `combinations`, else 9 per 20 labels but at least 22.
 
-        Of two to four labels, so every label is in one or more. The default costs a server that reads 35 and writes
-        16 tokens a second 11 minutes for 20 labels, 17 for 80.
+        A combination has two to four labels, so every label is in at least one. At 35 input and 16 output tokens
+        per second the default takes 11 minutes for 20 labels and 17 minutes for 80.
         """
         return self.combinations or max(22, -(-9 * labels // 20))
 
     def proposals(self) -> int:
-        """How many conditions each abstract request asks for."""
+        """The number of conditions that each abstract request asks for."""
         return self.candidates if self.conditions == "auto" else self.conditions
 
 
 class ServiceSettings(BaseModel):
-    """How requests are sent. Nothing here changes an answer."""
+    """Settings of how requests are sent. They change no answer and are not recorded."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     concurrency: int = Field(16, ge=1, le=1024)
-    """Requests at once at the most; fewer while the server is overloaded (pacing.py)."""
+    """The most requests in flight; fewer while the server is overloaded (asking/concurrency.py)."""
     timeout: float = Field(300.0, gt=0, allow_inf_nan=False)
-    """Seconds that one request may take."""
+    """Time limit of a request, in seconds."""
     retries: int = Field(6, ge=0)
-    """Of a request that the server refused or lost for now; Retry-After is obeyed."""
+    """Retries of a request after a transient failure. Retry-After is respected."""
     longest_wait: float = Field(120.0, ge=0, allow_inf_nan=False)
-    """Seconds that a server may ask to wait; where it asks for more, the run stops."""
+    """The longest Retry-After, in seconds, that is waited for; after a longer one the run stops."""
     attempts: int = Field(5, ge=1)
-    """Of a request whose answer was not valid."""
+    """Requests per question until its answer is valid."""
     budget_tokens: int | None = Field(None, ge=1)
-    """Tokens, in and out, that a run may use at the most; None for no limit."""
+    """The most input and output tokens of a run; None for no limit."""

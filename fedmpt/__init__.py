@@ -1,1 +1,1 @@
-"""The `fedmpt` command: mounts the commands of condition_miner, prompt_bank and trainer."""
+"""The `fedmpt` command, and what the packages share (fedmpt.common)."""

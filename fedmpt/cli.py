@@ -1,7 +1,7 @@
 """The `fedmpt` command.
 
-Each command lives in the package that does its work. `fedmpt --help` must start at once, so only the module of
-the command that was named is imported; of the others a name and a line of help are known.
+Each command is in the package that does its work. So that the command starts fast, only the module of the named
+command is imported; for the others, this module has a name and a line of help.
 """
 
 from __future__ import annotations
@@ -15,7 +15,13 @@ import typer
 
 @dataclass(frozen=True)
 class Entry:
-    """A command or a group of commands: where it lives and its line in the help."""
+    """A command or command group.
+
+    Attributes:
+        module, attribute: where it is defined.
+        help: its line in `fedmpt --help`.
+        panel: its section there.
+    """
 
     module: str
     attribute: str
@@ -78,8 +84,8 @@ def _version(wanted: bool) -> None:
 
 
 def build(named: str | None) -> typer.Typer:
-    """The command line in which `named` is mounted for real and every other command is only listed."""
-    # Rich's own markup would swallow the defaults that stand in square brackets.
+    """The command line with the command `named` imported, and all others only listed in the help."""
+    # Rich's own markup would remove the defaults in square brackets.
     app = typer.Typer(
         no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown"
     )

@@ -1,4 +1,4 @@
-"""fedmpt demo: the real commands, one after another, each printed as a user would type it."""
+"""fedmpt demo: runs the actual commands one after another, and prints each as a user would type it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RUNS: dict[str, tuple[str, ...]] = {
     "fedmpt-transport": ("--method", "fedmpt", "--set", "method.matching=transport"),
     "fedmpt": ("--method", "fedmpt"),
 }
-"""What is trained, in this order; the last one is reported."""
+"""Run name → options of `fedmpt train`. Trained in this order; the report is on the last run."""
 
 
 def demo(
@@ -59,7 +59,7 @@ def demo(
 
 
 def _mine(folder: Path, bank: str) -> None:
-    """From the user's endpoint where there is one; else from the recorded answers, through the same command."""
+    """Mine with the user's endpoint if there is one, else replay the recorded answers; by the same command."""
     import condition_miner
     import prompt_bank
 
@@ -76,7 +76,7 @@ def _mine(folder: Path, bank: str) -> None:
 
 
 def _run(*words: str) -> None:
-    """One command of ours, in a process of its own as a user's would be; its failure ends the demo."""
+    """Run a `fedmpt` command in its own process. Its failure ends the demo."""
     typer.secho(f"\n$ fedmpt {shlex.join(words)}", bold=True)
     sys.stdout.flush()
     code = subprocess.run([sys.executable, "-m", "fedmpt", *words], check=False).returncode

@@ -10,7 +10,12 @@ if TYPE_CHECKING:
 
 
 def load(
-    path: str | Path, *, device: str = "auto", checkpoint: str | None = None, backbone: str | None = None
+    path: str | Path,
+    *,
+    device: str = "auto",
+    checkpoint: str | None = None,
+    backbone: str | None = None,
+    client: int | None = None,
 ) -> Model:
     """A trained model for inference, from a run's folder or from an exported one; no training data is needed.
 
@@ -22,4 +27,4 @@ def load(
     """
     from trainer.inference.load import load as read
 
-    return read(path, device=device, checkpoint=checkpoint, backbone=backbone)
+    return read(path, device=device, checkpoint=checkpoint, backbone=backbone, client=client)

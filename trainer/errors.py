@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fedmpt.common.errors import FedmptError
-from fedmpt.common.words import offered
+from fedmpt.common.words import suggestions
 
 
 class TrainerError(FedmptError):
@@ -20,4 +20,4 @@ class RunFailed(TrainerError):
 
 def unknown_name(what: str, name: str, known: Sequence[str]) -> TrainerError:
     """The error for a name that is not there: lists the valid ones, the nearest first."""
-    return TrainerError(f"{what} '{name}' is not known; there are: {offered(name, known)}")
+    return TrainerError(f"{what} '{name}' is not known; there are: {suggestions(name, known)}")

@@ -13,10 +13,12 @@ from trainer.backbone.clip import FrozenClip
 from trainer.backbone.load import load_backbone
 from trainer.data.base import MultiLabelDataset, Split
 from trainer.data.batches import BatchSource
-from trainer.data.features import Encoding, feature_store
+from trainer.data.encoding import Encoding, frozen_blocks
+from trainer.data.features import feature_store
 from trainer.data.registry import load_dataset
 from trainer.data.streaming import EncodedImages, PixelSource
 from trainer.errors import TrainerError, unknown_name
+from trainer.federation.aggregation.registry import choose
 from trainer.methods.base import Method, MethodContext
 from trainer.methods.registry import build
 from trainer.run_config import RunConfig
@@ -48,9 +50,10 @@ class Prepared:
     def features(self, split: Split) -> BatchSource:
         """A split as the method takes it in: its frozen features, from the cache or made on the way, or its pixels."""
         clip, config = self.method.clip, self.config
-        if self.method.inputs == "pixels":
+        if self.method.reads == "pixels":
             return PixelSource(split, clip.preprocess.transform())
-        encoding = Encoding(clip, config.backbone.patch_source, config.compute.feature_type)
+        block = frozen_blocks(self.method.reads)
+        encoding = Encoding(clip, config.backbone.patch_source, config.compute.feature_type, block)
         if not config.compute.feature_cache:
             return EncodedImages(split, encoding)
         return feature_store(
@@ -95,7 +98,7 @@ def assemble(
     """The method on data and a backbone that are there already, with its parameters drawn.
 
     Raises:
-        TrainerError: an unknown name, or a bank that doesn't fit.
+        TrainerError: an unknown name, a bank that doesn't fit, or weights that the aggregation rule doesn't look at.
     """
     clip.precision = PRECISIONS[config.compute.precision]
     context = MethodContext(
@@ -109,6 +112,7 @@ def assemble(
         text_chunk=config.compute.text_chunk,
     )
     method = build(config.method.name, context).to(clip.device)
+    choose(config.federation, method.aggregation)
     return Prepared(config, dataset, method, cache, reporter)
 
 

@@ -10,15 +10,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fedmpt.common.words import format_bytes
 from trainer.data.base import owners
 from trainer.evaluation.measuring import diagnose, measure
 from trainer.evaluation.metrics import Figures
+from trainer.federation.aggregation.registry import Aggregation, choose, memory_note
 from trainer.federation.client import ClientTrainer, check_compiled
 from trainer.federation.local import LocalEngine
-from trainer.federation.rounds import RoundContext, RoundRecord, run_round
+from trainer.federation.memory import ClientMemory
+from trainer.federation.optimiser import client_bytes
+from trainer.federation.rounds import RoundContext, RoundRecord, drawn_count, run_round
 from trainer.preparing import Prepared
 from trainer.run.folder import Run
 from trainer.run.identity import record_identity
+from trainer.run.restoring import begin_memory, open_memory
 
 AfterRound = Callable[[RoundRecord, Figures, int], None]
 """Called with a round's record, its figures on the validation split, and the number of rounds in all."""
@@ -32,8 +37,8 @@ def train(
 ) -> None:
     """Run the rounds that the run still lacks, from a checkpoint.
 
-    Everything random depends on (seed, purpose, round, client) alone and clients keep no state, so a run that was
-    interrupted goes on to the same bits, from whichever of its checkpoints.
+    Everything random depends on (seed, purpose, round, client) alone, and what clients keep is part of each checkpoint,
+    so a run that was interrupted goes on to the same bits, from whichever of its checkpoints.
 
     Args:
         run: the run's folder.
@@ -43,18 +48,21 @@ def train(
 
     Raises:
         RunFailed: a loss or a reply that is not finite.
-        TrainerError: no such checkpoint, other data or backbone than when the run began, or a compiled loss that
-            differs.
+        TrainerError: no such checkpoint, other data or backbone than when the run began, a compiled loss that differs,
+            or an unknown aggregation rule.
     """
     config, method = prepared.config, prepared.method
     record_identity(run, prepared)
     rounds = config.federation.rounds if method.trainable() else 0
     if not run.checkpoints():
+        begin_memory(run, config.federation, method)
         run.save_checkpoint(0, method.exchanged())
     done, state = run.load_checkpoint(checkpoint)
     run.rewind(done)
     if done >= rounds or out_of_patience(run, config.federation.patience):
         return
+    memory = open_memory(run, config.federation, method, done)
+    rule = choose(config.federation, method.aggregation)
     trainer = ClientTrainer(
         method=method,
         images=prepared.features(prepared.dataset.train),
@@ -62,9 +70,11 @@ def train(
         optimiser=config.optimiser,
         seed=config.seeds.batches,
         compute=config.compute,
+        memory=memory,
     )
     engine = LocalEngine(trainer, owners(prepared.dataset.train))
     validation = prepared.features(prepared.dataset.validation)
+    _say_sizes(run, prepared, rule, state, len(engine.owned))
     with _deterministic(config.compute.deterministic), _EventLog(run, done) as log:
         check_compiled(trainer, engine.owned[0])
         for index in range(done, rounds):
@@ -77,6 +87,7 @@ def train(
                 config.optimiser,
                 config.seeds.clients,
                 context,
+                rule,
             )
             method.receive(state)
             measured = measure(method, validation)
@@ -84,7 +95,7 @@ def train(
             log(record, measured)
             after_round(record, measured, rounds)
             stopped = out_of_patience(run, config.federation.patience)
-            _keep(run, config.checkpoint_every, index + 1, state, last=stopped or index + 1 == rounds)
+            _keep(run, memory, config.checkpoint_every, index + 1, state, last=stopped or index + 1 == rounds)
             if stopped:
                 return
 
@@ -96,18 +107,37 @@ def out_of_patience(run: Run, patience: int | None) -> bool:
     return run.metrics()[-1]["rounds"] - run.best() >= patience
 
 
-def _keep(run: Run, every: int, rounds: int, state: dict[str, Tensor], last: bool) -> None:
-    """Write the checkpoint where its turn has come, where it is the best so far, or at the end.
+def _keep(run: Run, memory: ClientMemory | None, every: int, rounds: int, state: dict[str, Tensor], last: bool) -> None:
+    """End the round: write the checkpoint where its turn has come, where it is the best so far, or at the end.
 
-    A former best that is nothing else goes, once the new one is on the disk.
+    A former best that is nothing else goes, once the new one is on the disk; what clients kept for it goes with it.
     """
+    if memory is not None:
+        memory.commit(rounds)
     is_best = run.best() == rounds
-    if not (is_best or last or rounds % every == 0):
-        return
-    run.save_checkpoint(rounds, state)
-    for other, path in run.checkpoints().items():
-        if other % every and other not in (run.best(), rounds):
-            path.unlink()
+    if is_best or last or rounds % every == 0:
+        run.save_checkpoint(rounds, state)
+        for other, path in run.checkpoints().items():
+            if other % every and other not in (run.best(), rounds):
+                path.unlink()
+    if memory is not None:
+        memory.sweep(run.checkpoints())
+
+
+def _say_sizes(run: Run, prepared: Prepared, rule: Aggregation, state: dict[str, Tensor], clients: int) -> None:
+    """Tell the user before the first round what the rule needs in memory, and what clients keep on the disk."""
+    config, say = prepared.config, prepared.reporter.say
+    drawn = drawn_count(clients, config.federation.participation)
+    if note := memory_note(rule, state, drawn, config.federation):
+        say(note)
+    if one := client_bytes(prepared.method, config.federation, config.optimiser):
+        # Between two checkpoints that are kept each client's file changes once at most.
+        changing = min(clients, drawn * config.checkpoint_every)
+        kept = config.federation.rounds // config.checkpoint_every + 2
+        say(
+            f"clients keep {format_bytes(one)} each in {run.clients}: up to {format_bytes(one * changing * kept)} "
+            f"with a checkpoint every {config.checkpoint_every} rounds (checkpoint_every)"
+        )
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""Answers that were paid for: the cache, its records, and files of them to carry elsewhere."""
+"""The answer cache: storage, records, export and import."""

@@ -1,8 +1,8 @@
-"""The answer cache: every answer that a model gave, by everything that went on the wire to get it.
+"""The answer cache. The cache key covers the whole request, so an answer is reused only for the same request.
 
-Kept by diskcache, through a Disk that only knows text: nothing in it is ever unpickled. Nothing is evicted. A row is
-the sha256 of its JSON, and the JSON; its tag says which endpoint, model and stage it belongs to, so that counting reads
-no rows. A row that is damaged counts as missing.
+It is a diskcache whose Disk stores text only: nothing in it is ever unpickled. Nothing is evicted. A row is JSON,
+preceded by its SHA-256; its tag names endpoint, model and stage, so that counting reads no rows. A damaged row counts
+as missing.
 """
 
 from __future__ import annotations
@@ -17,16 +17,25 @@ from typing import Any
 import diskcache
 from diskcache.core import MODE_RAW
 
-from condition_miner.answers.records import Answer, DamagedRow, Failure, Origin, Question, canonical, packed, unpacked
+from condition_miner.answers.records import (
+    Answer,
+    DamagedRow,
+    Failure,
+    Origin,
+    Question,
+    canonical_json,
+    pack_row,
+    unpack_row,
+)
 from condition_miner.errors import MinerError, MiningFailed
 
-_WITHOUT_LIMIT = 2**62
+_NO_SIZE_LIMIT = 2**62
 _FAILED = "failed"
-"""Tag, and beginning of the key, of rows that say why a question has no answer."""
+"""Tag and key prefix of rows that hold a Failure."""
 
 
 class _TextDisk(diskcache.Disk):
-    """Stores text as text; a row of any other kind, a pickle above all, is refused and never read."""
+    """Stores text only. Rows of any other kind, pickles above all, are never read."""
 
     def put(self, key: Any) -> tuple[Any, bool]:
         return _text(key), True
@@ -46,16 +55,16 @@ class _TextDisk(diskcache.Disk):
 
 
 class AnswerCache:
-    """Answers on the disk.
+    """Answers and failures on disk; a context manager.
 
     Args:
-        folder: the cache folder; answers go into its `answers` folder.
+        folder: the cache folder; answers are kept in its subfolder `answers`.
 
     Attributes:
-        damaged: keys of the damaged rows that were met so far.
+        damaged: keys of the damaged rows found so far.
 
     Raises:
-        MinerError: where it cannot be opened.
+        MinerError: the cache cannot be opened.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -66,13 +75,13 @@ class AnswerCache:
                 str(self.folder),
                 disk=_TextDisk,
                 eviction_policy="none",
-                size_limit=_WITHOUT_LIMIT,
+                size_limit=_NO_SIZE_LIMIT,
                 cull_limit=0,
                 tag_index=True,
-                sqlite_mmap_size=0,  # a file that is cut off while it is mapped would end the process
+                sqlite_mmap_size=0,  # truncating a mapped file would kill the process
             )
             self._failed = {key for (key,) in self._select("SELECT key FROM Cache WHERE tag = ?", _FAILED)}
-        except Exception as error:  # diskcache raises sqlite3's own, for a folder and for a file that is no database
+        except Exception as error:  # diskcache passes on sqlite3's errors, of several types
             raise MinerError(f"{self.folder}: cannot be used as an answer cache ({error}); name another") from error
 
     def __enter__(self) -> AnswerCache:
@@ -85,78 +94,78 @@ class AnswerCache:
         return sum(self.counts().values())
 
     def get(self, question: Question) -> Answer | None:
-        """The answer to a question; None where there is none, or where its row is damaged.
+        """The cached answer; None if there is none or if its row is damaged.
 
         Raises:
             MiningFailed: the cache cannot be read.
         """
-        key = question.key
+        key = question.cache_key
         try:
-            with self._reported():
+            with self._errors_explained():
                 text = self._cache.get(key)
-            return None if text is None else unpacked(text)[1]
+            return None if text is None else unpack_row(text)[1]
         except DamagedRow:
             self.damaged.append(key)
             return None
 
     def put(self, question: Question, answer: Answer) -> None:
-        """Keep an answer; once this returns, ending the process loses nothing of it.
+        """Store an answer and delete the question's failure. Once this returns, it survives the end of the process.
 
         Raises:
             MiningFailed: the cache cannot be written.
         """
         origin = Origin(question.endpoint, str(question.body.get("model")), question.stage)
-        with self._reported():
-            self._cache.set(question.key, packed(question, answer), tag=canonical(origin))
-        self.forget(question)
+        with self._errors_explained():
+            self._cache.set(question.cache_key, pack_row(question, answer), tag=canonical_json(origin))
+        self.forget_failure(question)
 
-    def fail(self, question: Question, reason: str, requests: int, at: str) -> None:
-        """Keep why a question has no answer, until there is one.
+    def put_failure(self, question: Question, reason: str, requests: int, at: str) -> None:
+        """Store why a question has no answer.
 
         Raises:
             MiningFailed: the cache cannot be written.
         """
-        key = question.key
+        key = question.cache_key
         failure = Failure(key, question.stage, str(question.body.get("model")), reason, requests, at)
-        with self._reported():
-            self._cache.set(f"{_FAILED}:{key}", canonical(failure.__dict__), tag=_FAILED)
+        with self._errors_explained():
+            self._cache.set(f"{_FAILED}:{key}", canonical_json(failure.__dict__), tag=_FAILED)
         self._failed.add(f"{_FAILED}:{key}")
 
-    def forget(self, question: Question) -> None:
-        """Forget that a question failed."""
-        self._forget(question.key)
+    def forget_failure(self, question: Question) -> None:
+        """Delete the failure of a question, if there is one."""
+        self._delete_failure(question.cache_key)
 
     def failure(self, question: Question) -> Failure | None:
-        """Why a question has no answer, if that is known."""
-        key = f"{_FAILED}:{question.key}"
+        """The failure of a question; None if there is none."""
+        key = f"{_FAILED}:{question.cache_key}"
         return self._failure(key) if key in self._failed else None
 
     def failures(self) -> list[Failure]:
-        """All of them, by stage and key."""
+        """All failures, sorted by stage and key."""
         found = [self._failure(key) for key in self._failed]
         return sorted((f for f in found if f), key=lambda f: (f.stage, f.key))
 
     def answer_keys(self) -> list[str]:
-        """Of all rows that hold answers, sorted; the rows aren't read."""
-        with self._reported():
+        """The sorted keys of all answers. The rows themselves are not read."""
+        with self._errors_explained():
             return sorted(str(key) for (key,) in self._select("SELECT key FROM Cache WHERE tag IS NOT ?", _FAILED))
 
     def row(self, key: str) -> tuple[Question, Answer]:
-        """A question and its answer.
+        """The question and the answer of a key.
 
         Raises:
-            DamagedRow: it is not what was written, or not under its key.
-            KeyError: there is none.
+            DamagedRow: the row is damaged, or belongs to another key.
+            KeyError: there is no such row.
         """
-        with self._reported():
-            question, answer = unpacked(self._cache[key])
-        if question.key != key:
+        with self._errors_explained():
+            question, answer = unpack_row(self._cache[key])
+        if question.cache_key != key:
             raise DamagedRow("the question is another one than its key says")
         return question, answer
 
     def counts(self) -> dict[Origin, int]:
-        """How many answers there are of whom, to which stage."""
-        with self._reported():
+        """The number of answers of each origin."""
+        with self._errors_explained():
             rows = self._select("SELECT tag, COUNT(*) FROM Cache WHERE tag IS NOT ? GROUP BY tag", _FAILED)
         counted: dict[Origin, int] = {}
         for tag, count in rows:
@@ -165,42 +174,42 @@ class AnswerCache:
         return dict(sorted(counted.items()))
 
     def origins(self) -> list[tuple[str, str]]:
-        """The (endpoint, model) pairs that answered, most answers first."""
+        """The (endpoint, model) pairs in the cache, those with most answers first."""
         counted: dict[tuple[str, str], int] = {}
         for origin, count in self.counts().items():
             counted[origin[:2]] = counted.get(origin[:2], 0) + count
         return sorted(counted, key=lambda pair: (-counted[pair], pair))
 
     def clear(self, wanted: Callable[[Origin], bool]) -> int:
-        """Delete the answers of the origins that are wanted, and what failed there.
+        """Delete the answers and failures of the origins for which `wanted` is true.
 
         Returns:
-            How many answers.
+            The number of deleted answers.
         """
-        with self._reported():
+        with self._errors_explained():
             tags = [tag for (tag,) in self._select("SELECT DISTINCT tag FROM Cache WHERE tag IS NOT ?", _FAILED)]
             count = sum(self._cache.evict(tag) for tag in tags if wanted(_origin(tag)))
             for failure in self.failures():
                 if wanted(Origin("", failure.model, failure.stage)):
-                    self._forget(failure.key)
+                    self._delete_failure(failure.key)
         return count
 
-    def drop(self, key: str) -> None:
+    def delete(self, key: str) -> None:
         """Delete a row."""
-        with self._reported():
+        with self._errors_explained():
             self._cache.delete(key)
 
     def _failure(self, key: str) -> Failure | None:
         try:
-            with self._reported():
+            with self._errors_explained():
                 return Failure(**json.loads(self._cache[key]))
         except (DamagedRow, KeyError, ValueError, TypeError):
             return None
 
-    def _forget(self, key: str) -> None:
+    def _delete_failure(self, key: str) -> None:
         failed = f"{_FAILED}:{key}"
         if failed in self._failed:
-            self.drop(failed)
+            self.delete(failed)
             self._failed.discard(failed)
 
     def _select(self, query: str, *values: str) -> list[Any]:
@@ -208,7 +217,7 @@ class AnswerCache:
             return database.execute(query, values).fetchall()
 
     @contextmanager
-    def _reported(self) -> Iterator[None]:
+    def _errors_explained(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.DatabaseError as error:

@@ -1,4 +1,4 @@
-"""Cached answers as files, for another machine or beside a paper; and whether what is cached is whole."""
+"""Export, import and verification of the answer cache."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from pathlib import Path
 from typing import BinaryIO
 
 from condition_miner.answers.cache import AnswerCache
-from condition_miner.answers.records import DamagedRow, read_row, row_text
+from condition_miner.answers.records import DamagedRow, parse_row, row_json
 from condition_miner.errors import MinerError, MiningFailed
 
-LONGEST_LINE = 16 * 2**20
-"""Bytes of a line of an export; no answer comes near."""
-MOST_LISTED = 20
-"""Bad lines that are listed."""
+MAX_LINE_BYTES = 16 * 2**20
+"""The longest line of an export, in bytes; far longer than any answer."""
+MAX_LISTED = 20
+"""Invalid lines that an error lists."""
 
 
 @dataclass(frozen=True)
 class Damage:
-    """A row that cannot be used: its key and what is wrong with it."""
+    """A damaged row: its key, and what is wrong with it."""
 
     key: str
     problem: str
 
 
 def export_answers(cache: AnswerCache, path: Path) -> tuple[int, list[Damage]]:
-    """Write all answers, one JSON a line, gzipped where the name ends so; the same cache gives the same bytes.
+    """Write all answers as JSON lines, gzipped if the name ends in .gz. Equal caches give equal bytes.
 
     Returns:
-        How many, and what could not be read.
+        The number of answers, and the rows that could not be read.
 
     Raises:
-        OSError: the file cannot be written; one that was there is untouched then.
+        OSError: the file cannot be written; an existing one is unchanged.
     """
     damages: list[Damage] = []
     count = 0
@@ -47,34 +47,34 @@ def export_answers(cache: AnswerCache, path: Path) -> tuple[int, list[Damage]]:
             except (DamagedRow, MiningFailed, KeyError) as error:
                 damages.append(Damage(key, str(error)))
                 continue
-            file.write(row_text(question, answer).encode() + b"\n")
+            file.write(row_json(question, answer).encode() + b"\n")
             count += 1
     return count, damages
 
 
 def import_answers(cache: AnswerCache, path: Path) -> tuple[int, int]:
-    """Add the answers of an export; every line is checked before the first is added, and no answer is replaced.
+    """Add the answers of an export, after all its lines were checked. Existing answers are kept.
 
     Returns:
-        How many were added, and how many were there already.
+        The number of added answers, and of answers that were in the cache already.
 
     Raises:
-        MinerError: unreadable, or with lines that are no answers; says which.
+        MinerError: the file is unreadable or has invalid lines, which are listed; nothing was added.
     """
     bad: list[str] = []
     for number, line in _lines(path):
         try:
-            read_row(line)
+            parse_row(line)
         except DamagedRow as error:
             bad.append(f"{path}, line {number}: {error}")
-            if len(bad) == MOST_LISTED:
+            if len(bad) == MAX_LISTED:
                 bad.append(f"{path}: and perhaps more")
                 break
     if bad:
         raise MinerError("\n".join(bad))
     added = there = 0
     for _, line in _lines(path):
-        question, answer = read_row(line)
+        question, answer = parse_row(line)
         if cache.get(question) is None:
             cache.put(question, answer)
             added += 1
@@ -84,10 +84,10 @@ def import_answers(cache: AnswerCache, path: Path) -> tuple[int, int]:
 
 
 def verify(cache: AnswerCache) -> tuple[int, list[Damage]]:
-    """Read every row again: text, matching its checksum, an answer, under the key that its content has.
+    """Read every row and check its checksum, its fields and its key.
 
     Returns:
-        How many are whole, and those that aren't.
+        The number of valid rows, and the damaged ones.
     """
     damages: list[Damage] = []
     keys = cache.answer_keys()
@@ -96,20 +96,20 @@ def verify(cache: AnswerCache) -> tuple[int, list[Damage]]:
             cache.row(key)
         except (DamagedRow, MiningFailed) as error:
             damages.append(Damage(key, str(error)))
-        except KeyError:  # deleted in the meantime, or its key's own bytes are damaged
+        except KeyError:  # deleted meanwhile, or the bytes of the key are damaged
             damages.append(Damage(key, "it cannot be found by its key"))
     return len(keys) - len(damages), damages
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines that aren't blank, with their numbers."""
+    """The lines that are not blank, with their numbers from 1."""
     try:
         with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
             number = 0
-            while line := file.readline(LONGEST_LINE + 1):
+            while line := file.readline(MAX_LINE_BYTES + 1):
                 number += 1
-                if len(line) > LONGEST_LINE:
-                    raise MinerError(f"{path}, line {number}: longer than {LONGEST_LINE} bytes")
+                if len(line) > MAX_LINE_BYTES:
+                    raise MinerError(f"{path}, line {number}: longer than {MAX_LINE_BYTES} bytes")
                 if line.strip():
                     yield number, line.decode("utf-8")
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
@@ -118,7 +118,7 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of another once it is whole."""
+    """A new file that replaces `path` when it has been written completely."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
         with temporary.open("xb") as raw:

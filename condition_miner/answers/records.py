@@ -1,4 +1,4 @@
-"""What the answer cache keeps: a question, its answer, and the text that a row of both is."""
+"""The records of the answer cache, and the text of a row: a question and its answer."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from condition_miner.errors import MinerError
 
 
 class DamagedRow(MinerError):
-    """A row that is not what was written; says how."""
+    """A row whose content is not what was written."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """A request as it goes on the wire, and what else its answer depends on.
+    """A request and everything else on which its answer depends.
 
     Attributes:
-        stage: "describe", "abstract" …; "probe" for the question how a server is to be asked.
-        endpoint: identity of the place that answers, see `address.identity`.
-        body: the JSON body.
-        template: hash of the templates that the messages came from.
-        sample: tells apart questions that are asked several times.
+        stage: name of the message, "describe" or "refine" for instance; "probe" for the dialect probe.
+        endpoint: identity of the endpoint, see `address.endpoint_identity`.
+        body: JSON body of the request.
+        template: hash of the prompt templates.
+        sample: number that distinguishes repetitions of the same question.
     """
 
     stage: str
@@ -34,25 +34,25 @@ class Question:
     sample: int = 0
 
     @cached_property
-    def key(self) -> str:
-        """sha256 over the canonical JSON of everything above."""
-        return hashlib.sha256(canonical(self.content()).encode(errors="surrogatepass")).hexdigest()
+    def cache_key(self) -> str:
+        """The cache key: SHA-256 of the canonical JSON of all attributes."""
+        return hashlib.sha256(canonical_json(self.content()).encode(errors="surrogatepass")).hexdigest()
 
     def content(self) -> dict[str, Any]:
-        """Everything above, as JSON values."""
+        """All attributes, as JSON values."""
         return {name: self.__dict__[name] for name in ("stage", "endpoint", "body", "template", "sample")}
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer that was found valid.
+    """A valid answer.
 
     Attributes:
-        text: as it came.
-        finish_reason: why the model stopped.
-        tokens_in, tokens_out: all attempts together.
-        requests: how many attempts there were.
-        at: UTC.
+        text: the raw text.
+        finish_reason: the reason for which the model stopped.
+        tokens_in, tokens_out: input and output tokens of all attempts.
+        requests: the number of attempts.
+        at: time of the answer, UTC.
     """
 
     text: str
@@ -64,7 +64,7 @@ class Answer:
 
 
 class Origin(NamedTuple):
-    """Who gave an answer, to which stage."""
+    """The endpoint and model that gave an answer, and the stage that asked."""
 
     endpoint: str
     model: str
@@ -73,14 +73,14 @@ class Origin(NamedTuple):
 
 @dataclass(frozen=True)
 class Failure:
-    """A question to which the model has no valid answer.
+    """A question that the model could not answer validly.
 
     Attributes:
-        key: of the question.
-        stage, model: its.
-        reason: why, in a line.
-        requests: how many answers were asked for and found invalid.
-        at: UTC.
+        key: the question's cache key.
+        stage, model: the question's stage and model.
+        reason: the last problem, in one line.
+        requests: the number of attempts that failed.
+        at: time of the last attempt, UTC.
     """
 
     key: str
@@ -91,34 +91,34 @@ class Failure:
     at: str
 
 
-def packed(question: Question, answer: Answer) -> str:
-    """The text of a row."""
-    content = row_text(question, answer)
+def pack_row(question: Question, answer: Answer) -> str:
+    """The text of a row: checksum and JSON."""
+    content = row_json(question, answer)
     return f"{_checksum(content)} {content}"
 
 
-def unpacked(text: str) -> tuple[Question, Answer]:
-    """What a row's text says.
+def unpack_row(text: str) -> tuple[Question, Answer]:
+    """The question and the answer of a row.
 
     Raises:
-        DamagedRow: it is not what was written.
+        DamagedRow: the checksum or the content is wrong.
     """
     checksum, _, content = text.partition(" ")
     if _checksum(content) != checksum:
         raise DamagedRow("its content doesn't match its checksum")
-    return read_row(content)
+    return parse_row(content)
 
 
-def row_text(question: Question, answer: Answer) -> str:
-    """A question and its answer as JSON, the same for the same content."""
-    return canonical({"question": question.content(), "answer": answer.__dict__})
+def row_json(question: Question, answer: Answer) -> str:
+    """A question and its answer as canonical JSON."""
+    return canonical_json({"question": question.content(), "answer": answer.__dict__})
 
 
-def read_row(text: str) -> tuple[Question, Answer]:
-    """A question and its answer out of JSON.
+def parse_row(text: str) -> tuple[Question, Answer]:
+    """A question and its answer from JSON.
 
     Raises:
-        DamagedRow: it is something else.
+        DamagedRow: it is not JSON, or has other fields or types.
     """
     try:
         content = json.loads(text)
@@ -133,8 +133,8 @@ def read_row(text: str) -> tuple[Question, Answer]:
     return question, answer
 
 
-def canonical(value: Any) -> str:
-    """JSON with sorted keys and no spaces: equal values give equal texts."""
+def canonical_json(value: Any) -> str:
+    """JSON with sorted keys and no white space: equal values have equal texts."""
     return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 

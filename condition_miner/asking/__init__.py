@@ -1,1 +1,1 @@
-"""Many requests at once: attempts and back-off, pace, token budget, worker threads, Ctrl-C."""
+"""Asking many questions: cache look-up, retries and back-off, concurrency limit, token budget, Ctrl-C."""

@@ -1,4 +1,4 @@
-"""Many questions at once: out of the cache where the answer is known, else to the model, bounded and resumable."""
+"""Answers questions from the cache, and the rest from the model: concurrently, within limits, resumable."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from typing import Any, NoReturn
 
 from condition_miner.answers.cache import AnswerCache
 from condition_miner.answers.records import Answer, Question
-from condition_miner.asking.attempts import Ask, Unanswered, valid_answer
-from condition_miner.asking.budget import Budget, BudgetSpent
+from condition_miner.asking.attempts import CheckedQuestion, NoValidAnswer, valid_answer
+from condition_miner.asking.budget import Budget, BudgetExceeded
 from condition_miner.asking.sending import Sender, Stopped
 from condition_miner.asking.workers import interruptible
 from condition_miner.errors import MiningFailed
 from condition_miner.model.address import IN_PROCESS, Address
-from condition_miner.model.backend import BadRequest, Busy, Refused, Reply
+from condition_miner.model.backend import BadRequest, Reply, RequestFailed, TransientFailure
 from condition_miner.model.dialect import (
     STRICTEST_FIRST,
     Dialect,
-    Mode,
-    known_dialect,
+    OutputMode,
+    dialect_from,
     less_strict,
     probe,
     probe_question,
 )
-from condition_miner.model.origin import connect
 from condition_miner.model.reading import InvalidAnswer
+from condition_miner.model.resolving import connect
 from condition_miner.settings import ServiceSettings
 from prompt_bank.recording.store import now
 
-MOST_REASONS = 5
-"""Reasons of failures that an error lists."""
+MAX_REASONS = 5
+"""Different reasons of failure that an error lists."""
 
 Progress = Callable[[str, int, int], None]
-"""Called with stage, questions answered, questions in all."""
+"""Called with the stage, the number of answered questions and the number of all questions."""
 Notice = Callable[[str], None]
-"""Called with what the user should know."""
+"""Called with a message to the user."""
 
 
-class NotAsked(Exception):
-    """A dry run came to the questions of a stage that would be sent now, as they would go on the wire."""
+class DryRunStop(Exception):
+    """Ends a dry run at the first stage with questions to send; has these questions as they would be sent."""
 
     def __init__(self, stage: str, questions: list[Question]) -> None:
         self.stage, self.questions = stage, questions
@@ -54,17 +54,17 @@ class Asker:
     """Answers questions.
 
     Attributes:
-        cache: where answers are looked up and kept.
+        cache: the answer cache.
         address: the endpoint.
-        service: how requests are sent.
-        offline: the cache alone.
-        progress: told after each answer.
-        notice: told what the user should know.
-        retry_failed: ask again what failed for good in an earlier run.
-        dry: send nothing, and say what would be sent.
-        budget: tokens of this run.
-        sent: how many requests left this process.
-        modes: how the answers that were given were asked for, and how many of each.
+        service: limits of the requests.
+        offline: whether to use the cache only.
+        progress: called after each answer.
+        notice: called with messages to the user.
+        retry_failed: whether to ask questions again that the model could not answer in an earlier run.
+        dry_run: whether to raise DryRunStop instead of sending.
+        budget: the token budget of this run.
+        sent: the number of requests sent so far.
+        mode_counts: the number of answers by output mode.
     """
 
     cache: AnswerCache
@@ -74,223 +74,226 @@ class Asker:
     progress: Progress
     notice: Notice = lambda text: None
     retry_failed: bool = False
-    dry: bool = False
+    dry_run: bool = False
     budget: Budget = field(init=False)
     sent: int = field(default=0, init=False)
-    modes: Counter[str] = field(default_factory=Counter, init=False)
+    mode_counts: Counter[str] = field(default_factory=Counter, init=False)
 
     def __post_init__(self) -> None:
         self.budget = Budget(self.service.budget_tokens)
         self._dialect: Dialect | None = None
-        self._fallen: dict[str, Mode] = {}
+        self._fallback: dict[str, OutputMode] = {}
 
-    def answers(self, asks: list[Ask]) -> list[Answer]:
-        """The answers in the questions' order; each one is kept in the cache the moment it is valid.
+    def answers(self, questions: list[CheckedQuestion]) -> list[Answer]:
+        """The answers, in the order of the questions. Each is cached as soon as it is valid.
 
         Raises:
-            MiningFailed: some could not be had; what was answered is kept, a second run asks for the rest.
-            KeyboardInterrupt: the user interrupted; what was answered is kept.
-            NotAsked: some would be sent now, and this is a dry run.
+            MiningFailed: answers are missing. Those received are cached, and another run asks for the rest only.
+            KeyboardInterrupt: the user pressed Ctrl-C. The answers received are cached.
+            DryRunStop: this is a dry run, and questions would be sent now.
         """
-        if not asks:
+        if not questions:
             return []
-        work = _Work(asks)
+        batch = _Batch(questions)
         damaged = len(self.cache.damaged)
-        for ask in work.asks:
-            self._look_up(ask, work)
+        for checked in batch.questions:
+            self._look_up(checked, batch)
         if len(self.cache.damaged) > damaged:
             count = len(self.cache.damaged) - damaged
             self.notice(f"{count} damaged rows of the answer cache count as missing (fedmpt cache verify lists them)")
-        self.progress(work.stage, len(work.found), len(work.asks))
-        if work.missing and self.dry:
-            dialect = self._known_dialect(asks[0].question)
-            raise NotAsked(work.stage, [dialect.question(ask.question) for ask in work.missing])
-        if work.missing and self.offline:
+        self.progress(batch.stage, len(batch.found), len(batch.questions))
+        if batch.missing and self.dry_run:
+            dialect = self._known_dialect(questions[0].question)
+            raise DryRunStop(batch.stage, [dialect.wire_question(checked.question) for checked in batch.missing])
+        if batch.missing and self.offline:
             raise MiningFailed(
-                f"offline: the cache lacks {len(work.missing)} of {len(work.asks)} answers of stage {work.stage}; "
+                f"offline: the cache lacks {len(batch.missing)} of {len(batch.questions)} answers "
+                f"of stage {batch.stage}; "
                 "run again without --offline, or import the answers (fedmpt cache import FILE)"
             )
-        if work.missing:
-            self._leave_out_failed(work)
-        if work.missing:
-            asyncio.run(self._ask_all(work))
-        if work.over or work.failures or work.left_out:
-            self._fail(work)
-        self.modes.update(work.modes.values())
-        return [work.found[ask.question.key] for ask in asks]
+        if batch.missing:
+            self._skip_failed(batch)
+        if batch.missing:
+            asyncio.run(self._ask_all(batch))
+        if batch.budget_exceeded or batch.failures or batch.skipped:
+            self._raise_missing(batch)
+        self.mode_counts.update(batch.modes.values())
+        return [batch.found[checked.question.cache_key] for checked in questions]
 
-    def recorded(self) -> dict[str, dict[str, int]]:
-        """What a bank's provenance says of the answers: by which mode they were asked for, and how many by each."""
-        return {"asked_by": dict(sorted(self.modes.items()))}
+    def provenance(self) -> dict[str, dict[str, int]]:
+        """The part of a bank's provenance about the answers: how many were requested in each output mode."""
+        return {"asked_by": dict(sorted(self.mode_counts.items()))}
 
-    def _look_up(self, ask: Ask, work: _Work) -> None:
-        """The cached answer, however it was asked for, if it passes today's checks."""
-        dialect = self._known_dialect(ask.question)
-        for mode in _first(dialect.mode):
-            answer = self.cache.get(dialect.question(ask.question, mode))
+    def _look_up(self, checked: CheckedQuestion, batch: _Batch) -> None:
+        """Take a cached answer of any output mode if it passes the current checks; else note that it is missing."""
+        dialect = self._known_dialect(checked.question)
+        for mode in _starting_with(dialect.mode):
+            answer = self.cache.get(dialect.wire_question(checked.question, mode))
             if answer is None:
                 continue
             try:
-                ask.check(answer.text)
+                checked.check(answer.text)
             except InvalidAnswer:
                 continue
-            work.keep(ask, answer, mode)
+            batch.keep(checked, answer, mode)
             return
-        work.missing.append(ask)
+        batch.missing.append(checked)
 
-    def _leave_out_failed(self, work: _Work) -> None:
-        """What failed for good in an earlier run is not paid for again, unless the user wants it to."""
+    def _skip_failed(self, batch: _Batch) -> None:
+        """Skip questions that the model could not answer in an earlier run, unless they are to be retried."""
         if self.retry_failed:
             return
         asked_again = []
-        for ask in work.missing:
-            failure = self.cache.failure(ask.question)
+        for checked in batch.missing:
+            failure = self.cache.failure(checked.question)
             if failure is None:
-                asked_again.append(ask)
+                asked_again.append(checked)
             else:
-                work.left_out.append(failure.reason)
-        work.missing = asked_again
+                batch.skipped.append(failure.reason)
+        batch.missing = asked_again
 
     def _known_dialect(self, question: Question) -> Dialect:
-        """What is known of the server without asking it."""
+        """The server's dialect as far as it is known without a request."""
         if self._dialect is None:
             if self.address.endpoint == IN_PROCESS:
-                return Dialect(Mode.WORDS)
+                return Dialect(OutputMode.WORDS)
             answer = self.cache.get(probe_question(question.endpoint, str(question.body["model"])))
-            self._dialect = known_dialect(answer) if answer else None
+            self._dialect = dialect_from(answer) if answer else None
         return self._dialect or Dialect()
 
-    async def _ask_all(self, work: _Work) -> None:
-        service, where = self.service, self.address.shown
+    async def _ask_all(self, batch: _Batch) -> None:
+        service, where = self.service, self.address.display
         async with connect(self.address, service) as backend:
             sender = Sender(backend, service, self.budget, where)
             try:
-                dialect = await self._spoken(sender, work.missing[0].question)
-                queue = list(reversed(work.missing))
-                async with interruptible(sender, self.notice) as crew:
+                dialect = await self._probed_dialect(sender, batch.missing[0].question)
+                queue = list(reversed(batch.missing))
+                async with interruptible(sender, self.notice) as workers:
                     for _ in range(min(service.concurrency, len(queue))):
-                        crew.start(self._work(sender, dialect, queue, work))
-            except BudgetSpent:
-                work.over = True
+                        workers.start(self._run_worker(sender, dialect, queue, batch))
+            except BudgetExceeded:
+                batch.budget_exceeded = True
             finally:
                 self.sent += sender.sent
 
-    async def _spoken(self, sender: Sender, question: Question) -> Dialect:
-        """The server's dialect: as known, else found out and kept."""
+    async def _probed_dialect(self, sender: Sender, question: Question) -> Dialect:
+        """The server's dialect: a known one, else that of a probe, which is cached."""
         known = self._known_dialect(question)
         if self._dialect is not None or self.address.endpoint == IN_PROCESS:
             return known
         asked = probe_question(question.endpoint, str(question.body["model"]))
         try:
             self._dialect, answer = await probe(sender.send, asked, now())
-        except Refused as error:
-            raise MiningFailed(f"{self.address.shown}: the first question failed: {error}") from error
+        except RequestFailed as error:
+            raise MiningFailed(f"{self.address.display}: the first question failed: {error}") from error
         self.cache.put(asked, answer)
-        if self._dialect.mode is not Mode.SCHEMA:
+        if self._dialect.mode is not OutputMode.SCHEMA:
             self.notice(f"this server does not obey JSON schemas; answers are asked for by {self._dialect.mode}")
         return self._dialect
 
-    async def _work(self, sender: Sender, dialect: Dialect, queue: list[Ask], work: _Work) -> None:
-        """Take questions until there are none left."""
+    async def _run_worker(self, sender: Sender, dialect: Dialect, queue: list[CheckedQuestion], batch: _Batch) -> None:
+        """Answer questions from the queue until it is empty."""
         while queue and not sender.stopping:
-            ask = queue.pop()
+            checked = queue.pop()
             try:
-                answer, mode = await self._ask(sender, dialect, ask)
-            except BudgetSpent:
-                work.over = True
+                answer, mode = await self._valid_answer(sender, dialect, checked)
+            except BudgetExceeded:
+                batch.budget_exceeded = True
                 queue.clear()
                 return
             except Stopped:
                 return
-            except Refused as error:
-                work.failures.append(str(error))
-                if not isinstance(error, Busy):
-                    requests = error.requests if isinstance(error, Unanswered) else 0
-                    self.cache.fail(ask.question, str(error), requests, now())
+            except RequestFailed as error:
+                batch.failures.append(str(error))
+                if not isinstance(error, TransientFailure):
+                    requests = error.requests if isinstance(error, NoValidAnswer) else 0
+                    self.cache.put_failure(checked.question, str(error), requests, now())
                 continue
-            self.cache.put(dialect.question(ask.question, mode), answer)
-            self.cache.forget(ask.question)
-            work.keep(ask, answer, mode)
-            self.progress(work.stage, len(work.found), len(work.asks))
+            self.cache.put(dialect.wire_question(checked.question, mode), answer)
+            self.cache.forget_failure(checked.question)
+            batch.keep(checked, answer, mode)
+            self.progress(batch.stage, len(batch.found), len(batch.questions))
 
-    async def _ask(self, sender: Sender, dialect: Dialect, ask: Ask) -> tuple[Answer, Mode]:
-        """One valid answer; a form that the server refuses is given up for a less strict one."""
-        stage, attempts = ask.question.stage, self.service.attempts
-        failure = self.cache.failure(ask.question)
+    async def _valid_answer(
+        self, sender: Sender, dialect: Dialect, checked: CheckedQuestion
+    ) -> tuple[Answer, OutputMode]:
+        """A valid answer. Falls back to a less strict output mode where the server refuses the request."""
+        stage, attempts = checked.question.stage, self.service.attempts
+        failure = self.cache.failure(checked.question)
         earlier = failure.requests if failure else 0
-        mode = begun = self._fallen.get(stage, dialect.mode)
+        mode = begun = self._fallback.get(stage, dialect.mode)
         while True:
             try:
-                answer = await valid_answer(partial(self._send, sender, dialect, mode), ask, attempts, earlier)
+                answer = await valid_answer(partial(self._send, sender, dialect, mode), checked, attempts, earlier)
             except BadRequest as error:
-                if mode is Mode.WORDS or _too_long(error):
-                    raise Refused(str(error)) from error
+                if mode is OutputMode.WORDS or _too_long(error):
+                    raise RequestFailed(str(error)) from error
                 mode, refusal = less_strict(mode), error
                 continue
-            if mode is not begun and stage not in self._fallen:
-                self._fallen[stage] = mode
+            if mode is not begun and stage not in self._fallback:
+                self._fallback[stage] = mode
                 self.notice(f"stage {stage}: the server refuses {begun} ({refusal}); asked for by {mode} instead")
             return answer, mode
 
     @staticmethod
-    async def _send(sender: Sender, dialect: Dialect, mode: Mode, body: dict[str, Any]) -> Reply:
-        return await sender.send(dialect.body(body, mode))
+    async def _send(sender: Sender, dialect: Dialect, mode: OutputMode, body: dict[str, Any]) -> Reply:
+        return await sender.send(dialect.wire_body(body, mode))
 
-    def _fail(self, work: _Work) -> NoReturn:
-        """Say what is missing and why."""
-        count, stage = len(work.asks), work.stage
+    def _raise_missing(self, batch: _Batch) -> NoReturn:
+        """Raise MiningFailed with the number of missing answers and the reasons."""
+        count, stage = len(batch.questions), batch.stage
         lines = []
-        if work.over:
+        if batch.budget_exceeded:
             lines.append(
-                f"the budget of {self.budget.most} tokens is used up ({self.budget.spent} spent): "
-                f"stage {stage} lacks {count - len(work.found)} of {count} answers. The others are kept; "
+                f"the budget of {self.budget.limit} tokens is used up ({self.budget.spent} spent): "
+                f"stage {stage} lacks {count - len(batch.found)} of {count} answers. The others are kept; "
                 "run the same command again for the rest"
             )
-        if work.failures:
+        if batch.failures:
             lines.append(
-                f"{len(work.failures)} of {count} questions of stage {stage} failed: {_counted(work.failures)}. "
+                f"{len(batch.failures)} of {count} questions of stage {stage} failed: {_tally(batch.failures)}. "
                 "The other answers are kept; run the same command again for the rest "
                 "(--retry-failed for those that the model could not answer; fedmpt cache info lists them)"
             )
-        if work.left_out:
+        if batch.skipped:
             lines.append(
-                f"{len(work.left_out)} of {count} questions of stage {stage} failed in an earlier run: "
-                f"{_counted(work.left_out)}. Ask them again with --retry-failed"
+                f"{len(batch.skipped)} of {count} questions of stage {stage} failed in an earlier run: "
+                f"{_tally(batch.skipped)}. Ask them again with --retry-failed"
             )
         raise MiningFailed("\n".join(lines))
 
 
-class _Work:
-    """The questions of one call, each once, and how far they are."""
+class _Batch:
+    """The distinct questions of one call, and their state."""
 
-    def __init__(self, asks: list[Ask]) -> None:
-        self.asks = list({ask.question.key: ask for ask in asks}.values())
-        self.stage = asks[0].question.stage
+    def __init__(self, questions: list[CheckedQuestion]) -> None:
+        self.questions = list({checked.question.cache_key: checked for checked in questions}.values())
+        self.stage = questions[0].question.stage
         self.found: dict[str, Answer] = {}
         self.modes: dict[str, str] = {}
-        self.missing: list[Ask] = []
+        self.missing: list[CheckedQuestion] = []
         self.failures: list[str] = []
-        self.left_out: list[str] = []
-        self.over = False
+        self.skipped: list[str] = []
+        self.budget_exceeded = False
 
-    def keep(self, ask: Ask, answer: Answer, mode: Mode) -> None:
-        """Note an answer."""
-        key = ask.question.key
+    def keep(self, checked: CheckedQuestion, answer: Answer, mode: OutputMode) -> None:
+        """Note the answer to a question."""
+        key = checked.question.cache_key
         self.found[key] = answer
         self.modes[key] = str(mode)
 
 
-def _first(mode: Mode) -> list[Mode]:
+def _starting_with(mode: OutputMode) -> list[OutputMode]:
     return [mode, *(other for other in STRICTEST_FIRST if other is not mode)]
 
 
 def _too_long(error: BadRequest) -> bool:
-    """Whether a request was refused for its length: another form would be too long as well."""
+    """Whether a request was refused for its length, which another output mode would not reduce."""
     return any(word in str(error).lower() for word in ("context", "too long", "too large"))
 
 
-def _counted(reasons: list[str]) -> str:
-    most = Counter(reasons).most_common(MOST_REASONS)
+def _tally(reasons: list[str]) -> str:
+    most = Counter(reasons).most_common(MAX_REASONS)
     more = len(set(reasons)) - len(most)
     listed = "; ".join(f"{count} × {reason}" for reason, count in most)
     return f"{listed}; and {more} other reasons" if more else listed

@@ -1,4 +1,4 @@
-"""One question until its answer is valid: more room, what was wrong, another draw; bounded."""
+"""Repeats a question until its answer is valid: with a higher token limit, with feedback, with another seed."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from condition_miner.answers.records import Answer, Question
-from condition_miner.model.backend import Refused, Reply
-from condition_miner.model.reading import InvalidAnswer, without_thinking
+from condition_miner.model.backend import Reply, RequestFailed
+from condition_miner.model.reading import InvalidAnswer, strip_reasoning
 from prompt_bank.recording.store import now
 
-MOST_ROOM = 4
-"""An answer that was cut off gets at most so many times the room that it was first given."""
+MAX_TOKENS_FACTOR = 4
+"""The highest token limit for a truncated answer, as a multiple of the first limit."""
 Check = Callable[[str], object]
-"""Raises InvalidAnswer where a raw answer cannot be used."""
+"""Raises InvalidAnswer if a raw answer is invalid."""
 Send = Callable[[dict[str, Any]], Awaitable[Reply]]
-"""Sends a body that asks by JSON schema."""
+"""Sends a request body, written with a JSON schema."""
 
 
-class Unanswered(Refused):
-    """No valid answer in so many requests, earlier runs' included."""
+class NoValidAnswer(RequestFailed):
+    """All attempts gave invalid answers; `requests` counts those of earlier runs too."""
 
     def __init__(self, problem: str, requests: int) -> None:
         self.requests = requests
@@ -28,30 +28,31 @@ class Unanswered(Refused):
 
 
 @dataclass(frozen=True)
-class Ask:
-    """A question, asked by JSON schema, and what makes an answer to it valid."""
+class CheckedQuestion:
+    """A question, written with a JSON schema, and the check of its answers."""
 
     question: Question
     check: Check
 
 
-async def valid_answer(send: Send, ask: Ask, attempts: int, earlier: int = 0) -> Answer:
-    """One valid answer.
+async def valid_answer(send: Send, checked: CheckedQuestion, attempts: int, earlier: int = 0) -> Answer:
+    """A valid answer.
 
-    A cut one is asked for again with more room; an invalid one with what was wrong and, by turns, as if for the
-    first time: a small model tends to repeat what stands in the talk.
+    After a truncated answer the token limit is raised. After an invalid answer the question is repeated with another
+    seed, alternately with feedback (the invalid answer and its problem) and without: a small model tends to repeat
+    what is in the conversation.
 
     Args:
-        send: sends a body.
-        ask: the question.
-        attempts: requests at the most.
-        earlier: how many an earlier run made in vain; the draws begin after theirs.
+        send: sends a request body.
+        checked: the question.
+        attempts: the most requests.
+        earlier: failed attempts of earlier runs; the seeds go on after theirs.
 
     Raises:
-        Unanswered: none was valid.
-        Refused: a request failed.
+        NoValidAnswer: no attempt gave a valid answer.
+        RequestFailed: a request failed.
     """
-    first = body = _redrawn(ask.question.body, earlier) if earlier else ask.question.body
+    first = body = _resampled(checked.question.body, earlier) if earlier else checked.question.body
     tokens_in = tokens_out = 0
     problem = ""
     for attempt in range(1, attempts + 1):
@@ -59,43 +60,43 @@ async def valid_answer(send: Send, ask: Ask, attempts: int, earlier: int = 0) ->
         tokens_in += reply.tokens_in
         tokens_out += reply.tokens_out
         try:
-            _whole(reply)
-            ask.check(reply.text)
+            _check_finished(reply)
+            checked.check(reply.text)
         except InvalidAnswer as error:
             problem = str(error)
         else:
             return Answer(reply.text, reply.finish_reason, tokens_in, tokens_out, attempt, now())
         if reply.finish_reason == "length":
-            body = _more_room(body, first["max_tokens"])
+            body = _with_higher_limit(body, first["max_tokens"])
         elif attempt % 2:
-            body = _told(first, reply.text, problem, attempt)
+            body = _with_feedback(first, reply.text, problem, attempt)
         else:
-            body = _redrawn(first, attempt)
-    raise Unanswered(problem, earlier + attempts)
+            body = _resampled(first, attempt)
+    raise NoValidAnswer(problem, earlier + attempts)
 
 
-def _whole(reply: Reply) -> None:
+def _check_finished(reply: Reply) -> None:
     if reply.finish_reason == "refusal":
         raise InvalidAnswer("the model declined to answer")
     if reply.finish_reason != "stop":
         raise InvalidAnswer(f"the answer was not finished (finish_reason {reply.finish_reason})")
 
 
-def _more_room(body: dict[str, Any], first: int) -> dict[str, Any]:
-    # A model that runs in circles fills any room, so its draw is changed too.
-    room = min(2 * body["max_tokens"], MOST_ROOM * first)
-    return {**body, "max_tokens": room, "seed": body["seed"] + 1}
+def _with_higher_limit(body: dict[str, Any], first: int) -> dict[str, Any]:
+    # A model that repeats itself fills any limit, so the seed is changed too.
+    max_tokens = min(2 * body["max_tokens"], MAX_TOKENS_FACTOR * first)
+    return {**body, "max_tokens": max_tokens, "seed": body["seed"] + 1}
 
 
-def _redrawn(body: dict[str, Any], attempt: int) -> dict[str, Any]:
+def _resampled(body: dict[str, Any], attempt: int) -> dict[str, Any]:
     return {**body, "seed": body["seed"] + attempt, "temperature": max(0.5, body["temperature"])}
 
 
-def _told(body: dict[str, Any], answer: str, problem: str, attempt: int) -> dict[str, Any]:
+def _with_feedback(body: dict[str, Any], answer: str, problem: str, attempt: int) -> dict[str, Any]:
     again = f"Your answer cannot be used: {problem}. Answer again, with JSON of the asked form only."
-    talk = [
+    conversation = [
         *body["messages"],
-        {"role": "assistant", "content": without_thinking(answer)[:4000] or "…"},
+        {"role": "assistant", "content": strip_reasoning(answer)[:4000] or "…"},
         {"role": "user", "content": again},
     ]
-    return {**_redrawn(body, attempt), "messages": talk}
+    return {**_resampled(body, attempt), "messages": conversation}

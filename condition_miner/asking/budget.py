@@ -1,4 +1,4 @@
-"""Tokens: what a message costs about, and a limit that a run doesn't exceed."""
+"""The token budget of a run, and estimates of token counts."""
 
 from __future__ import annotations
 
@@ -11,61 +11,63 @@ from typing import Any
 
 from condition_miner.model.backend import Reply
 
-BYTES_A_TOKEN = 4.0
-"""Of English text and JSON in UTF-8, about; a reservation counts with fewer."""
-CAUTION = 1.5
-"""A request reserves so many times its estimate, since other scripts have fewer bytes a token."""
-TOKENS_A_MESSAGE = 8
-"""What a chat template adds, about."""
+BYTES_PER_TOKEN = 4.0
+"""UTF-8 bytes per token of English text and JSON, approximately."""
+SAFETY_FACTOR = 1.5
+"""A request reserves this multiple of its estimated prompt tokens: other scripts have fewer bytes per token."""
+TOKENS_PER_MESSAGE = 8
+"""Tokens that a chat template adds to a message, approximately."""
 
 
-class BudgetSpent(Exception):
-    """The next request could exceed the budget."""
+class BudgetExceeded(Exception):
+    """The next request could exceed the token budget, so it was not sent."""
 
 
-def tokens_in(body: dict[str, Any]) -> int:
-    """About how many tokens a request's messages are."""
+def estimate_prompt_tokens(body: dict[str, Any]) -> int:
+    """Estimated tokens of a request's messages."""
     texts = [str(message["content"]) for message in body["messages"]]
-    return sum(math.ceil(len(text.encode(errors="replace")) / BYTES_A_TOKEN) + TOKENS_A_MESSAGE for text in texts)
+    return sum(math.ceil(len(text.encode(errors="replace")) / BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE for text in texts)
 
 
-def room(body: dict[str, Any]) -> int:
-    """How many tokens an answer may have."""
+def max_output_tokens(body: dict[str, Any]) -> int:
+    """The limit of output tokens in a request body; 0 if it has none."""
     return int(body.get("max_tokens") or body.get("max_completion_tokens") or 0)
 
 
 class Budget:
-    """Counts the tokens of a run.
+    """Counts and limits the tokens of a run.
 
     Args:
-        most: in and out together; None for no limit.
+        limit: the most input and output tokens together; None for no limit.
 
     Attributes:
-        spent_in, spent_out: as the server counted them, else as estimated.
+        spent_in, spent_out: tokens as the server counted them, or estimates if it didn't.
     """
 
-    def __init__(self, most: int | None) -> None:
-        self.most = most
+    def __init__(self, limit: int | None) -> None:
+        self.limit = limit
         self.spent_in = self.spent_out = 0
         self._reserved = 0
         self._freed: asyncio.Event | None = None
 
     @property
     def spent(self) -> int:
-        """In and out together."""
+        """Input and output tokens together."""
         return self.spent_in + self.spent_out
 
     @asynccontextmanager
     async def reserved(self, body: dict[str, Any]) -> AsyncIterator[None]:
-        """Sets aside what a request may cost at the most, while it runs; waits for running ones where that may help.
+        """Reserve the most tokens that a request may use, while it is in flight.
+
+        Waits for other requests, which usually use less than they reserved.
 
         Raises:
-            BudgetSpent: it could exceed the budget.
+            BudgetExceeded: the request could exceed the budget, and no other one is in flight.
         """
-        wanted = math.ceil(CAUTION * tokens_in(body)) + room(body) if self.most is not None else 0
-        while self.most is not None and self.spent + self._reserved + wanted > self.most:
+        wanted = 0 if self.limit is None else _most_tokens(body)
+        while self.limit is not None and self.spent + self._reserved + wanted > self.limit:
             if not self._reserved:
-                raise BudgetSpent
+                raise BudgetExceeded
             self._freed = self._freed or asyncio.Event()
             await self._freed.wait()
         self._reserved += wanted
@@ -78,11 +80,16 @@ class Budget:
                 self._freed = None
 
     def spend(self, body: dict[str, Any], reply: Reply) -> None:
-        """Count an answer, valid or not."""
-        self.spent_in += reply.tokens_in or tokens_in(body)
-        self.spent_out += reply.tokens_out or math.ceil(len(reply.text.encode(errors="replace")) / BYTES_A_TOKEN)
+        """Count the tokens of an answer, valid or not."""
+        self.spent_in += reply.tokens_in or estimate_prompt_tokens(body)
+        self.spent_out += reply.tokens_out or math.ceil(len(reply.text.encode(errors="replace")) / BYTES_PER_TOKEN)
 
 
-def size(value: Any) -> int:
-    """About how many tokens a value is as JSON."""
-    return math.ceil(len(json.dumps(value, ensure_ascii=False).encode(errors="replace")) / BYTES_A_TOKEN)
+def _most_tokens(body: dict[str, Any]) -> int:
+    """The most tokens that a request may use."""
+    return math.ceil(SAFETY_FACTOR * estimate_prompt_tokens(body)) + max_output_tokens(body)
+
+
+def estimate_json_tokens(value: Any) -> int:
+    """Estimated tokens of a value as JSON."""
+    return math.ceil(len(json.dumps(value, ensure_ascii=False).encode(errors="replace")) / BYTES_PER_TOKEN)

@@ -1,4 +1,4 @@
-"""Ending work without losing an answer: what is under way may still come in, nothing new leaves."""
+"""A pool of workers that ends early without losing answers: requests in flight may finish, no new ones are sent."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 
 from condition_miner.asking.sending import Sender
 
-GRACE = 10.0
-"""Seconds that requests under way have to come in after an interruption or a failure of the whole run."""
+GRACE_SECONDS = 10.0
+"""Seconds that requests in flight have to finish after Ctrl-C or a failure of the run."""
 
 
-class Crew:
-    """Workers that send requests, and the first thing that ends them early.
+class WorkerPool:
+    """Tasks that send requests through a Sender.
 
     Attributes:
-        interrupted: the user pressed Ctrl-C.
-        failure: an error of one worker, which ends the run.
+        interrupted: whether the user pressed Ctrl-C.
+        failure: the first error of a worker, which ends the run; None if there was none.
     """
 
     def __init__(self, sender: Sender, notice: Callable[[str], None]) -> None:
@@ -29,22 +29,24 @@ class Crew:
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Add a worker."""
+        """Start a worker."""
         self._tasks.append(asyncio.create_task(self._watched(work)))
 
     def interrupt(self) -> None:
-        """The first time, wait for what is under way, for a while; the second time end at once."""
+        """Handle Ctrl-C: the first one leaves requests in flight the grace period, the second one cancels them."""
         if self.interrupted:
             self._cancel(self._tasks)
             return
         self.interrupted = True
-        if self._sender.asking:
-            count = len(self._sender.asking)
-            self._notice(f"waiting up to {GRACE:.0f} s for {count} answers under way; Ctrl-C again ends at once")
-        self._wind_down()
+        if self._sender.in_flight:
+            count = len(self._sender.in_flight)
+            self._notice(
+                f"waiting up to {GRACE_SECONDS:.0f} s for {count} answers under way; Ctrl-C again ends at once"
+            )
+        self._stop_sending()
 
     async def finish(self) -> None:
-        """Wait for all workers."""
+        """Wait until all workers have ended."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _watched(self, work: Coroutine[Any, Any, None]) -> None:
@@ -52,12 +54,12 @@ class Crew:
             await work
         except Exception as error:
             self.failure = self.failure or error
-            self._wind_down()
+            self._stop_sending()
 
-    def _wind_down(self) -> None:
+    def _stop_sending(self) -> None:
         self._sender.stopping = True
-        self._cancel([task for task in self._tasks if task not in self._sender.asking])
-        asyncio.get_running_loop().call_later(GRACE, self._cancel, self._tasks)
+        self._cancel([task for task in self._tasks if task not in self._sender.in_flight])
+        asyncio.get_running_loop().call_later(GRACE_SECONDS, self._cancel, self._tasks)
 
     @staticmethod
     def _cancel(tasks: list[asyncio.Task[None]]) -> None:
@@ -66,27 +68,27 @@ class Crew:
 
 
 @asynccontextmanager
-async def interruptible(sender: Sender, notice: Callable[[str], None]) -> AsyncIterator[Crew]:
-    """Runs workers to their end; Ctrl-C is taken care of in the meantime.
+async def interruptible(sender: Sender, notice: Callable[[str], None]) -> AsyncIterator[WorkerPool]:
+    """A worker pool whose workers have ended when the context exits. Handles Ctrl-C meanwhile.
 
     Raises:
-        KeyboardInterrupt: the user interrupted.
+        KeyboardInterrupt: the user pressed Ctrl-C.
         Exception: the first error of a worker.
     """
-    crew = Crew(sender, notice)
+    workers = WorkerPool(sender, notice)
     loop = asyncio.get_running_loop()
     try:
-        loop.add_signal_handler(signal.SIGINT, crew.interrupt)
+        loop.add_signal_handler(signal.SIGINT, workers.interrupt)
         handled = True
-    except (NotImplementedError, ValueError, RuntimeError):  # not on this system, or not in the main thread
+    except (NotImplementedError, ValueError, RuntimeError):  # unsupported on this system, or not in the main thread
         handled = False
     try:
-        yield crew
-        await crew.finish()
+        yield workers
+        await workers.finish()
     finally:
         if handled:
             loop.remove_signal_handler(signal.SIGINT)
-    if crew.interrupted:
+    if workers.interrupted:
         raise KeyboardInterrupt
-    if crew.failure:
-        raise crew.failure
+    if workers.failure:
+        raise workers.failure

@@ -1,1 +1,1 @@
-"""Which combinations of labels the model is asked about."""
+"""The label combinations that the model is asked to describe."""

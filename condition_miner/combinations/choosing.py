@@ -1,16 +1,16 @@
-"""Which label combinations are described. C labels; time and memory linear in the number of combinations."""
+"""Chooses the label combinations to describe. C labels; time and memory linear in the number of combinations."""
 
 from __future__ import annotations
 
 import random
 from itertools import combinations as subsets
 
-from condition_miner.combinations.covering import Design, sizes
-from condition_miner.combinations.pairs import extend, pair_orders
+from condition_miner.combinations.covering import Design, combination_sizes
+from condition_miner.combinations.pairs import extend_pair, rank_pairs
 from prompt_bank.dependencies.observed import Cooccurrence
 
 CANDIDATES = 24
-"""Labels that are tried for each place; the one that brings most new pairs is taken."""
+"""Labels tried for each place; the one that adds most new pairs is taken."""
 
 Pair = tuple[int, int]
 
@@ -18,18 +18,18 @@ Pair = tuple[int, int]
 def choose_combinations(
     labels: tuple[str, ...], count: int, largest: int, seed: int, observed: Cooccurrence | None = None
 ) -> list[tuple[str, ...]]:
-    """Combinations of two to `largest` labels. A single label stands alone.
+    """Distinct combinations of two to `largest` labels; of one label, that label alone.
 
-    The sizes take turns, so their mean m is that of 2 … `largest` while there are enough distinct combinations.
-    Without `observed` every label is in count·m // C combinations or more. With it in half as many, and in one at
-    the least where there are C places: the other half is left to what the images show.
+    The sizes alternate, so their mean m is that of 2 … `largest` as long as there are enough distinct combinations.
+    Without `observed` every label is in at least count·m // C combinations. With `observed` it is in at least half as
+    many (and in at least one if there are C places); the other half follows the co-occurrence in the images.
 
     Args:
         labels: C distinct names.
-        count: how many combinations at the most; no more are made than differ from each other.
-        largest: labels of a combination at the most.
-        seed: draws them.
-        observed: how often the labels occur together, in the order of `labels`.
+        count: the number of combinations; fewer if there are not so many distinct ones.
+        largest: the most labels in a combination.
+        seed: seed of the random choices.
+        observed: co-occurrence counts, in the order of `labels`.
 
     Returns:
         Distinct combinations, each in the order of `labels`.
@@ -37,20 +37,20 @@ def choose_combinations(
     if len(labels) == 1:
         return [labels]
     rng = random.Random(seed)
-    wanted = sizes(len(labels), count, largest)
+    wanted = combination_sizes(len(labels), count, largest)
     design = Design(len(labels))
     places = sum(wanted)
     if observed is None:
         _cover(design, wanted, rng)
-        design.raise_uses(places // len(labels))
+        design.ensure_uses(places // len(labels))
     else:
-        _cover(design, _follow(design, wanted, rng, observed), rng)
-        design.raise_uses(max(places // (2 * len(labels)), min(1, places // len(labels))))
+        _cover(design, _follow_observed(design, wanted, rng, observed), rng)
+        design.ensure_uses(max(places // (2 * len(labels)), min(1, places // len(labels))))
     return [tuple(labels[i] for i in sorted(combination)) for combination in design.chosen]
 
 
 def _cover(design: Design, wanted: list[int], rng: random.Random) -> None:
-    """Add combinations of the wanted sizes in which labels occur equally often, and as many pairs as possible."""
+    """Add combinations of the wanted sizes that use all labels equally often and cover as many pairs as possible."""
     seen: set[Pair] = {_pair(a, b) for combination in design.chosen for a, b in subsets(combination, 2)}
     waiting: list[int] = []
     for size in wanted:
@@ -61,13 +61,13 @@ def _cover(design: Design, wanted: list[int], rng: random.Random) -> None:
             members.append(_take_best(rng, waiting, members, seen))
         if members in design:
             waiting += members
-            members = list(design.free(size, rng))
+            members = list(design.draw_unused(size, rng))
         design.add(members)
         seen.update(_pair(a, b) for a, b in subsets(members, 2))
 
 
 def _take_best(rng: random.Random, waiting: list[int], members: list[int], seen: set[Pair]) -> int:
-    """Of some labels that wait, the one with most unseen pairs to the members; it waits no longer."""
+    """Remove from `waiting` the label with the most new pairs to the members, among randomly drawn candidates."""
     drawn = rng.sample(range(len(waiting)), min(CANDIDATES, len(waiting)))
     free = [i for i in drawn if waiting[i] not in members] or [i for i, x in enumerate(waiting) if x not in members]
     best = max(free, key=lambda i: sum(_pair(member, waiting[i]) not in seen for member in members))
@@ -75,9 +75,9 @@ def _take_best(rng: random.Random, waiting: list[int], members: list[int], seen:
     return waiting.pop()
 
 
-def _follow(design: Design, wanted: list[int], rng: random.Random, observed: Cooccurrence) -> list[int]:
-    """Add combinations around pairs of each kind by turns; the sizes for which no pair was left are returned."""
-    orders = [iter(order) for order in pair_orders(observed, len(wanted), rng)]
+def _follow_observed(design: Design, wanted: list[int], rng: random.Random, observed: Cooccurrence) -> list[int]:
+    """Add combinations around observed pairs, each kind of pair in turn. Returns the sizes left without a pair."""
+    orders = [iter(order) for order in rank_pairs(observed, len(wanted), rng)]
     taken: set[Pair] = set()
     for turn, size in enumerate(wanted):
         pair = None
@@ -89,8 +89,8 @@ def _follow(design: Design, wanted: list[int], rng: random.Random, observed: Coo
         if pair is None:
             return wanted[turn:]
         taken.add(pair)
-        members = extend(pair, size, observed, design.uses, rng)
-        design.add(members if members not in design else design.free(size, rng))
+        members = extend_pair(pair, size, observed, design.uses, rng)
+        design.add(members if members not in design else design.draw_unused(size, rng))
     return []
 
 

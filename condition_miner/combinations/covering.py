@@ -1,4 +1,4 @@
-"""Distinct combinations of C labels under construction, with how often each label is in one. Labels are 0 … C-1."""
+"""A covering design: distinct combinations of C labels, and how often each label is used. Labels are 0 … C-1."""
 
 from __future__ import annotations
 
@@ -7,19 +7,23 @@ from collections.abc import Iterable
 from itertools import combinations as subsets
 from math import comb
 
-CORE = 2
-"""Places at a combination's beginning that are exchanged last: where a pair stands for its own sake."""
-DRAWS = 100
-"""Random subsets that are tried before the first free one is looked up."""
+PAIR_PLACES = 2
+"""The first places of a combination, which hold the observed pair it was built around; exchanged last."""
+RANDOM_DRAWS = 100
+"""Random combinations to try before the unused ones are enumerated."""
 
 Combination = tuple[int, ...]
 
 
 class Design:
-    """Combinations that differ from each other as sets.
+    """Combinations that are distinct as sets.
 
     Args:
-        labels: C.
+        labels: C, the number of labels.
+
+    Attributes:
+        chosen: the combinations.
+        uses: for each label the number of combinations that contain it.
     """
 
     def __init__(self, labels: int) -> None:
@@ -32,36 +36,36 @@ class Design:
         return frozenset(members) in self._sets
 
     def add(self, members: Iterable[int]) -> None:
-        """Append a combination that is not there yet."""
+        """Append a new combination."""
         combination = tuple(members)
         self.chosen.append(combination)
         self._sets.add(frozenset(combination))
         for label in combination:
             self.uses[label] += 1
 
-    def free(self, size: int, rng: random.Random) -> Combination:
-        """A combination of this size that is not there yet; there must be one.
+    def draw_unused(self, size: int, rng: random.Random) -> Combination:
+        """A combination of this size that is not in the design; there must be one.
 
-        Random while that is likely to succeed, then the first in order: found after as many steps as were chosen.
+        It is random if some random draws find one, else the first in lexicographic order.
         """
-        for _ in range(DRAWS):
+        for _ in range(RANDOM_DRAWS):
             drawn = tuple(rng.sample(range(self.labels), size))
             if drawn not in self:
                 return drawn
         return next(members for members in subsets(range(self.labels), size) if members not in self)
 
-    def raise_uses(self, least: int) -> None:
-        """Exchange members until every label is in `least` combinations or more.
+    def ensure_uses(self, least: int) -> None:
+        """Exchange labels until each is in at least `least` combinations.
 
-        `least` may be the mean of the uses at the most. Then some label is used more often than one that lacks uses,
-        so it has more combinations without the other one than the other has without it: putting the other one in
-        its place cannot lead to a combination that is there already in each of them.
+        `least` must not exceed the mean of the uses. Then a label below it (L) has fewer uses than some label D, so D
+        has more combinations without L than L has without D. Hence in at least one of them D can be replaced by L
+        without producing a combination that is in the design already.
         """
-        # Per label where it stands: first those places that are exchanged first.
+        # For each label the combinations that contain it: in an ordinary place, and in one of the pair's places.
         places: list[tuple[dict[int, None], dict[int, None]]] = [({}, {}) for _ in range(self.labels)]
         for index, combination in enumerate(self.chosen):
             for place, label in enumerate(combination):
-                places[label][place < CORE][index] = None
+                places[label][place < PAIR_PLACES][index] = None
         for label in range(self.labels):
             while self.uses[label] < least:
                 donor = max(range(self.labels), key=self.uses.__getitem__)
@@ -85,8 +89,8 @@ class Design:
         raise AssertionError("more uses were asked for than there are places")
 
 
-def sizes(labels: int, count: int, largest: int) -> list[int]:
-    """How many labels each combination has: two to `largest` by turns, as long as there are distinct ones."""
+def combination_sizes(labels: int, count: int, largest: int) -> list[int]:
+    """The size of each combination: 2 … `largest` in turn, as long as there are distinct combinations of that size."""
     room = {size: comb(labels, size) for size in range(2, min(largest, labels) + 1)}
     found: list[int] = []
     while room and len(found) < count:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from condition_miner.commands.common import opened
+from condition_miner.commands.common import open_cache
 from fedmpt.common.console import CacheOption, DebugOption, JsonOption
 
 if TYPE_CHECKING:
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
-MOST_SHOWN = 20
-"""Failures and damaged rows that are printed for people; --json has all."""
+MAX_SHOWN = 20
+"""The most failures and damaged rows printed; --json has all."""
 
 
 @app.command()
@@ -27,12 +27,12 @@ def info(cache_dir: CacheOption = None, as_json: JsonOption = False, debug: Debu
 
     Example:  fedmpt cache info
     """
-    with opened(cache_dir, debug) as cache:
+    with open_cache(cache_dir, debug) as cache:
         counts, failures = cache.counts(), cache.failures()
         if as_json:
             answers = [{**origin._asdict(), "answers": count} for origin, count in counts.items()]
-            told = {"folder": str(cache.folder), "answers": len(cache), "by_origin": answers}
-            typer.echo(json.dumps({**told, "failed": [vars(f) for f in failures]}, ensure_ascii=False))
+            summary = {"folder": str(cache.folder), "answers": len(cache), "by_origin": answers}
+            typer.echo(json.dumps({**summary, "failed": [vars(f) for f in failures]}, ensure_ascii=False))
             return
         typer.echo(f"{cache.folder}: {len(cache)} answers")
         for origin, count in counts.items():
@@ -53,7 +53,7 @@ def clear(
 
     Example:  fedmpt cache clear --model tiny --stage describe
     """
-    with opened(cache_dir, debug) as cache:
+    with open_cache(cache_dir, debug) as cache:
         from condition_miner.answers.records import Origin
         from condition_miner.errors import MinerError
 
@@ -86,7 +86,7 @@ def export_(
 
     Example:  fedmpt cache export answers.jsonl.gz
     """
-    with opened(cache_dir, debug) as cache:
+    with open_cache(cache_dir, debug) as cache:
         from condition_miner.answers.files import export_answers
 
         count, damages = export_answers(cache, file)
@@ -110,7 +110,7 @@ def import_(
 
     Example:  fedmpt cache import answers.jsonl.gz
     """
-    with opened(cache_dir, debug) as cache:
+    with open_cache(cache_dir, debug) as cache:
         from condition_miner.answers.files import import_answers
 
         added, there = import_answers(cache, file)
@@ -131,18 +131,19 @@ def verify(
 
     Example:  fedmpt cache verify
     """
-    with opened(cache_dir, debug) as cache:
+    with open_cache(cache_dir, debug) as cache:
         from condition_miner.answers.files import verify as verified
 
         good, damages = verified(cache)
         if drop:
             _drop(cache, [damage.key for damage in damages])
         if as_json:
-            told = {"folder": str(cache.folder), "good": good, "damaged": [vars(d) for d in damages], "dropped": drop}
-            typer.echo(json.dumps(told))
+            rows = [vars(damage) for damage in damages]
+            summary = {"folder": str(cache.folder), "good": good, "damaged": rows, "dropped": drop}
+            typer.echo(json.dumps(summary))
         else:
             typer.echo(f"{cache.folder}: {good} answers are whole, {len(damages)} rows damaged")
-            for damage in damages[:MOST_SHOWN]:
+            for damage in damages[:MAX_SHOWN]:
                 typer.echo(_printable(f"  {damage.key[:16]}…  {damage.problem}"))
             if damages:
                 typer.echo("deleted" if drop else "they are asked again when needed; --drop deletes them")
@@ -152,19 +153,19 @@ def verify(
 
 def _drop(cache: AnswerCache, keys: list[str]) -> None:
     for key in keys:
-        cache.drop(key)
+        cache.delete(key)
 
 
 def _print_failures(failures: list[Failure]) -> None:
     if not failures:
         return
     typer.echo(f"{len(failures)} questions failed; mine-conditions asks them again with --retry-failed:")
-    for failure in failures[:MOST_SHOWN]:
+    for failure in failures[:MAX_SHOWN]:
         typer.echo(_printable(f"  {failure.key[:16]}…  {failure.stage}, {failure.model}: {failure.reason}"))
-    if len(failures) > MOST_SHOWN:
-        typer.echo(f"  and {len(failures) - MOST_SHOWN} more (--json lists all)")
+    if len(failures) > MAX_SHOWN:
+        typer.echo(f"  and {len(failures) - MAX_SHOWN} more (--json lists all)")
 
 
 def _printable(text: str) -> str:
-    """Model names and a server's words are untrusted: no control character of theirs reaches the terminal."""
+    """The text without control characters: model names and error messages of servers are untrusted."""
     return "".join(sign if sign.isprintable() else "?" for sign in text)

@@ -1,4 +1,4 @@
-"""What the miner's commands share: the answer cache, settings from options, what Ctrl-C says."""
+"""Shared by the miner's commands: the answer cache, settings from options, the message after Ctrl-C."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def interruption_said() -> Iterator[None]:
-    """Tells the user after Ctrl-C that nothing is lost. Exit code 130."""
+def interruption_reported() -> Iterator[None]:
+    """After Ctrl-C, tell the user how to go on, and exit with code 130."""
     try:
         yield
     except KeyboardInterrupt as error:
@@ -26,8 +26,8 @@ def interruption_said() -> Iterator[None]:
 
 
 @contextmanager
-def opened(cache_dir: Path | None, debug: bool) -> Iterator[AnswerCache]:
-    """The answer cache of a command."""
+def open_cache(cache_dir: Path | None, debug: bool) -> Iterator[AnswerCache]:
+    """The answer cache, opened; errors are reported and end the command."""
     with reported(debug):
         from condition_miner.answers.cache import AnswerCache
 
@@ -35,11 +35,15 @@ def opened(cache_dir: Path | None, debug: bool) -> Iterator[AnswerCache]:
             yield cache
 
 
-def chosen(kind: Any, given: dict[str, Any]) -> Any:
-    """Settings of a kind from the options that were given.
+def settings_from_options(kind: Any, given: dict[str, Any]) -> Any:
+    """Settings from the options of a command; options that are None keep the defaults.
+
+    Args:
+        kind: the class of the settings, MinerSettings or ServiceSettings.
+        given: option values by field name.
 
     Raises:
-        MinerError: a value is out of range; names the option.
+        MinerError: a value is invalid; names the option.
     """
     from pydantic import ValidationError
 
@@ -48,5 +52,5 @@ def chosen(kind: Any, given: dict[str, Any]) -> Any:
     try:
         return kind(**{key: value for key, value in given.items() if value is not None})
     except ValidationError as error:
-        said = "; ".join(f"--{str(e['loc'][0]).replace('_', '-')}: {e['msg']}" for e in error.errors())
-        raise MinerError(said) from error
+        problems = "; ".join(f"--{str(e['loc'][0]).replace('_', '-')}: {e['msg']}" for e in error.errors())
+        raise MinerError(problems) from error

@@ -34,8 +34,8 @@ def labels(
         read = read_labels(file, column)
         if as_json:
             found = [label.model_dump(mode="json") for label in read.labels]
-            told = {"file": str(file), "format": read.format, "labels": found, "warnings": read.warnings}
-            typer.echo(json.dumps({**told, "count": len(read.labels)}, ensure_ascii=False))
+            content = {"file": str(file), "format": read.format, "labels": found, "warnings": read.warnings}
+            typer.echo(json.dumps({**content, "count": len(read.labels)}, ensure_ascii=False))
             return
         for number, label in enumerate(read.labels, start=1):
             also = f"   also: {', '.join(label.aliases)}" if label.aliases else ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from condition_miner.commands.common import chosen, interruption_said
+from condition_miner.commands.common import interruption_reported, settings_from_options
 from fedmpt.common.console import CacheOption, DebugOption, JsonOption, cache_folder, reported
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Backend(StrEnum):
-    """Who answers."""
+    """Where the language model runs."""
 
     OPENAI = "openai"
     TRANSFORMERS = "transformers"
@@ -83,7 +83,8 @@ def mine_conditions(
         float | None, typer.Option(min=0, help="With --dry-run: price of a million tokens that are answered.")
     ] = None,
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Ask again what the model could not answer in an earlier run.")
+        bool,
+        typer.Option("--retry-failed", help="Ask again what the model could not answer in an earlier run."),
     ] = False,
     cache_dir: CacheOption = None,
     offline: Annotated[bool, typer.Option("--offline", help="Use the answer cache alone; send nothing.")] = False,
@@ -96,17 +97,17 @@ def mine_conditions(
 
     Example:  fedmpt mine-conditions --labels coco.txt --base-url http://127.0.0.1:8000/v1
     """
-    with reported(debug), interruption_said():
+    with reported(debug), interruption_reported():
         from condition_miner.answers.cache import AnswerCache
-        from condition_miner.asking.asker import Asker, NotAsked
+        from condition_miner.asking.asker import Asker, DryRunStop
         from condition_miner.errors import MinerError
-        from condition_miner.estimate import estimates
+        from condition_miner.estimate import estimate_stages
         from condition_miner.labels.labels import read_labels
-        from condition_miner.messages.checks import checked
-        from condition_miner.mining import Course, Miner
-        from condition_miner.model.origin import in_process, origin, planned_origin
+        from condition_miner.messages.checks import load_templates
+        from condition_miner.mining import Miner, StagePlan
+        from condition_miner.model.resolving import resolve_for_dry_run, resolve_in_process, resolve_model
         from condition_miner.settings import MinerSettings, ServiceSettings
-        from fedmpt.common.progress import CountLines, say
+        from fedmpt.common.progress import ProgressBar, print_note
         from prompt_bank.dependencies.observed import read_cooccurrence
 
         read = read_labels(labels, column)
@@ -115,54 +116,53 @@ def mine_conditions(
             typer.echo(f"warning: {warning}", err=True)
         asked = {"conditions": conditions, "combinations": combinations, "captions": captions}
         asked |= {"max_tokens": max_tokens, "seed": seed}
-        settings: MinerSettings = chosen(MinerSettings, asked)
+        settings: MinerSettings = settings_from_options(MinerSettings, asked)
         limits = {"concurrency": concurrency, "timeout": timeout, "retries": retries}
         limits |= {"longest_wait": longest_wait, "budget_tokens": budget_tokens}
-        service: ServiceSettings = chosen(ServiceSettings, limits)
+        service: ServiceSettings = settings_from_options(ServiceSettings, limits)
         if not dry_run and (price_in, price_out) != (None, None):
             raise MinerError("--price-in and --price-out belong to --dry-run")
-        own = checked(templates)
-        _mineable(out, read.labels)
-        course = Course.of(stages, from_stage, _takes(out))
+        prompt_templates = load_templates(templates)
+        _check_existing_bank(out, read.labels)
+        plan = StagePlan.from_options(stages, from_stage, _earlier_takes(out))
         with AnswerCache(cache_folder(cache_dir)) as cache:
             if backend is Backend.TRANSFORMERS:
-                address, found = in_process(model)
+                address, found = resolve_in_process(model)
             elif dry_run:
-                address, found = planned_origin(cache, base_url, model)
+                address, found = resolve_for_dry_run(cache, base_url, model)
             else:
-                address, found = origin(cache, base_url, model, service, offline)
-            asker = Asker(
-                cache, address, service, offline, CountLines("answers", per_minute=True), say, retry_failed, dry_run
-            )
-            miner = Miner(read.labels, name or labels.stem, found, settings, own, asker, observed, course)
+                address, found = resolve_model(cache, base_url, model, service, offline)
+            progress = ProgressBar("answers", per_minute=True)
+            asker = Asker(cache, address, service, offline, progress, print_note, retry_failed, dry_run)
+            miner = Miner(read.labels, name or labels.stem, found, settings, prompt_templates, asker, observed, plan)
             try:
                 bank = miner.mine()
-            except NotAsked as first:
-                plan = estimates(first, settings, course.stages, len(read.labels), own)
-                _print_plan(plan, price_in, price_out, as_json)
+            except DryRunStop as stop:
+                stage_estimates = estimate_stages(stop, settings, plan.stages, len(read.labels), prompt_templates)
+                _print_estimates(stage_estimates, price_in, price_out, as_json)
                 return
         if dry_run:
-            _print_plan([], price_in, price_out, as_json)
+            _print_estimates([], price_in, price_out, as_json)
         else:
             _write(bank, out, asker, as_json)
 
 
-def _print_plan(plan: list[Estimate], price_in: float | None, price_out: float | None, as_json: bool) -> None:
-    """What would be sent, by stage and in all."""
+def _print_estimates(estimates: list[Estimate], price_in: float | None, price_out: float | None, as_json: bool) -> None:
+    """Print the estimated requests and tokens, by stage and in total."""
     requests, into, out = (
-        sum(getattr(stage, count) for stage in plan) for count in ("requests", "tokens_in", "tokens_out")
+        sum(getattr(stage, count) for stage in estimates) for count in ("requests", "tokens_in", "tokens_out")
     )
     priced = (price_in, price_out) != (None, None)
-    price = sum(stage.price(price_in or 0, price_out or 0) for stage in plan) if priced else None
+    price = sum(stage.price(price_in or 0, price_out or 0) for stage in estimates) if priced else None
     if as_json:
         total = {"requests": requests, "tokens_in": into, "tokens_out": out, "price": price}
-        typer.echo(json.dumps({"stages": [vars(stage) for stage in plan], **total}))
+        typer.echo(json.dumps({"stages": [vars(stage) for stage in estimates], **total}))
         return
-    if not plan:
+    if not estimates:
         typer.echo("all answers are in the cache: nothing would be sent")
         return
     typer.echo(f"{'stage':<12}{'requests':>10}{'tokens in':>12}{'tokens out':>12}")
-    for stage in plan:
+    for stage in estimates:
         about = "" if stage.exact else "  about"
         typer.echo(f"{stage.stage:<12}{stage.requests:>10}{stage.tokens_in:>12}{stage.tokens_out:>12}{about}")
     cost = "" if price is None else f"  price {price:.{2 if price >= 1 else 4}f}"
@@ -170,8 +170,8 @@ def _print_plan(plan: list[Estimate], price_in: float | None, price_out: float |
     typer.echo("Tokens are estimated; each invalid answer is one request more. Nothing was sent.")
 
 
-def _takes(out: Path) -> dict[str, int]:
-    """How often each stage was asked anew for the bank that is at `out`; mining again goes on from there."""
+def _earlier_takes(out: Path) -> dict[str, int]:
+    """The takes of the bank at `out`, see `StagePlan`; empty if there is no bank."""
     if not out.exists():
         return {}
     from condition_miner.errors import MinerError
@@ -184,11 +184,11 @@ def _takes(out: Path) -> dict[str, int]:
     return takes
 
 
-def _mineable(out: Path, labels: tuple[Label, ...]) -> None:
-    """Look at the bank that is at `out` before anything is asked: it must be good, and about these labels.
+def _check_existing_bank(out: Path, labels: tuple[Label, ...]) -> None:
+    """Check that an existing bank at `out` is valid and has these labels, before any request is sent.
 
     Raises:
-        BankError: it is not.
+        BankError: it is invalid, or has other labels.
     """
     if out.exists():
         from prompt_bank.recording.proposals import same_world
@@ -198,7 +198,7 @@ def _mineable(out: Path, labels: tuple[Label, ...]) -> None:
 
 
 def _write(bank: Bank, out: Path, asker: Asker, as_json: bool) -> None:
-    """Write the bank, or put what was mined beside what people decided, and say what became of it."""
+    """Write the bank, or merge it into an existing one without changing what people decided; print the result."""
     from prompt_bank.recording.changes import who
     from prompt_bank.recording.proposals import MINER, record_mined
 
@@ -207,8 +207,8 @@ def _write(bank: Bank, out: Path, asker: Asker, as_json: bool) -> None:
     written = recorded.bank
     if as_json:
         texts = [c.text for c in written.conditions]
-        told = {"bank": str(out), "revision": written.revision, "conditions": texts, "requests_sent": asker.sent}
-        typer.echo(json.dumps(told, ensure_ascii=False))
+        summary = {"bank": str(out), "revision": written.revision, "conditions": texts, "requests_sent": asker.sent}
+        typer.echo(json.dumps(summary, ensure_ascii=False))
         return
     for condition in written.conditions:
         support = 100 * (condition.support or 0)

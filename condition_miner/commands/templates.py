@@ -24,17 +24,17 @@ def list_(folder: FolderOption = None, as_json: JsonOption = False, debug: Debug
     Example:  fedmpt templates list
     """
     with reported(debug):
-        from condition_miner.messages.checks import variables
-        from condition_miner.messages.templates import MESSAGES, ROLES, Templates
+        from condition_miner.messages.checks import template_variables
+        from condition_miner.messages.templates import MESSAGES, ROLES, PromptTemplates
 
-        templates = Templates(folder)
+        templates = PromptTemplates(folder)
         rows = [
             {
                 "name": f"{message}_{role}.j2",
-                "from": templates.shown(f"{message}_{role}.j2")
-                if f"{message}_{role}.j2" in templates.own
+                "from": templates.display_name(f"{message}_{role}.j2")
+                if f"{message}_{role}.j2" in templates.custom
                 else "shipped",
-                "variables": variables(message),
+                "variables": template_variables(message),
             }
             for message in MESSAGES
             for role in ROLES
@@ -57,10 +57,10 @@ def show(
     Example:  fedmpt templates show describe_user.j2
     """
     with reported(debug):
-        from condition_miner.messages.templates import Templates
+        from condition_miner.messages.templates import PromptTemplates
 
-        templates = Templates(folder)
-        typer.echo(templates.text(_known(name)), nl=False)
+        templates = PromptTemplates(folder)
+        typer.echo(templates.text(_existing_name(name)), nl=False)
 
 
 @app.command()
@@ -75,12 +75,12 @@ def check(
     """
     with reported(debug):
         from condition_miner.errors import MinerError
-        from condition_miner.messages.checks import problems
-        from condition_miner.messages.templates import Templates, names
+        from condition_miner.messages.checks import template_problems
+        from condition_miner.messages.templates import PromptTemplates, template_names
 
         try:
-            templates = Templates(folder)
-            found = problems(templates)
+            templates = PromptTemplates(folder)
+            found = template_problems(templates)
         except MinerError as error:
             found = str(error).splitlines()
         if as_json:
@@ -88,8 +88,8 @@ def check(
             raise typer.Exit(2 if found else 0)
         if found:
             raise MinerError("\n".join(found))
-        own = f", {len(templates.own)} of them from {folder}" if folder else ""
-        typer.echo(f"{len(names())} templates are good{own}")
+        custom = f", {len(templates.custom)} of them from {folder}" if folder else ""
+        typer.echo(f"{len(template_names())} templates are good{custom}")
 
 
 @app.command()
@@ -105,9 +105,9 @@ def copy(
     """
     with reported(debug):
         from condition_miner.errors import MinerError
-        from condition_miner.messages.templates import names, shipped_folder
+        from condition_miner.messages.templates import shipped_folder, template_names
 
-        wanted = [_known(one) for one in name] if name else names()
+        wanted = [_existing_name(one) for one in name] if name else template_names()
         there = [to / one for one in wanted if (to / one).exists()]
         if there and not force:
             raise MinerError("\n".join(f"{path}: is there already; --force replaces it" for path in there))
@@ -117,14 +117,14 @@ def copy(
         typer.echo(f"{to}: {len(wanted)} templates; use them with --templates {to}, check: fedmpt templates check {to}")
 
 
-def _known(name: str) -> str:
+def _existing_name(name: str) -> str:
     from difflib import get_close_matches
 
     from condition_miner.errors import MinerError
-    from condition_miner.messages.templates import names
+    from condition_miner.messages.templates import template_names
 
-    if name in names():
+    if name in template_names():
         return name
-    near = get_close_matches(name, names(), n=3, cutoff=0.4)
-    listed = ", ".join([*near, *(other for other in names() if other not in near)])
+    near = get_close_matches(name, template_names(), n=3, cutoff=0.4)
+    listed = ", ".join([*near, *(other for other in template_names() if other not in near)])
     raise MinerError(f"there is no template '{name}'; there are {listed}")

@@ -1,1 +1,1 @@
-"""Label names and co-occurrence from the files in which people keep them."""
+"""Readers of label names and of label co-occurrence, for the common file formats."""

@@ -1,4 +1,4 @@
-"""Labels from what people have, checked: what can't be one is an error, what is doubtful a warning, with its place."""
+"""Reads and checks label files. Invalid names are errors, suspicious ones warnings, each with its place."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from pathlib import Path
 
 from condition_miner.errors import MinerError
 from condition_miner.labels.sources import Entry, Source, read_source
-from fedmpt.common.words import DIRECTION, fold, near
+from fedmpt.common.words import BIDI_CONTROLS, fold, fold_loosely
 from prompt_bank.schema import Label
 
-LONGEST = 100
-"""Characters of a label."""
+MAX_LABEL_CHARACTERS = 100
+"""The longest label name."""
 
 
 @dataclass(frozen=True)
 class LabelFile:
-    """What was read.
+    """The content of a label file.
 
     Attributes:
-        format: what the file was recognised as.
-        labels: in the file's order; COCO's in the order of their ids.
-        warnings: doubts, one a line.
+        format: name of the detected format.
+        labels: in the order of the file; COCO categories in the order of their ids.
+        warnings: suspicious names, each with its place.
     """
 
     format: str
@@ -31,14 +31,14 @@ class LabelFile:
 
 
 def read_labels(path: Path, column: str | None = None) -> LabelFile:
-    """Read labels from text, CSV, JSON, COCO's annotations or a VOC devkit folder.
+    """Read labels from text, CSV, JSON, COCO annotations or a VOC devkit folder.
 
     Args:
-        path: see `label_sources.read_source`.
-        column: of a CSV file; found by itself where its name says so.
+        path: file or folder, see `sources.read_source`.
+        column: column of a CSV file; None to detect it by the names in the header.
 
     Raises:
-        MinerError: missing, unreadable, empty, or with places that can't be labels; all of them at once.
+        MinerError: the file is missing, unreadable or empty, or has invalid names, all of which are listed.
     """
     source = read_source(path, column)
     problems, warnings = list(source.problems), []
@@ -48,25 +48,25 @@ def read_labels(path: Path, column: str | None = None) -> LabelFile:
     labels: list[Label] = []
     for entry in source.entries:
         names = [name.strip() for name in entry.names]
-        found = [problem for name in names if (problem := _wrong(name))]
+        found = [problem for name in names if (problem := _name_error(name))]
         for name in dict.fromkeys(fold(name) for name in names if name):
             if name in first:
-                found.append(f"'{name}' stands at {first[name]} already")
+                found.append(f"'{name}' is already at {first[name]}")
             first.setdefault(name, entry.place)
         problems += [f"{entry.place}: {problem}" for problem in found]
         if not found:
             labels.append(Label(name=names[0], aliases=tuple(names[1:])))
-            warnings += [f"{entry.place}: {doubt}" for name in names if (doubt := _doubtful(name))]
+            warnings += [f"{entry.place}: {doubt}" for name in names if (doubt := _name_warning(name))]
     if problems:
         raise MinerError("\n".join(f"{path}, {problem}" for problem in problems))
     if not labels:
         raise MinerError(f"{path}: no labels; write one a line")
-    warnings += _nearly_equal(source.entries)
+    warnings += _near_duplicates(source.entries)
     return LabelFile(source.format, tuple(labels), tuple(f"{path}, {warning}" for warning in warnings))
 
 
 def _drop_repeats(source: Source) -> list[str]:
-    """Keep the first of entries that are written alike, as in a table with one row an image; say what was dropped."""
+    """Drop repeated entries, as in a table with a row per image; returns a warning for each repeated name."""
     kept: dict[tuple[str, ...], Entry] = {}
     repeats: dict[tuple[str, ...], int] = {}
     for entry in source.entries:
@@ -74,38 +74,38 @@ def _drop_repeats(source: Source) -> list[str]:
             repeats[entry.names] = repeats.get(entry.names, 0) + 1
     source.entries = list(kept.values())
     return [
-        f"{kept[names].place}: '{names[0]}' stands there and on {count} further line{'s' * (count > 1)}; taken once"
+        f"{kept[names].place}: '{names[0]}' is there and on {count} further line{'s' * (count > 1)}; read once"
         for names, count in repeats.items()
-        if not _wrong(names[0])
+        if not _name_error(names[0])
     ]
 
 
-def _wrong(name: str) -> str | None:
+def _name_error(name: str) -> str | None:
     if not name:
         return "an empty name; remove it or write the name"
-    if len(name) > LONGEST:
-        return f"a label of {len(name)} characters; {LONGEST} are allowed"
+    if len(name) > MAX_LABEL_CHARACTERS:
+        return f"a label of {len(name)} characters; {MAX_LABEL_CHARACTERS} are allowed"
     if any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") for sign in name):
         return f"{name!r} has a control character; remove it"
-    if any(sign in DIRECTION for sign in name):
-        return f"{name!r} turns the direction of the text, so that it looks like another one; remove that sign"
+    if any(sign in BIDI_CONTROLS for sign in name):
+        return f"{name!r} has a bidirectional control character, so that it may look like another label; remove it"
     return None
 
 
-def _doubtful(name: str) -> str | None:
+def _name_warning(name: str) -> str | None:
     if any(unicodedata.category(sign) == "Cf" for sign in name):
-        return f"{name!r} has an invisible sign; is it meant?"
+        return f"{name!r} has an invisible character; is it intended?"
     if not any(sign.isalnum() for sign in name):
         return f"'{name}' has neither a letter nor a number; is it a label?"
     return None
 
 
-def _nearly_equal(entries: list[Entry]) -> list[str]:
-    """Names that only differ in a plural or in punctuation; those that `fold` finds equal are errors."""
+def _near_duplicates(entries: list[Entry]) -> list[str]:
+    """Warnings about names that differ only in a plural or in punctuation. (Equal names after `fold` are errors.)"""
     seen: dict[str, Entry] = {}
     warnings = []
     for entry in entries:
-        other = seen.setdefault(near(entry.names[0]), entry)
+        other = seen.setdefault(fold_loosely(entry.names[0]), entry)
         if other is not entry:
             warnings.append(f"{entry.place}: '{entry.names[0]}' is nearly '{other.names[0]}'; is it the same label?")
     return warnings

@@ -1,4 +1,4 @@
-"""Names and aliases as they stand in the files that people have: text, CSV, JSON, COCO, VOC. Nothing is judged here."""
+"""Readers of label files: raw names and aliases from text, CSV, JSON, COCO and VOC. labels.py checks them."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ NAME_COLUMNS = ("label", "labels", "name", "class", "class_name", "category", "d
 
 @dataclass(frozen=True)
 class Entry:
-    """A label as it was written.
+    """A label as written in a file.
 
     Attributes:
-        place: "line 3", "categories[2]".
-        names: the label's name and its aliases.
+        place: where it is, "line 3" or "categories[2]" for instance.
+        names: the name, then the aliases.
     """
 
     place: str
@@ -31,13 +31,13 @@ class Entry:
 
 @dataclass
 class Source:
-    """What a file holds.
+    """The raw content of a label file.
 
     Attributes:
-        format: what it was recognised as.
-        entries: in the order in which they are labels.
-        problems: places that hold no label, with what is wrong there.
-        repeats: the same name may stand there again: the file is not a list of labels alone.
+        format: name of the detected format.
+        entries: the labels, in order.
+        problems: places without a valid entry, and what is wrong there.
+        repeats: whether names may repeat, because the file is not only a list of labels.
     """
 
     format: str
@@ -47,14 +47,14 @@ class Source:
 
 
 def read_source(path: Path, column: str | None = None) -> Source:
-    """Read a file or folder as what its name and content say it is.
+    """Read a label file; its name and content determine the format.
 
     Args:
-        path: .json and .json.gz are JSON, .csv and .tsv tables, a folder VOC's; any other file is text.
-        column: of a table: its name in the header, or its number from 1 where there is no header.
+        path: .json or .json.gz for JSON, .csv or .tsv for tables, a folder for VOC, any other name for text.
+        column: column of a table: its name in the header, or its number from 1 if there is no header.
 
     Raises:
-        MinerError: it is missing, unreadable, or nothing in it is a list of labels.
+        MinerError: the file is missing or unreadable, or has no list of labels.
     """
     if not path.exists():
         raise MinerError(f"{path}: there is no such label file")
@@ -71,7 +71,7 @@ def read_source(path: Path, column: str | None = None) -> Source:
 
 
 def _text(path: Path) -> Source:
-    """One label a line, aliases behind commas, comments behind #."""
+    """One label per line; aliases follow commas, comments follow #."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -79,7 +79,7 @@ def _text(path: Path) -> Source:
     except OSError as error:
         raise MinerError(f"{path}: cannot be read ({error.strerror})") from error
     source = Source("text")
-    # Not splitlines(): it would also break at separators that are control characters inside a label.
+    # Not splitlines(): it also splits at control characters, which are errors inside a label.
     for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), start=1):
         names = tuple(part.strip() for part in line.split("#", 1)[0].split(","))
         if any(names):
@@ -88,9 +88,9 @@ def _text(path: Path) -> Source:
 
 
 def _csv(path: Path, column: str | None) -> Source:
-    """A column of names, and of aliases where the header names one.
+    """A column of names, and one of aliases if the header has it.
 
-    The first line is a header where it has the column that was asked for, or one that is called as labels are.
+    The first line is a header if it has the requested column, or one with a usual name of label columns.
     """
     source = Source("CSV", repeats=True)
     rows = list(tables.rows(path))
@@ -111,7 +111,7 @@ def _csv(path: Path, column: str | None) -> Source:
 
 
 def _column(path: Path, first: list[str], column: str | None) -> int:
-    """Which column holds the names."""
+    """The index of the column with the names."""
     listed = ", ".join(map(repr, first[:20]))
     if column is None:
         found = column_of(first, NAME_COLUMNS)
@@ -126,14 +126,14 @@ def _column(path: Path, first: list[str], column: str | None) -> int:
 
 
 def _json(path: Path) -> Source:
-    """A list; COCO's categories in the order of their ids; or the list of an object's `classes` or `labels`."""
+    """A list; COCO's categories, by id; or an object with a list `classes` or `labels`."""
     if is_list(path):
-        return _named("JSON list", "", items(path, "item"))
+        return _names_or_objects("JSON list", "", items(path, "item"))
     categories = list(enumerate(items(path, "categories.item")))
     if categories:
         return _coco(categories)
     for key, name in (("classes", "JSON of classes and images"), ("labels", "JSON object with labels")):
-        found = _named(name, key, items(path, f"{key}.item"))
+        found = _names_or_objects(name, key, items(path, f"{key}.item"))
         if found.entries or found.problems:
             return found
     raise MinerError(f"{path}: neither a list of names nor an object with categories (COCO), classes or labels")
@@ -156,8 +156,8 @@ def _coco(categories: list[tuple[int, Any]]) -> Source:
     return source
 
 
-def _named(name: str, key: str, values: Iterator[Any]) -> Source:
-    """From strings, or objects with name and aliases."""
+def _names_or_objects(name: str, key: str, values: Iterator[Any]) -> Source:
+    """Entries from strings, or from objects with name and aliases."""
     source = Source(name)
     for number, value in enumerate(values):
         place = f"{key}[{number}]"

@@ -1,1 +1,1 @@
-"""The messages to the model: prompt templates, the sandbox they render in, checks of people's own."""
+"""The messages to the model: prompt templates, the sandbox that renders them, checks of custom templates."""

@@ -1,4 +1,4 @@
-"""Whether templates fit what the stages give them, before any question is asked."""
+"""Checks custom prompt templates against the variables of each message, before any question is sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jinja2 import nodes
 
 from condition_miner.errors import MinerError
 from condition_miner.messages.sandbox import Sandbox
-from condition_miner.messages.templates import MESSAGES, ROLES, Templates
+from condition_miner.messages.templates import MESSAGES, ROLES, PromptTemplates
 
 HARMLESS = ("cat", "sofa", "traffic light")
 HOSTILE = (
@@ -22,7 +22,7 @@ HOSTILE = (
     "ネコ עברית \u202e",
     "../../x",
 )
-"""Labels and descriptions are whatever somebody wrote."""
+"""Labels and descriptions are untrusted text, so templates are rendered with such samples."""
 
 
 def _describe(texts: Sequence[str]) -> dict[str, Any]:
@@ -54,74 +54,78 @@ SAMPLES: dict[str, Callable[[Sequence[str]], dict[str, Any]]] = {
     "refine": _refine,
     "attribute": _attribute,
 }
-"""What each message is rendered with, made of some texts."""
+"""For each message its variables, made of sample texts."""
 
 
-def variables(message: str) -> list[str]:
-    """The names that a message's templates can use."""
+def template_variables(message: str) -> list[str]:
+    """The names of the variables of a message's templates."""
     return sorted(SAMPLES[message](HARMLESS))
 
 
-def checked(folder: Path | None) -> Templates:
-    """Templates in which nothing is wrong.
+def load_templates(folder: Path | None) -> PromptTemplates:
+    """The prompt templates, checked.
 
     Args:
-        folder: files here take the place of shipped ones.
+        folder: custom templates, which override shipped ones of the same name; None for the shipped ones.
 
     Raises:
-        MinerError: something is; all of it, one a line.
+        MinerError: custom templates have problems; lists all, one per line.
     """
-    templates = Templates(folder)
-    found = problems(templates) if folder is not None else []
+    templates = PromptTemplates(folder)
+    found = template_problems(templates) if folder is not None else []
     if found:
         raise MinerError("\n".join(found))
     return templates
 
 
-def problems(templates: Templates) -> list[str]:
-    """Everything that is wrong: unknown variables, also in branches not taken; what does not render; open data.
+def template_problems(templates: PromptTemplates) -> list[str]:
+    """All problems: unknown variables (also in branches not taken), rendering errors, unescaped or unused data.
 
     Returns:
-        One line each, with file and line where there is one.
+        One line per problem, with file and line number where known.
     """
     found: list[str] = []
     for message in MESSAGES:
-        known = variables(message)
+        known = template_variables(message)
         used: set[str] = set()
         for role in ROLES:
             name = f"{message}_{role}.j2"
-            names = _names(templates, name)
+            names = _free_variables(templates, name)
             used |= {variable for variable, _ in names}
-            unknown = [_unknown(templates.shown(name), v, line, known) for v, line in names if v not in known]
-            found += unknown or _rendering(templates, message, name)
+            unknown = [
+                _unknown_variable(templates.display_name(name), v, line, known) for v, line in names if v not in known
+            ]
+            found += unknown or _rendering_problems(templates, message, name)
         unused = [variable for variable in known if variable not in used and variable != "count"]
         if unused:
-            shown = " and ".join(templates.shown(f"{message}_{role}.j2") for role in ROLES)
+            shown = " and ".join(templates.display_name(f"{message}_{role}.j2") for role in ROLES)
             found.append(f"{shown}: the model would never see '{unused[0]}'; write it with '| data'")
     return found
 
 
-def _names(templates: Templates, name: str) -> list[tuple[str, int]]:
-    """The variables that a template reads and doesn't make itself, with their lines."""
-    tree = Sandbox().tree(templates.text(name), name)
+def _free_variables(templates: PromptTemplates, name: str) -> list[tuple[str, int]]:
+    """The variables that a template reads but does not define, with their line numbers."""
+    tree = Sandbox().parse_template(templates.text(name), name)
     names = list(tree.find_all(nodes.Name))
     own = {node.name for node in names if node.ctx != "load"} | {"loop"}
     return [(node.name, node.lineno) for node in names if node.ctx == "load" and node.name not in own]
 
 
-def _unknown(shown: str, variable: str, line: int, known: list[str]) -> str:
+def _unknown_variable(shown: str, variable: str, line: int, known: list[str]) -> str:
     near = get_close_matches(variable, known, n=1)
     meant = f"; did you mean '{near[0]}'?" if near else ""
     return f"{shown}, line {line}: there is no variable '{variable}', only {', '.join(known)}{meant}"
 
 
-def _rendering(templates: Templates, message: str, name: str) -> list[str]:
-    """What goes wrong with harmless and with hostile texts."""
+def _rendering_problems(templates: PromptTemplates, message: str, name: str) -> list[str]:
+    """Problems when a template is rendered with harmless and with hostile texts."""
     try:
         plain, hostile = (templates.render(name, SAMPLES[message](texts)) for texts in (HARMLESS, HOSTILE))
     except MinerError as error:
         return [str(error)]
     for mark in ("<data>", "</data>"):
         if plain.count(mark) != hostile.count(mark):
-            return [f"{templates.shown(name)}: a label can end its data block; write every variable with '| data'"]
+            return [
+                f"{templates.display_name(name)}: a label can end its data block; write every variable with '| data'"
+            ]
     return []

@@ -1,8 +1,8 @@
-"""Jinja templates of strangers: what one may contain, and bounds on what rendering costs.
+"""A sandbox for untrusted Jinja templates, with an allow-list of syntax and limits on the cost of rendering.
 
-Jinja's sandbox keeps a template away from Python's insides and from huge ranges, but not from repeating a string a
-billion times or looping over loops. So only what a message needs is allowed: values, filters of a list, if, for and
-arithmetic; results, loops and output are bounded.
+Jinja's own sandbox prevents access to Python internals and huge ranges, but not a string repeated a billion times or
+nested loops. So only what a message needs is allowed: values, listed filters, if, for and arithmetic. Numbers, loop
+steps and output are limited.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
 
 from condition_miner.errors import MinerError
 
-LONGEST = 60_000
-"""Characters of a template, of a rendered message and of any text in between; who needs more is broken."""
-MOST_STEPS = 20_000
-"""Rounds of all loops of a rendering together."""
-LARGEST = 10**12
-"""Numbers beyond are refused."""
+MAX_CHARACTERS = 60_000
+"""The most characters of a template, of a rendered message and of intermediate texts."""
+MAX_LOOP_STEPS = 20_000
+"""The most steps of all loops of a rendering together."""
+MAX_NUMBER = 10**12
+"""The largest absolute value of a computed number."""
 
 FILTERS = (
     *("abs", "capitalize", "count", "d", "data", "default", "first", "float", "int", "join", "last", "length"),
@@ -37,58 +37,58 @@ _ALLOWED = (*_STATEMENTS, *_VALUES, *_PARTS, *_OPERATORS, *_DIVISIONS)
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
-    """The environment in which messages are rendered."""
+    """A Jinja environment for untrusted templates."""
 
     def __init__(self) -> None:
         super().__init__(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_scalar)
         self.filters = {name: self.filters[name] for name in FILTERS if name in self.filters}
-        self.filters |= {"data": data, "join": _join, "counted": self._counted}
+        self.filters |= {"data": data, "join": _join, "counted": self._count_steps}
         self.globals = {}
         self.intercepted_binops = frozenset({"+", "-", "*", "/", "//", "**", "%"})
         self._steps = 0
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """Arithmetic: numbers only, and none that are huge."""
+        """Arithmetic, restricted to numbers of limited size."""
         if not all(isinstance(value, int | float) for value in (left, right)):
             raise SecurityError(f"'{operator}' is for numbers only; write texts one after another")
-        if operator == "**" and (abs(left) > LARGEST or abs(right) > 40):
+        if operator == "**" and (abs(left) > MAX_NUMBER or abs(right) > 40):
             raise SecurityError("the number is too large")
         found = super().call_binop(context, operator, left, right)
-        if abs(found) > LARGEST:
+        if abs(found) > MAX_NUMBER:
             raise SecurityError("the number is too large")
         return found
 
-    def prepared(self, text: str, name: str) -> Template:
-        """A template, compiled; its errors name `name` and a line.
+    def compile_template(self, text: str, name: str) -> Template:
+        """Compile a template. `name` is its name in errors.
 
         Raises:
-            MinerError: a syntax error, or something that isn't allowed; with the line.
+            MinerError: syntax error, or syntax that is not allowed; with the line number.
         """
-        tree = self.tree(text, name)
+        tree = self.parse_template(text, name)
         for loop in tree.find_all(nodes.For):
             loop.iter = nodes.Filter(loop.iter, "counted", [], [], None, None, lineno=loop.lineno)
         try:
             return Template.from_code(self, self.compile(tree, name, name), {})
-        except TemplateSyntaxError as error:  # a test that isn't there
+        except TemplateSyntaxError as error:  # an unknown test
             raise MinerError(f"{name}, line {error.lineno}: {error.message}") from error
         except (RecursionError, MemoryError, SyntaxError) as error:
             raise MinerError(f"{name}: nested too deeply") from error
 
-    def tree(self, text: str, name: str) -> nodes.Template:
-        """The syntax tree of a template that contains what is allowed and nothing else.
+    def parse_template(self, text: str, name: str) -> nodes.Template:
+        """The syntax tree of a template that has only allowed syntax.
 
         Raises:
-            MinerError: as `prepared`.
+            MinerError: as `compile_template`.
         """
-        if len(text) > LONGEST:
-            raise MinerError(f"{name}: longer than {LONGEST} characters")
+        if len(text) > MAX_CHARACTERS:
+            raise MinerError(f"{name}: longer than {MAX_CHARACTERS} characters")
         try:
             tree = self.parse(text, name, name)
         except TemplateSyntaxError as error:
             raise MinerError(f"{name}, line {error.lineno}: {error.message}") from error
         except RecursionError as error:
             raise MinerError(f"{name}: nested too deeply") from error
-        for node in _all(tree):
+        for node in _descendants(tree):
             if isinstance(node, nodes.Filter) and node.name not in FILTERS:
                 listed = ", ".join(FILTERS)
                 raise MinerError(f"{name}, line {node.lineno}: there is no filter '{node.name}'; there are {listed}")
@@ -98,11 +98,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
                 raise MinerError(f"{name}, line {node.lineno}: '{what}' is not allowed; {allowed}")
         return tree
 
-    def rendered(self, template: Template, variables: Mapping[str, Any]) -> str:
-        """The text of a template.
+    def render_template(self, template: Template, variables: Mapping[str, Any]) -> str:
+        """The rendered text of a template.
 
         Raises:
-            MinerError: an unknown variable, or over a bound; with the line.
+            MinerError: unknown variable, or a limit is exceeded; with the line number.
         """
         self._steps = 0
         parts: list[str] = []
@@ -110,61 +110,61 @@ class Sandbox(ImmutableSandboxedEnvironment):
         try:
             for part in template.generate(dict(variables)):
                 length += len(part)
-                if length > LONGEST:
-                    raise MinerError(f"{template.name}: the message grows over {LONGEST} characters")
+                if length > MAX_CHARACTERS:
+                    raise MinerError(f"{template.name}: the message grows over {MAX_CHARACTERS} characters")
                 parts.append(part)
         except (TemplateError, ArithmeticError, TypeError, ValueError, LookupError, RecursionError) as error:
             raise MinerError(f"{template.name}{_line(error, template)}: {error or type(error).__name__}") from error
         return "".join(parts).strip()
 
-    def _counted(self, values: Any) -> Any:
-        """What a loop goes through, if all loops together stay within their bound."""
+    def _count_steps(self, values: Any) -> Any:
+        """The values of a loop, counted towards the limit of all loops together."""
         values = values if isinstance(values, Sequence | Mapping) else list(values)
         self._steps += len(values)
-        if self._steps > MOST_STEPS:
-            raise SecurityError(f"the loops go on for more than {MOST_STEPS} rounds")
+        if self._steps > MAX_LOOP_STEPS:
+            raise SecurityError(f"the loops go on for more than {MAX_LOOP_STEPS} rounds")
         return values
 
 
 def data(value: Any) -> str:
-    """JSON in which no tag can stand: a label cannot close its data block."""
-    _measured(value, LONGEST)
+    """JSON without <, >, & and backticks, so that no label can close its data block."""
+    _characters_left(value, MAX_CHARACTERS)
     text = json.dumps(value, ensure_ascii=False)
     for sign in "<>&`":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
     return text
 
 
-def _measured(value: Any, left: int) -> int:
-    """How many of `left` characters a value leaves over; values inside others may be the same one many times."""
+def _characters_left(value: Any, left: int) -> int:
+    """The characters left of a limit after a value. Counted before encoding: nested values may repeat exponentially."""
     if isinstance(value, Mapping):
         value = [part for pair in value.items() for part in pair]
     if isinstance(value, list | tuple):
         for part in value:
-            left = _measured(part, left - 1)
+            left = _characters_left(part, left - 1)
     else:
         left -= len(value) if isinstance(value, str) else 1
     if left < 0:
-        raise SecurityError(f"the data is longer than {LONGEST} characters")
+        raise SecurityError(f"the data is longer than {MAX_CHARACTERS} characters")
     return left
 
 
 def _join(values: Iterable[Any], between: str = "") -> str:
     parts = [str(_scalar(value)) for value in values]
-    if sum(map(len, parts)) + len(between) * len(parts) > LONGEST:
-        raise SecurityError(f"joined, the text is longer than {LONGEST} characters")
+    if sum(map(len, parts)) + len(between) * len(parts) > MAX_CHARACTERS:
+        raise SecurityError(f"joined, the text is longer than {MAX_CHARACTERS} characters")
     return between.join(parts)
 
 
 def _scalar(value: Any) -> Any:
-    """Values that may stand in a message as they are."""
+    """The value, if it may be written into a message without the filter `data`."""
     if isinstance(value, StrictUndefined | str | int | float):
         return value
     raise TemplateRuntimeError(f"a {type(value).__name__} cannot stand in a message as it is; write it with '| data'")
 
 
-def _all(node: nodes.Node) -> Iterable[nodes.Node]:
-    """A node and all below it, without recursion: a deep tree is no reason to fail."""
+def _descendants(node: nodes.Node) -> Iterable[nodes.Node]:
+    """A node and all its descendants; iterative, so that a deep tree causes no RecursionError."""
     waiting = [node]
     while waiting:
         one = waiting.pop()
@@ -173,7 +173,7 @@ def _all(node: nodes.Node) -> Iterable[nodes.Node]:
 
 
 def _line(error: BaseException, template: Template) -> str:
-    """The line of the template that an error came from."""
+    """The line of the template in which an error occurred, as ", line N"."""
     line, trace = None, error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == template.filename:

@@ -1,7 +1,7 @@
-"""The messages to the model, rendered from Jinja templates in a sandbox.
+"""The prompt templates, and the messages rendered from them.
 
-Labels and descriptions are untrusted text. They reach a message only as JSON inside its data block, whose marks the
-JSON cannot contain, and the system message says that the block is data (filter `data`, sandbox.py).
+Labels and descriptions are untrusted text. They are written only as JSON inside a <data> block, whose tags that JSON
+cannot contain (filter `data`, sandbox.py), and the system message declares the block to be data.
 """
 
 from __future__ import annotations
@@ -14,71 +14,71 @@ from typing import Any
 from jinja2 import Template
 
 from condition_miner.errors import MinerError
-from condition_miner.messages.sandbox import LONGEST, Sandbox
-from condition_miner.settings import MESSAGES_OF
+from condition_miner.messages.sandbox import MAX_CHARACTERS, Sandbox
+from condition_miner.settings import MESSAGES_BY_STAGE
 
-MESSAGES = tuple(message for messages in MESSAGES_OF.values() for message in messages)
+MESSAGES = tuple(message for messages in MESSAGES_BY_STAGE.values() for message in messages)
 ROLES = ("system", "user")
-MOST_BYTES = 4 * LONGEST
-"""Of a template file."""
+MAX_TEMPLATE_BYTES = 4 * MAX_CHARACTERS
+"""The largest template file."""
 
 
-class Templates:
-    """The templates of all messages.
+class PromptTemplates:
+    """The templates of all messages, one per message and role.
 
     Args:
-        folder: files here take the place of the shipped ones of the same name; None for the shipped ones alone.
+        folder: custom templates, which override shipped ones of the same name; None for the shipped ones.
 
     Attributes:
-        own: names of the files that were found there.
+        custom: names of the custom templates.
 
     Raises:
-        MinerError: the folder is missing, or has a file that no message is rendered from, one that is not UTF-8, or
-            one with an error; with file and line.
+        MinerError: the folder is missing, or has a file of an unknown name, not in UTF-8, or with invalid syntax; with
+            file and line number.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self._text = {name: (shipped_folder() / name).read_text(encoding="utf-8") for name in names()}
-        own = _own(folder) if folder is not None else {}
-        self._text |= own
-        self.own, self._own_folder = tuple(own), folder
+        self._text = {name: (shipped_folder() / name).read_text(encoding="utf-8") for name in template_names()}
+        custom = _read_custom(folder) if folder is not None else {}
+        self._text |= custom
+        self.custom, self._custom_folder = tuple(custom), folder
         self._sandbox = Sandbox()
-        self._compiled = self._prepared()
+        self._compiled = self._compile_all()
 
     def messages(self, message: str, variables: Mapping[str, Any]) -> list[dict[str, str]]:
-        """The system and the user message of a stage.
+        """The system and the user message, rendered.
 
         Raises:
-            MinerError: an unknown variable, a syntax error or too long a text, with file and line.
+            MinerError: unknown variable, or a limit is exceeded; with file and line number.
         """
         return [{"role": role, "content": self.render(f"{message}_{role}.j2", variables)} for role in ROLES]
 
     def render(self, name: str, variables: Mapping[str, Any]) -> str:
-        """One template's text.
+        """The rendered text of a template.
 
         Raises:
             MinerError: as `messages`.
         """
-        return self._sandbox.rendered(self._compiled[name], variables)
+        return self._sandbox.render_template(self._compiled[name], variables)
 
     def hash(self, message: str) -> str:
-        """sha256 over both templates of a stage."""
+        """SHA-256 of both templates of a message. It is part of the cache key."""
         joined = "\0".join(self._text[f"{message}_{role}.j2"] for role in ROLES)
         return "sha256:" + hashlib.sha256(joined.encode()).hexdigest()
 
     def text(self, name: str) -> str:
-        """A template as it was written."""
+        """The source of a template."""
         return self._text[name]
 
-    def shown(self, name: str) -> str:
-        """What names a template in an error: its path, or its name where it is a shipped one."""
-        return str(self._own_folder / name) if self._own_folder and name in self.own else name
+    def display_name(self, name: str) -> str:
+        """The name of a template in errors: the path of a custom one, the file name of a shipped one."""
+        return str(self._custom_folder / name) if self._custom_folder and name in self.custom else name
 
-    def _prepared(self) -> dict[str, Template]:
+    def _compile_all(self) -> dict[str, Template]:
         compiled, errors = {}, []
         for name, text in self._text.items():
             try:
-                compiled[name] = self._sandbox.prepared(text, self.shown(name))
+                compiled[name] = self._sandbox.compile_template(text, self.display_name(name))
             except MinerError as error:
                 errors.append(str(error))
         if errors:
@@ -87,32 +87,34 @@ class Templates:
 
 
 def shipped_folder() -> Path:
-    """Where the templates are: beside the packages in the source tree, inside this one when installed."""
+    """The folder of the shipped templates: in this package if installed, else at the top of the source tree."""
     here = Path(__file__).resolve().parents[1]
     inside = here / "templates"
     return inside if inside.is_dir() else here.parent / "templates"
 
 
-def names() -> list[str]:
-    """Of all template files, in the order of the messages."""
+def template_names() -> list[str]:
+    """The file names of all templates, in the order of the messages."""
     return [f"{message}_{role}.j2" for message in MESSAGES for role in ROLES]
 
 
-def _own(folder: Path) -> dict[str, str]:
+def _read_custom(folder: Path) -> dict[str, str]:
     if not folder.is_dir():
         raise MinerError(f"{folder}: there is no such folder of templates")
     found = {path.name: path for path in sorted(folder.glob("*.j2"))}
-    unknown = sorted(found.keys() - set(names()))
+    unknown = sorted(found.keys() - set(template_names()))
     if unknown:
-        raise MinerError(f"{folder / unknown[0]}: no message is rendered from it; there are {', '.join(names())}")
+        raise MinerError(
+            f"{folder / unknown[0]}: no message is rendered from it; there are {', '.join(template_names())}"
+        )
     return {name: _read(path) for name, path in found.items()}
 
 
 def _read(path: Path) -> str:
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise MinerError(f"{path}: longer than {MOST_BYTES} bytes")
-        return path.read_bytes().decode("utf-8-sig")  # editors on Windows put a mark at the beginning
+        if path.stat().st_size > MAX_TEMPLATE_BYTES:
+            raise MinerError(f"{path}: longer than {MAX_TEMPLATE_BYTES} bytes")
+        return path.read_bytes().decode("utf-8-sig")  # Windows editors write a byte order mark
     except UnicodeDecodeError as error:
         raise MinerError(f"{path}: not UTF-8 (byte {error.start}); save it as UTF-8") from error
     except OSError as error:

@@ -1,1 +1,1 @@
-"""The language model: where it is, its dialect, one request to it, and reading what it answers."""
+"""The language model: endpoint and model selection, dialect, backends, parsing of answers."""

@@ -1,4 +1,4 @@
-"""Where a language model answers, and what names that place in keys and banks."""
+"""The address of an endpoint, and its identity in cache keys and banks."""
 
 from __future__ import annotations
 
@@ -11,55 +11,55 @@ from condition_miner.errors import MinerError
 OPENAI = "https://api.openai.com/v1"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 LOCAL = "local"
-"""Identity of any server on this machine: which port it happens to have changes no answer."""
+"""Identity of any server on this machine. The port is left out, since it changes no answer."""
 IN_PROCESS = "transformers"
 """Identity of a model that runs in this process."""
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where the model answers.
+    """The address of an endpoint.
 
     Attributes:
-        base_url: of the server; may carry credentials, so it is never printed but for LOCAL.
-        endpoint: its identity, see `identity`.
+        base_url: base URL of the server. It may have credentials, so print `display` instead.
+        endpoint: its identity, see `endpoint_identity`.
     """
 
     base_url: str
     endpoint: str
 
     @classmethod
-    def of(cls, base_url: str | None) -> Address:
-        """From the option, else OPENAI_BASE_URL, else OpenAI's own.
+    def resolve(cls, base_url: str | None) -> Address:
+        """The address of a base URL; None for OPENAI_BASE_URL, else OpenAI's.
 
         Raises:
-            MinerError: not an http(s) address.
+            MinerError: it is not an http(s) URL.
         """
         url = base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI
-        return cls(url, identity(url))
+        return cls(url, endpoint_identity(url))
 
     @property
-    def shown(self) -> str:
-        """What a message names: the identity, or host and port of a server on this machine; never credentials."""
+    def display(self) -> str:
+        """The address as printed: the identity, or the URL of a server on this machine; never credentials."""
         if self.endpoint != LOCAL:
             return self.endpoint
         parts = urlsplit(self.base_url)
-        if not parts.hostname:  # answers out of the cache, whose server is not known
+        if not parts.hostname:  # cached answers of an unknown port
             return self.endpoint
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         return f"{parts.scheme}://{host}{f':{parts.port}' if parts.port else ''}{parts.path}"
 
 
-def identity(base_url: str) -> str:
-    """What names an endpoint in keys and in a bank: "local", or scheme, host, port and path, without credentials.
+def endpoint_identity(base_url: str) -> str:
+    """The identity of an endpoint: "local" for this machine, else scheme, host, port and path without credentials.
 
     Raises:
-        MinerError: not an http(s) address.
+        MinerError: it is not an http(s) URL.
     """
     try:
         parts = urlsplit(base_url)
         host, port = parts.hostname, parts.port
-    except ValueError as error:  # a port that is no number, a bracket that isn't closed
+    except ValueError as error:  # invalid port or unbalanced bracket
         raise MinerError("--base-url: not an address; write http://HOST:PORT/v1 or https://HOST/v1") from error
     if parts.scheme not in ("http", "https") or not host:
         raise MinerError(f"--base-url {parts.scheme}://…: write http://HOST:PORT/v1 or https://HOST/v1")

@@ -1,4 +1,4 @@
-"""What anything that answers questions must be able to do, and the ways in which it fails."""
+"""The interface of a backend, which answers chat-completion requests, and its failures."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any, Protocol, Self
 
 @dataclass(frozen=True)
 class Reply:
-    """What came back.
+    """The reply to a request.
 
     Attributes:
-        text: the answer's content.
+        text: content of the message.
         finish_reason: "stop", "length" …
-        tokens_in, tokens_out: as the server counted them, 0 where it didn't.
+        tokens_in, tokens_out: input and output tokens as the server counted them; 0 if it didn't.
     """
 
     text: str
@@ -23,20 +23,20 @@ class Reply:
     tokens_out: int
 
 
-class Refused(Exception):
-    """One request failed for good; others may succeed."""
+class RequestFailed(Exception):
+    """A request failed permanently; other requests may succeed."""
 
 
-class BadRequest(Refused):
-    """The server doesn't take a request of this form (400, 422): another form may do."""
+class BadRequest(RequestFailed):
+    """The server rejects the form of the request (400, 422); it may accept another output mode."""
 
 
-class Busy(Refused):
-    """A request failed for now; sent again it may succeed.
+class TransientFailure(RequestFailed):
+    """A request failed, but a retry may succeed.
 
     Attributes:
-        retry_after: seconds that the server asks to wait, None where it doesn't say.
-        overloaded: whether fewer requests at once would help.
+        retry_after: seconds that the server asks to wait; None if it doesn't say.
+        overloaded: whether fewer concurrent requests would help.
     """
 
     def __init__(self, reason: str, retry_after: float | None = None, overloaded: bool = False) -> None:
@@ -45,7 +45,7 @@ class Busy(Refused):
 
 
 class Backend(Protocol):
-    """Answers chat-completion requests; an async context manager."""
+    """Answers chat-completion requests. An async context manager."""
 
     async def __aenter__(self) -> Self: ...
 
@@ -54,18 +54,18 @@ class Backend(Protocol):
     ) -> None: ...
 
     async def models(self) -> list[str]:
-        """The names of the models that can be asked.
+        """The names of the available models.
 
         Raises:
-            MiningFailed: it cannot be reached or refuses.
+            MiningFailed: they cannot be listed.
         """
         ...
 
-    async def ask(self, body: dict[str, Any]) -> Reply:
-        """Answer one request, once.
+    async def complete(self, body: dict[str, Any]) -> Reply:
+        """Send one request, without retries.
 
         Raises:
-            Refused: this request failed: for now (Busy), by its form (BadRequest) or for good.
-            MiningFailed: no request can succeed: not reachable, no permission, no such model.
+            RequestFailed: this request failed; TransientFailure and BadRequest are special cases.
+            MiningFailed: no request can succeed: unreachable server, no permission, unknown model.
         """
         ...

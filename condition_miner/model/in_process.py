@@ -1,4 +1,4 @@
-"""A language model in this process, for people without a server: slow, one answer at a time, asked in words."""
+"""The backend that runs a transformers model in this process: needs no server, but answers one request at a time."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from types import TracebackType
 from typing import Any, Self
 
 from condition_miner.errors import MinerError
-from condition_miner.model.backend import BadRequest, Refused, Reply
+from condition_miner.model.backend import BadRequest, Reply, RequestFailed
 from condition_miner.settings import ServiceSettings
 
-_DECIDING = (".json", ".safetensors", ".jinja", ".model", ".txt")
-"""Files of a model's folder that its answers depend on."""
+_MODEL_FILES = (".json", ".safetensors", ".jinja", ".model", ".txt")
+"""Suffixes of the files in a model folder on which its answers depend."""
 
 
-class LocalModel:
-    """A model of the transformers library; an async context manager. It is loaded at the first question.
+class InProcessModel:
+    """A model of the transformers library, loaded at the first request. An async context manager.
 
-    Weights are read from safetensors only, and code that a model brings along is never run.
+    Weights are read from safetensors only, and code in a model repository is never run.
 
     Args:
-        name: a folder, or a name on the hub, with "@revision" behind it for a certain one.
-        service: time limits.
+        name: a folder, or a model name on the hub, optionally followed by "@revision".
+        service: time limit of a request.
     """
 
     def __init__(self, name: str, service: ServiceSettings) -> None:
         self._name = name
         self._seconds = service.timeout
-        self._one_at_a_time = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -43,35 +43,35 @@ class LocalModel:
         """There is nothing to close."""
 
     async def models(self) -> list[str]:
-        """The one model."""
+        """The identity of this model, alone."""
         return [model_identity(self._name)]
 
-    async def ask(self, body: dict[str, Any]) -> Reply:
-        """Answer one request; the same body gives the same answer on the same machine.
+    async def complete(self, body: dict[str, Any]) -> Reply:
+        """Answer one request. The same body gives the same answer on the same machine.
 
         Raises:
-            BadRequest: it is longer than the model's context.
-            Refused: it took too long.
+            BadRequest: the request exceeds the model's context.
+            RequestFailed: it exceeded the time limit.
             MinerError: the model cannot be loaded, or has no chat template.
         """
-        async with self._one_at_a_time:
+        async with self._lock:
             stop = threading.Event()
             try:
                 return await asyncio.to_thread(_generate, self._name, body, self._seconds, stop)
             finally:
-                stop.set()  # where this was cancelled, the thread must not go on
+                stop.set()  # if this task was cancelled, the thread must end too
 
 
 def model_identity(name: str) -> str:
-    """What names a model in keys and banks: a hub name as it is, a folder by its own name and a hash of its files.
+    """The identity of a model in cache keys and banks: its hub name, or a folder's name with a hash of its files.
 
     Raises:
-        MinerError: the folder has no model in it.
+        MinerError: the folder has no model.
     """
     folder = Path(name)
     if not folder.is_dir():
         return name
-    files = sorted(path for path in folder.iterdir() if path.suffix in _DECIDING and path.is_file())
+    files = sorted(path for path in folder.iterdir() if path.suffix in _MODEL_FILES and path.is_file())
     if not any(path.name == "config.json" for path in files):
         raise MinerError(f"{folder}: there is no config.json, so this is no model's folder")
     digest = hashlib.sha256()
@@ -82,8 +82,8 @@ def model_identity(name: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _loaded(name: str) -> tuple[Any, Any]:
-    """Tokenizer and model, on the GPU where there is one."""
+def _load(name: str) -> tuple[Any, Any]:
+    """Tokenizer and model, on the GPU if there is one."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import get_available_devices, logging
 
@@ -106,7 +106,7 @@ def _loaded(name: str) -> tuple[Any, Any]:
 def _generate(name: str, body: dict[str, Any], seconds: float, stop: threading.Event) -> Reply:
     from transformers import GenerationConfig, StoppingCriteriaList, set_seed
 
-    tokenizer, model = _loaded(name)
+    tokenizer, model = _load(name)
     inputs = tokenizer.apply_chat_template(
         body["messages"], add_generation_prompt=True, return_tensors="pt", return_dict=True
     ).to(model.device)
@@ -133,6 +133,6 @@ def _generate(name: str, body: dict[str, Any], seconds: float, stop: threading.E
     tokens = made[0, into:].tolist()
     ends = config.eos_token_id if isinstance(config.eos_token_id, list) else [config.eos_token_id]
     if not tokens or (tokens[-1] not in ends and len(tokens) < body["max_tokens"]):
-        raise Refused(f"no answer in {seconds:g} s (--timeout)")
+        raise RequestFailed(f"no answer in {seconds:g} s (--timeout)")
     text = tokenizer.decode(tokens, skip_special_tokens=True)
     return Reply(text, "stop" if tokens[-1] in ends else "length", into, len(tokens))

@@ -1,7 +1,7 @@
-"""Reading JSON out of what a model wrote: strict first, then a bounded repair, never a guess.
+"""Parses the JSON in a model's answer: strictly, then without what surrounds it. The JSON itself is never repaired.
 
-Taken off: a reasoning model's thinking part, a code fence, prose around one JSON object. Nothing inside the JSON is
-changed; what is missing, twice or no number makes the answer invalid.
+Removed are the reasoning of a reasoning model, a code fence, and prose around a single JSON object. Truncated JSON,
+duplicate keys, NaN and Infinity make an answer invalid.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from typing import Any, NoReturn
 
 _TOO_DEEP = "the JSON is nested too deeply"
 _TAGS = "think|thinking|thought|reasoning"
-_THOUGHT = re.compile(rf"<({_TAGS})>.*?</\1>", re.DOTALL | re.IGNORECASE)
-# A chat template may put the opening tag into the prompt, and an answer that was cut off has no closing one.
-_THOUGHT_BEFORE = re.compile(rf"^.*</(?:{_TAGS})>", re.DOTALL | re.IGNORECASE)
-_THOUGHT_AFTER = re.compile(rf"<(?:{_TAGS})>.*$", re.DOTALL | re.IGNORECASE)
+_REASONING = re.compile(rf"<({_TAGS})>.*?</\1>", re.DOTALL | re.IGNORECASE)
+# A chat template may put the opening tag into the prompt; a truncated answer has no closing tag.
+_REASONING_BEFORE = re.compile(rf"^.*</(?:{_TAGS})>", re.DOTALL | re.IGNORECASE)
+_REASONING_AFTER = re.compile(rf"<(?:{_TAGS})>.*$", re.DOTALL | re.IGNORECASE)
 _FENCE = re.compile(r"^```[a-zA-Z]*\s*\n(.*)\n\s*```$", re.DOTALL)
 
 
 class InvalidAnswer(ValueError):
-    """An answer that cannot be used; the text says why, for the model and for the user."""
+    """An invalid answer. Its message is shown to the user, and sent to the model as feedback."""
 
 
 def parse(text: str) -> Any:
-    """The JSON of an answer.
+    """The JSON value in an answer.
 
     Raises:
-        InvalidAnswer: no JSON or several objects, a duplicate key, NaN or Infinity, too deep a nesting.
+        InvalidAnswer: no JSON, several objects, duplicate keys, NaN or Infinity, or too deep nesting.
     """
     try:
         return _load(text.strip())
     except json.JSONDecodeError:
         pass
-    stripped = without_thinking(text)
+    stripped = strip_reasoning(text)
     fenced = _FENCE.match(stripped)
     if fenced:
         stripped = fenced[1].strip()
@@ -45,11 +45,11 @@ def parse(text: str) -> Any:
         return _object_in_prose(stripped)
 
 
-def without_thinking(text: str) -> str:
-    """The text without its thinking parts, also those whose opening or closing tag is missing."""
-    text = _THOUGHT.sub("", text)
-    text = _THOUGHT_BEFORE.sub("", text)
-    return _THOUGHT_AFTER.sub("", text).strip()
+def strip_reasoning(text: str) -> str:
+    """The text without reasoning in tags such as <think>, also if the opening or the closing tag is missing."""
+    text = _REASONING.sub("", text)
+    text = _REASONING_BEFORE.sub("", text)
+    return _REASONING_AFTER.sub("", text).strip()
 
 
 def _load(text: str) -> Any:
@@ -60,10 +60,10 @@ def _load(text: str) -> Any:
 
 
 def _object_in_prose(text: str) -> Any:
-    """The one JSON object that stands in prose.
+    """The single JSON object in a prose text.
 
-    It must begin at the first brace, and no brace may follow it: a cut-off object, whose inner ones are whole, is not
-    taken for one of those.
+    It must begin at the first brace, and no brace may follow it, so that no inner object of a truncated object is taken
+    for the answer.
     """
     start = text.find("{")
     if start < 0:

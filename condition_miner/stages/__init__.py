@@ -1,1 +1,1 @@
-"""The stages of mining, one a file: describe → explain → abstract → attribute → measure."""
+"""The stages of mining, one module each: describe → explain → abstract → attribute → measure."""

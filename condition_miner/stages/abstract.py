@@ -1,8 +1,8 @@
-"""abstract: from many explanations down to a few conditions that don't overlap.
+"""Stage abstract: a few conditions that do not overlap, induced from many explanations.
 
-Map: every explanation is shown in some request, each of which induces all conditions. Reduce: votes, in code, since a
-small model merges lists badly. A name that says nothing ("context") or names an object goes back to the model with the
-reason, if it would have been elected.
+Map: each request shows a sample of the explanations and asks for all conditions. Reduce: the answers vote, in code,
+since a small model merges lists badly. A name that would be elected but is empty of meaning ("context") or names an
+object is sent back to the model with the reason (message refine).
 """
 
 from __future__ import annotations
@@ -15,69 +15,69 @@ from pydantic import Field
 
 from condition_miner.errors import MiningFailed
 from condition_miner.model.reading import InvalidAnswer
-from condition_miner.stages.forms import Answered, Phrase, array_schema, object_schema, text_schema, validated
-from condition_miner.stages.questions import Item, Questions
-from condition_miner.stages.vocabulary import Vocabulary, in_words
-from condition_miner.stages.voting import Elected, Proposal, Unusable, elect, unusable
+from condition_miner.stages.questions import Questions, QuestionSpec
+from condition_miner.stages.schemas import AnswerModel, Phrase, array_schema, object_schema, parse_answer, text_schema
+from condition_miner.stages.vocabulary import Vocabulary, spell_out
+from condition_miner.stages.voting import ElectedCondition, Proposal, UnusableName, elect, unusable_names
 from fedmpt.common.words import fold
 from prompt_bank.schema import Caption
 
 T = TypeVar("T")
 
-ROUNDS = 2
-"""How often an unusable name is sent back at the most."""
+MAX_REFINEMENTS = 2
+"""The most times that an unusable name is sent back."""
 
 
-class Named(Answered):
-    """A condition in an answer; the whole answer of message refine."""
+class NamedCondition(AnswerModel):
+    """A condition in an answer to message abstract; the whole answer to message refine."""
 
     name: Annotated[Phrase, Field(max_length=60)]
     definition: Annotated[Phrase, Field(max_length=600)]
 
 
-class Abstracted(Answered):
-    """An answer of message abstract."""
+class AbstractAnswer(AnswerModel):
+    """An answer to message abstract."""
 
-    conditions: tuple[Named, ...]
+    conditions: tuple[NamedCondition, ...]
 
 
-def abstract(ask: Questions, captions: Sequence[Caption], vocabulary: Vocabulary) -> list[Elected]:
-    """The conditions, those of most votes first; no more than are wanted.
+def abstract(questions: Questions, captions: Sequence[Caption], vocabulary: Vocabulary) -> list[ElectedCondition]:
+    """The elected conditions, at most as many as wanted, those with most votes first.
 
     Raises:
-        MiningFailed: answers could not be had, or no condition came out of them.
+        MiningFailed: answers are missing, or contain no usable condition.
     """
-    s = ask.settings
+    s = questions.settings
     wanted = s.proposals()
     explanations = [{"description": c.text, "factors": [f.kind for f in c.factors]} for c in captions if c.factors]
     if not explanations:
         raise MiningFailed("no description was explained by a usable factor; try another --model")
-    seed = f"{s.seed}/{ask.takes.get('abstract', 0)}"
-    shown = samples(explanations, s.sample, s.abstractions, seed)
-    items = [
-        Item({"explanations": some, "count": wanted}, schema(wanted), abstracted, number)
+    seed = f"{s.seed}/{questions.takes.get('abstract', 0)}"
+    shown = draw_samples(explanations, s.sample, s.abstractions, seed)
+    specs = [
+        QuestionSpec({"explanations": some, "count": wanted}, abstract_schema(wanted), parse_proposals, number)
         for number, some in enumerate(shown)
     ]
-    answers: list[list[Proposal]] = ask.answers("abstract", items)
-    for attempt in range(ROUNDS):
-        back = sent_back(answers, vocabulary, wanted)
+    answers: list[list[Proposal]] = questions.answers("abstract", specs)
+    for attempt in range(MAX_REFINEMENTS):
+        back = names_to_refine(answers, vocabulary, wanted)
         if not back:
             break
-        answers = _renamed(answers, back, ask, attempt)
+        answers = _refined(answers, back, questions, attempt)
     elected = elect(answers, vocabulary)[:wanted]
     if not elected:
         raise MiningFailed("the model named no usable condition; try another --model or --seed")
     return elected
 
 
-def samples(explanations: Sequence[T], size: int, least: int, seed: str) -> list[list[T]]:
-    """Samples of even sizes, `size` at the most, which together hold every explanation.
+def draw_samples(explanations: Sequence[T], size: int, least: int, seed: str) -> list[list[T]]:
+    """Random samples of nearly equal sizes, which together contain every explanation.
 
     Args:
         explanations: at least one.
-        size: explanations of a sample at the most.
-        least: samples at the least.
-        seed: shuffles them.
+        size: the most explanations in a sample.
+        least: the least number of samples.
+        seed: seed of the shuffles.
     """
     cut = -(-len(explanations) // size)
     found: list[list[T]] = []
@@ -87,57 +87,57 @@ def samples(explanations: Sequence[T], size: int, least: int, seed: str) -> list
     return found[: max(least, cut)]
 
 
-def sent_back(answers: Sequence[Sequence[Proposal]], vocabulary: Vocabulary, wanted: int) -> list[Unusable]:
-    """The unusable names that would have been elected, `wanted` at the most."""
+def names_to_refine(answers: Sequence[Sequence[Proposal]], vocabulary: Vocabulary, wanted: int) -> list[UnusableName]:
+    """The unusable names with enough votes to be elected, at most `wanted`."""
     elected = elect(answers, vocabulary)
     least = elected[wanted - 1].votes if len(elected) >= wanted else 0
-    return [bad for bad in unusable(answers, vocabulary) if bad.votes > least][:wanted]
+    return [bad for bad in unusable_names(answers, vocabulary) if bad.votes > least][:wanted]
 
 
-def abstracted(text: str) -> list[Proposal]:
-    """An answer of message abstract.
+def parse_proposals(text: str) -> list[Proposal]:
+    """The proposals in an answer to message abstract.
 
     Raises:
-        InvalidAnswer: it is not, or it has no condition.
+        InvalidAnswer: it has another form, or no condition.
     """
-    conditions = validated(Abstracted, text).conditions
+    conditions = parse_answer(AbstractAnswer, text).conditions
     if not conditions:
         raise InvalidAnswer("there is no condition in the answer")
-    return [Proposal(in_words(c.name), c.definition) for c in conditions]
+    return [Proposal(spell_out(c.name), c.definition) for c in conditions]
 
 
-def refined(text: str) -> Proposal:
-    """An answer of message refine.
+def parse_refined(text: str) -> Proposal:
+    """The proposal in an answer to message refine.
 
     Raises:
-        InvalidAnswer: it is not.
+        InvalidAnswer: it has another form.
     """
-    answer = validated(Named, text)
-    return Proposal(in_words(answer.name), answer.definition)
+    answer = parse_answer(NamedCondition, text)
+    return Proposal(spell_out(answer.name), answer.definition)
 
 
-def schema(count: int) -> dict[str, Any]:
-    """The JSON schema of an answer of message abstract."""
+def abstract_schema(count: int) -> dict[str, Any]:
+    """The JSON schema of answers to message abstract."""
     return object_schema({"conditions": array_schema(refine_schema(), count, count)})
 
 
 def refine_schema() -> dict[str, Any]:
-    """The JSON schema of an answer of message refine."""
+    """The JSON schema of answers to message refine."""
     return object_schema({"name": text_schema(40), "definition": text_schema(160)})
 
 
-def _renamed(
-    answers: Sequence[Sequence[Proposal]], back: Sequence[Unusable], ask: Questions, attempt: int
+def _refined(
+    answers: Sequence[Sequence[Proposal]], back: Sequence[UnusableName], questions: Questions, attempt: int
 ) -> list[list[Proposal]]:
-    """The answers with what the model says instead of the names that were sent back."""
-    items = [
-        Item(
+    """The answers, with the unusable names replaced by the model's new names."""
+    specs = [
+        QuestionSpec(
             {"name": bad.proposal.name, "definition": bad.proposal.definition, "reason": bad.reason},
             refine_schema(),
-            refined,
+            parse_refined,
             attempt,
         )
         for bad in back
     ]
-    instead = dict(zip((fold(bad.proposal.name) for bad in back), ask.answers("refine", items), strict=True))
+    instead = dict(zip((fold(bad.proposal.name) for bad in back), questions.answers("refine", specs), strict=True))
     return [[instead.get(fold(p.name), p) for p in answer] for answer in answers]

@@ -1,7 +1,8 @@
-"""attribute: which condition each kind of factor belongs to.
+"""Stage attribute: assigns each kind of factor to a condition.
 
-Kinds that name a condition's idea are settled in code. The model sorts the others, a few at a time and twice, the
-conditions told in both orders: small models favour what stands first. What it does not sort alike counts for none.
+Kinds that share a concept with a condition's name are assigned in code. The model assigns the others, a batch at a
+time, and twice: the second time with the conditions in reverse order, since small models prefer what comes first. Kinds
+assigned differently the two times belong to no condition.
 """
 
 from __future__ import annotations
@@ -11,45 +12,45 @@ from functools import partial
 from typing import Any
 
 from condition_miner.model.reading import InvalidAnswer, parse
-from condition_miner.stages.forms import object_schema
-from condition_miner.stages.questions import Item, Questions, blocks
-from condition_miner.stages.vocabulary import ideas
+from condition_miner.stages.questions import Questions, QuestionSpec, batches
+from condition_miner.stages.schemas import object_schema
+from condition_miner.stages.vocabulary import concepts
 from prompt_bank.schema import Caption, Condition
 
 NONE = "none"
 EXAMPLES = 3
-"""Words of descriptions that are shown with a kind."""
+"""The most example words shown with a kind."""
 
 
-def attribute(ask: Questions, captions: Sequence[Caption], conditions: Sequence[Condition]) -> list[Condition]:
-    """The conditions with the kinds of factors that belong to them.
+def attribute(questions: Questions, captions: Sequence[Caption], conditions: Sequence[Condition]) -> list[Condition]:
+    """The conditions with the kinds of factors assigned to them.
 
     Raises:
-        MiningFailed: answers could not be had.
+        MiningFailed: answers are missing.
     """
-    examples = _examples(captions)
-    home = {kind: found for kind in examples if (found := settled(kind, conditions)) is not None}
+    examples = _example_words(captions)
+    home = {kind: found for kind in examples if (found := condition_by_name(kind, conditions)) is not None}
     open_kinds = [kind for kind in examples if kind not in home]
-    there = _sorted(ask, open_kinds, examples, conditions)
-    back = _sorted(ask, open_kinds, examples, conditions[::-1])
+    there = _assign(questions, open_kinds, examples, conditions)
+    back = _assign(questions, open_kinds, examples, conditions[::-1])
     home |= {kind: there[kind] for kind in open_kinds if there[kind] == back[kind] != NONE}
     return [
         c.model_copy(update={"kinds": tuple(kind for kind in examples if home.get(kind) == c.id)}) for c in conditions
     ]
 
 
-def settled(kind: str, conditions: Sequence[Condition]) -> str | None:
-    """The id of the only condition whose name shares an idea with the kind."""
-    meant = ideas(kind)
-    found = [c.id for c in conditions if ideas(c.text) & meant]
+def condition_by_name(kind: str, conditions: Sequence[Condition]) -> str | None:
+    """The id of the only condition whose name shares a concept with the kind; None if there are none or several."""
+    meant = concepts(kind)
+    found = [c.id for c in conditions if concepts(c.text) & meant]
     return found[0] if len(found) == 1 else None
 
 
-def attributed(text: str, numbers: list[str], ids: list[str]) -> list[str]:
+def parse_attribution(text: str, numbers: list[str], ids: list[str]) -> list[str]:
     """An answer: for each number the id of a condition, or "none".
 
     Raises:
-        InvalidAnswer: other numbers, or an id that was not given.
+        InvalidAnswer: it has other numbers, or an unknown id.
     """
     answer = parse(text)
     if not isinstance(answer, dict) or set(answer) != set(numbers):
@@ -59,13 +60,13 @@ def attributed(text: str, numbers: list[str], ids: list[str]) -> list[str]:
     return [answer[number] for number in numbers]
 
 
-def schema(numbers: list[str], ids: list[str]) -> dict[str, Any]:
-    """The JSON schema of an answer."""
+def answer_schema(numbers: list[str], ids: list[str]) -> dict[str, Any]:
+    """The JSON schema of answers."""
     return object_schema({number: {"type": "string", "enum": [*ids, NONE]} for number in numbers})
 
 
-def _examples(captions: Sequence[Caption]) -> dict[str, list[str]]:
-    """Every kind, and some words that show it."""
+def _example_words(captions: Sequence[Caption]) -> dict[str, list[str]]:
+    """For each kind some words of the descriptions, as examples."""
     found: dict[str, list[str]] = {}
     for caption in captions:
         for factor in caption.factors:
@@ -75,20 +76,20 @@ def _examples(captions: Sequence[Caption]) -> dict[str, list[str]]:
     return found
 
 
-def _sorted(
-    ask: Questions, kinds: Sequence[str], examples: dict[str, list[str]], conditions: Sequence[Condition]
+def _assign(
+    questions: Questions, kinds: Sequence[str], examples: dict[str, list[str]], conditions: Sequence[Condition]
 ) -> dict[str, str]:
-    """What the model says of each kind, the conditions told in this order."""
+    """For each kind the condition that the model assigns, with the conditions listed in this order."""
     ids = [condition.id for condition in conditions]
     told = [{"id": c.id, "name": c.text, "definition": c.definition} for c in conditions]
-    asked = blocks(kinds, 2 * ask.settings.batch)
-    items = []
+    asked = batches(kinds, 2 * questions.settings.batch)
+    specs = []
     for block in asked:
         factors = {str(i): {"kind": kind, "words": examples[kind]} for i, kind in enumerate(block, start=1)}
         numbers = list(factors)
-        read = partial(attributed, numbers=numbers, ids=ids)
-        items.append(Item({"conditions": told, "factors": factors}, schema(numbers, ids), read))
-    answers = ask.answers("attribute", items)
+        read = partial(parse_attribution, numbers=numbers, ids=ids)
+        specs.append(QuestionSpec({"conditions": told, "factors": factors}, answer_schema(numbers, ids), read))
+    answers = questions.answers("attribute", specs)
     return {
         kind: found
         for block, answer in zip(asked, answers, strict=True)

@@ -1,8 +1,8 @@
-"""explain: which factors make the labels of each description occur together, with the words that show them.
+"""Stage explain: the factors that make the labels of each caption occur together, each with words quoted from it.
 
-A small model that sees objects names objects. So the labels are covered (X1, X2 …) in the descriptions that it reads,
-and the words come first, their kind second. Factors whose words do not stand in the description are dropped, so that
-every explanation can be looked up.
+A small model that reads object names answers with object names. So the labels are masked (X1, X2 …), and the model
+first quotes the words and then names their kind. Factors whose words are not in the caption are dropped, so that every
+explanation can be traced to its text.
 """
 
 from __future__ import annotations
@@ -16,64 +16,64 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from condition_miner.model.reading import InvalidAnswer
-from condition_miner.stages.forms import Answered, Line, array_schema, numbered, object_schema, text_schema
-from condition_miner.stages.questions import Item, Questions, blocks
-from condition_miner.stages.vocabulary import LONGEST, Vocabulary, in_words, stems
+from condition_miner.stages.questions import Questions, QuestionSpec, batches
+from condition_miner.stages.schemas import AnswerModel, Line, array_schema, object_schema, parse_numbered, text_schema
+from condition_miner.stages.vocabulary import MAX_NAME_CHARACTERS, Vocabulary, spell_out, stems
 from fedmpt.common.words import fold
 from prompt_bank.schema import Caption, Factor, Label
 
-KIND = 30
-"""Characters of a kind that are asked for."""
-WORDS = 60
-"""Characters of the words that are asked for."""
+MAX_KIND_CHARACTERS = 30
+"""The longest kind, in the JSON schema."""
+MAX_WORDS_CHARACTERS = 60
+"""The longest quoted words, in the JSON schema."""
 
 
-class _Factor(Answered):
+class _Factor(AnswerModel):
     words: Annotated[Line, Field(max_length=400)]
     factor: Annotated[Line, Field(max_length=100)]
 
 
-class Explained(Answered):
-    """The entry of one description in an answer."""
+class ExplainedEntry(AnswerModel):
+    """The entry of one description in an answer to message explain."""
 
     factors: tuple[_Factor, ...]
 
 
 def explain(
-    ask: Questions, captions: Sequence[Caption], labels: Sequence[Label], vocabulary: Vocabulary
+    questions: Questions, captions: Sequence[Caption], labels: Sequence[Label], vocabulary: Vocabulary
 ) -> list[Caption]:
-    """The captions with the factors that explain them; none where the model named none that can be used.
+    """The captions with the factors that explain them; without factors if the model named no usable one.
 
     Raises:
-        MiningFailed: answers could not be had.
+        MiningFailed: answers are missing.
     """
     named = {label.name: (label.name, *label.aliases) for label in labels}
-    asked = blocks([(caption, covered(caption, named)) for caption in captions], ask.settings.batch)
-    count = ask.settings.factors
-    items = []
+    asked = batches([(caption, mask_labels(caption, named)) for caption in captions], questions.settings.batch)
+    count = questions.settings.factors
+    specs = []
     for block in asked:
         told = {str(number): text for number, (_, text) in enumerate(block, start=1)}
         numbers = list(told)
         variables = {"descriptions": told, "count": count}
-        items.append(Item(variables, schema(numbers, count), partial(explained, numbers=numbers)))
+        specs.append(QuestionSpec(variables, answer_schema(numbers, count), partial(parse_factors, numbers=numbers)))
     found: list[Caption] = []
-    for block, answer in zip(asked, ask.answers("explain", items), strict=True):
+    for block, answer in zip(asked, questions.answers("explain", specs), strict=True):
         for (caption, text), factors in zip(block, answer, strict=True):
-            kept = [uncovered(factor, caption) for factor in usable(factors, text, vocabulary)]
+            kept = [unmask_labels(factor, caption) for factor in usable_factors(factors, text, vocabulary)]
             found.append(caption.model_copy(update={"factors": tuple(kept)}))
     return found
 
 
-def covered(caption: Caption, named: dict[str, tuple[str, ...]]) -> str:
-    """A caption's text with X1 for its first label, X2 for its second …, in any case, singular or plural.
+def mask_labels(caption: Caption, named: dict[str, tuple[str, ...]]) -> str:
+    """A caption's text with X1 in place of its first label, X2 of its second …, in any case, singular or plural.
 
     Args:
-        caption: whose labels are covered.
-        named: each label's name and aliases.
+        caption: the caption.
+        named: for each label its name and aliases.
     """
     signs = {fold(name): f"X{i}" for i, label in enumerate(caption.labels, start=1) for name in named[label]}
-    alone = [(rf"\b{re.escape(name)}s?\b" if name.isascii() else re.escape(name)) for name in signs]
-    pattern = "|".join(sorted(alone, key=len, reverse=True))
+    patterns = [(rf"\b{re.escape(name)}s?\b" if name.isascii() else re.escape(name)) for name in signs]
+    pattern = "|".join(sorted(patterns, key=len, reverse=True))
 
     def sign(match: re.Match[str]) -> str:
         name = fold(match[0])
@@ -82,8 +82,8 @@ def covered(caption: Caption, named: dict[str, tuple[str, ...]]) -> str:
     return re.sub(pattern, sign, caption.text, flags=re.IGNORECASE)
 
 
-def uncovered(factor: Factor, caption: Caption) -> Factor:
-    """The factor with the labels in its words again."""
+def unmask_labels(factor: Factor, caption: Caption) -> Factor:
+    """The factor with the label names in place of X1, X2 … in its words."""
 
     def name(match: re.Match[str]) -> str:
         number = int(match[1])
@@ -92,24 +92,26 @@ def uncovered(factor: Factor, caption: Caption) -> Factor:
     return factor.model_copy(update={"words": re.sub(r"\bX(\d{1,2})\b", name, factor.words)})
 
 
-def explained(text: str, numbers: list[str]) -> list[tuple[Factor, ...]]:
-    """The factors of an answer, for each number in their order.
+def parse_factors(text: str, numbers: list[str]) -> list[tuple[Factor, ...]]:
+    """The factors of each numbered description in an answer.
 
     Raises:
-        InvalidAnswer: another form, or a description without any factor.
+        InvalidAnswer: it has another form, or a description without factors.
     """
     found = []
-    for number, entry in zip(numbers, numbered(Explained, text, numbers), strict=True):
+    for number, entry in zip(numbers, parse_numbered(ExplainedEntry, text, numbers), strict=True):
         if not entry.factors:
             raise InvalidAnswer(f"{number}: no factor")
-        given = [(f.words, in_words(f.factor)) for f in entry.factors]
-        # Folded, a name may be longer than it was written.
-        found.append(tuple(Factor(words=w, kind=kind) for w, kind in given if w and 0 < len(kind) <= LONGEST))
+        given = [(f.words, spell_out(f.factor)) for f in entry.factors]
+        # Folding may make a name longer.
+        found.append(
+            tuple(Factor(words=w, kind=kind) for w, kind in given if w and 0 < len(kind) <= MAX_NAME_CHARACTERS)
+        )
     return found
 
 
-def usable(factors: Sequence[Factor], description: str, vocabulary: Vocabulary) -> tuple[Factor, ...]:
-    """The factors whose words stand in the description and whose kind says something; each kind once."""
+def usable_factors(factors: Sequence[Factor], description: str, vocabulary: Vocabulary) -> tuple[Factor, ...]:
+    """The factors with words from the description and a meaningful kind, the first of each kind."""
     kept: dict[str, Factor] = {}
     for factor in factors:
         if grounded(factor.words, description) and vocabulary.problem(factor.kind) is None:
@@ -118,7 +120,7 @@ def usable(factors: Sequence[Factor], description: str, vocabulary: Vocabulary) 
 
 
 def grounded(words: str, description: str) -> bool:
-    """Whether all of the words stand in the description, in any form: "sunrise" for "the sun rises"."""
+    """Whether all words are in the description, in any word form: "sunrise" matches "the sun rises"."""
     if fold(words) in fold(description):
         return True
     there = stems(description)
@@ -126,13 +128,13 @@ def grounded(words: str, description: str) -> bool:
 
 
 def _alike(word: str, other: str) -> bool:
-    """Whether two words begin alike: three letters at the least, and most of the shorter one."""
+    """Whether two words share a prefix of at least three letters and 60 % of the shorter word."""
     common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(word, other, strict=False)))
     shorter = min(len(word), len(other))
     return word == other or common >= max(3, 0.6 * shorter)
 
 
-def schema(numbers: list[str], count: int) -> dict[str, Any]:
-    """The JSON schema of an answer."""
-    one = object_schema({"words": text_schema(WORDS), "factor": text_schema(KIND)})
+def answer_schema(numbers: list[str], count: int) -> dict[str, Any]:
+    """The JSON schema of answers."""
+    one = object_schema({"words": text_schema(MAX_WORDS_CHARACTERS), "factor": text_schema(MAX_KIND_CHARACTERS)})
     return object_schema(dict.fromkeys(numbers, object_schema({"factors": array_schema(one, count, count)})))

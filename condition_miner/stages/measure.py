@@ -1,6 +1,6 @@
-"""measure: what the explanations say of the conditions. Nothing is asked; everything is counted.
+"""Stage measure: support, evidence, values and dependencies of the conditions, counted from the explanations.
 
-C labels, N conditions; time and memory linear in the captions.
+No request is sent. C labels, N conditions; time and memory linear in the number of captions.
 """
 
 from __future__ import annotations
@@ -14,33 +14,33 @@ from fedmpt.common.words import fold
 from prompt_bank.editing.measures import overlaps, smallest_cover, support
 from prompt_bank.schema import Caption, Condition, Dependency
 
-EVIDENCE = 8
-"""Captions that are named as evidence at the most."""
-VALUES = 6
-"""Typical values of a condition at the most."""
-LONGEST_VALUE = 40
-"""Characters of a typical value."""
+MAX_EVIDENCE = 8
+"""The most captions listed as evidence."""
+MAX_VALUES = 6
+"""The most typical values of a condition."""
+MAX_VALUE_CHARACTERS = 40
+"""The longest typical value."""
 
 Explains = dict[str, tuple[str, ...]]
-"""For each caption's id the ids of the conditions that explain it."""
+"""Caption id → ids of the conditions that explain it."""
 
 
-def smallest(conditions: Sequence[Condition], explains: Explains, coverage: float) -> list[Condition]:
-    """The smallest set that explains a share of the captions, those that add most first; one at the least."""
+def smallest_explaining(conditions: Sequence[Condition], explains: Explains, coverage: float) -> list[Condition]:
+    """A small set of conditions that explains this share of the captions: greedy, largest gain first, never empty."""
     chosen = smallest_cover([c.id for c in conditions], explains, coverage) or [conditions[0].id]
     of_id = {c.id: c for c in conditions}
     return [of_id[i] for i in chosen]
 
 
-def measured(
+def with_measures(
     conditions: Sequence[Condition], captions: Sequence[Caption], explains: Explains, vocabulary: Vocabulary
 ) -> list[Condition]:
-    """The conditions with their support, captions as evidence, and what the captions say most as typical values."""
+    """The conditions with their support, evidence (caption ids) and typical values (most frequent quoted words)."""
     shares = support(conditions, explains)
     evidence: dict[str, list[str]] = {c.id: [] for c in conditions}
     for caption, ids in explains.items():
         for i in ids:
-            if len(evidence[i]) < EVIDENCE:
+            if len(evidence[i]) < MAX_EVIDENCE:
                 evidence[i].append(caption)
     found = []
     for condition in conditions:
@@ -55,13 +55,13 @@ def measured(
 
 
 def dependencies(captions: Sequence[Caption], conditions: Sequence[Condition], explains: Explains) -> list[Dependency]:
-    """For each pair of labels that captions show together the conditions that explain most of those captions."""
-    of_pair: dict[tuple[str, str], list[str]] = {}
+    """For each pair of labels that share captions, the conditions that explain more than half of these captions."""
+    pair_counts: dict[tuple[str, str], list[str]] = {}
     for caption in captions:
         for pair in pairs_of(caption.labels, 2):
-            of_pair.setdefault(pair, []).append(caption.id)
+            pair_counts.setdefault(pair, []).append(caption.id)
     found = []
-    for pair, about in of_pair.items():
+    for pair, about in pair_counts.items():
         counted = Counter(i for caption in about for i in explains[caption])
         governing = [c.id for c in conditions if 2 * counted[c.id] > len(about)]
         if not governing:
@@ -73,14 +73,14 @@ def dependencies(captions: Sequence[Caption], conditions: Sequence[Condition], e
                 labels=pair,
                 conditions=tuple(governing),
                 because=f"explained by {counts}",
-                evidence=tuple(evidence[:EVIDENCE]),
+                evidence=tuple(evidence[:MAX_EVIDENCE]),
             )
         )
     return found
 
 
-def doubts(conditions: Sequence[Condition], explains: Explains, highest: float) -> list[str]:
-    """What a person should look at: conditions that explain nothing, or nearly the same as another one."""
+def condition_warnings(conditions: Sequence[Condition], explains: Explains, highest: float) -> list[str]:
+    """Warnings for the reviewer: conditions that explain no caption, or nearly the same captions as another one."""
     texts = {c.id: c.text for c in conditions}
     shares = support(conditions, explains)
     said = [f"'{c.text}' explains none of the captions" for c in conditions if not shares[c.id]]
@@ -93,10 +93,10 @@ def doubts(conditions: Sequence[Condition], explains: Explains, highest: float) 
 
 
 def _values(condition: Condition, captions: Sequence[Caption], vocabulary: Vocabulary) -> tuple[str, ...]:
-    """The words that show it most often, without those that name an object."""
+    """The most frequent words of the condition's factors, without those that name an object."""
     kinds = set(condition.kinds)
     counted = Counter(
         fold(factor.words).strip(" .,;:") for caption in captions for factor in caption.factors if factor.kind in kinds
     )
-    kept = [words for words, _ in counted.most_common() if words and len(words) <= LONGEST_VALUE]
-    return tuple([words for words in kept if not vocabulary.names_object(words)][:VALUES])
+    kept = [words for words, _ in counted.most_common() if words and len(words) <= MAX_VALUE_CHARACTERS]
+    return tuple([words for words in kept if not vocabulary.names_object(words)][:MAX_VALUES])

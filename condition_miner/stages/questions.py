@@ -1,4 +1,4 @@
-"""How every stage asks: templates rendered, answers checked, what was used noted."""
+"""How stages ask: render templates, build requests, parse answers, and record the answers used."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from condition_miner.answers.cache import Answer, Question
-from condition_miner.asking.asker import Ask, Asker
-from condition_miner.messages.templates import Templates
-from condition_miner.settings import MESSAGES_OF, MinerSettings
+from condition_miner.asking.asker import Asker, CheckedQuestion
+from condition_miner.messages.templates import PromptTemplates
+from condition_miner.settings import MESSAGES_BY_STAGE, MinerSettings
 
-TAKE = 1_000_000
-"""How far the seeds and sample numbers of two takes of a stage are apart."""
+TAKE_STRIDE = 1_000_000
+"""The distance between the seeds and sample numbers of two takes of a stage."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Item:
-    """One question of a message.
+class QuestionSpec:
+    """A question of a message, before its templates are rendered.
 
     Attributes:
-        variables: for the templates.
+        variables: the template variables.
         schema: JSON schema of the answer.
-        read: the checked answer; raises InvalidAnswer.
-        sample: tells apart questions that are asked several times; changes the seed, too.
+        read: parses a raw answer; raises InvalidAnswer.
+        sample: number that distinguishes repetitions of the same question; it is added to the seed.
     """
 
     variables: dict[str, Any]
@@ -39,56 +39,56 @@ class Questions:
     """Asks the stages' questions.
 
     Attributes:
-        model: asked for every answer.
-        settings: seed, temperatures, room.
-        templates: of the messages.
-        asker: gets the answers.
-        takes: how often a stage was asked anew (`--from-stage`); 0 where it is not named.
-        sending: the stages that may send; the others take their answers from the cache alone. None for all.
-        used: every answer that came in, for the provenance.
+        model: the name of the language model.
+        settings: seed, temperatures and token limit.
+        templates: the prompt templates.
+        asker: answers questions from the cache or the model.
+        takes: for each stage how many times it was asked again with --from-stage; 0 if missing.
+        sending: the stages that may send requests, others read the cache only; None for all.
+        used: all answers so far, for the provenance.
     """
 
     model: str
     settings: MinerSettings
-    templates: Templates
+    templates: PromptTemplates
     asker: Asker
     takes: dict[str, int] = field(default_factory=dict)
     sending: frozenset[str] | None = None
     used: list[Answer] = field(default_factory=list)
 
-    def answers(self, message: str, items: Sequence[Item]) -> list[Any]:
-        """What the model answered, read by each item, in order.
+    def answers(self, message: str, specs: Sequence[QuestionSpec]) -> list[Any]:
+        """The parsed answers to a message's questions, in order.
 
         Raises:
-            MiningFailed: some answers could not be had.
+            MiningFailed: answers are missing.
         """
-        stage = next(stage for stage, messages in MESSAGES_OF.items() if message in messages)
+        stage = next(stage for stage, messages in MESSAGES_BY_STAGE.items() if message in messages)
         offline = self.asker.offline
         self.asker.offline = offline or (self.sending is not None and stage not in self.sending)
         try:
-            found = self.asker.answers([self._ask(stage, message, item) for item in items])
+            found = self.asker.answers([self._checked_question(stage, message, spec) for spec in specs])
         finally:
             self.asker.offline = offline
         self.used += found
-        return [item.read(answer.text) for item, answer in zip(items, found, strict=True)]
+        return [spec.read(answer.text) for spec, answer in zip(specs, found, strict=True)]
 
-    def _ask(self, stage: str, message: str, item: Item) -> Ask:
-        sample = item.sample + TAKE * self.takes.get(stage, 0)
+    def _checked_question(self, stage: str, message: str, spec: QuestionSpec) -> CheckedQuestion:
+        sample = spec.sample + TAKE_STRIDE * self.takes.get(stage, 0)
         body = {
             "model": self.model,
-            "messages": self.templates.messages(message, item.variables),
+            "messages": self.templates.messages(message, spec.variables),
             "temperature": self.settings.temperature(stage),
             "seed": self.settings.seed + sample,
             "max_tokens": self.settings.max_tokens,
             "response_format": {
                 "type": "json_schema",
-                "json_schema": {"name": message, "strict": True, "schema": item.schema},
+                "json_schema": {"name": message, "strict": True, "schema": spec.schema},
             },
         }
         question = Question(message, self.asker.address.endpoint, body, self.templates.hash(message), sample)
-        return Ask(question, item.read)
+        return CheckedQuestion(question, spec.read)
 
 
-def blocks(items: Sequence[T], size: int) -> list[list[T]]:
-    """The items in their order, some at a time."""
+def batches(items: Sequence[T], size: int) -> list[list[T]]:
+    """The items in order, in lists of at most `size`."""
     return [list(items[i : i + size]) for i in range(0, len(items), size)]

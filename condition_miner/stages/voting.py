@@ -1,7 +1,7 @@
-"""One list of conditions out of many proposals: filtered, merged and voted here, since small models do it badly.
+"""Votes on the proposed conditions: filters, merges and ranks them in code, since small models do this badly.
 
-A small model names the same idea in many ways ("location", "place setting", "the background"). Names are compared by
-their words: function words are dropped, endings are cut, and words for the same idea count as one.
+A small model gives the same condition many names ("location", "place setting", "the background"). Names are compared
+by their concepts: stop words are dropped, plurals reduced, and synonyms merged.
 """
 
 from __future__ import annotations
@@ -10,26 +10,26 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from condition_miner.stages.vocabulary import Vocabulary, ideas
+from condition_miner.stages.vocabulary import Vocabulary, concepts
 from fedmpt.common.words import fold
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A condition as one answer named it."""
+    """A condition proposed in one answer."""
 
     name: str
     definition: str
 
 
 @dataclass(frozen=True)
-class Elected:
+class ElectedCondition:
     """A condition with its votes.
 
     Attributes:
-        text: the name that was used most.
-        definition: of the first proposal with that name.
-        votes: in how many answers it occurs.
+        text: its most frequent name.
+        definition: definition of the first proposal with that name.
+        votes: the number of answers that propose it.
     """
 
     text: str
@@ -38,13 +38,13 @@ class Elected:
 
 
 @dataclass(frozen=True)
-class Unusable:
-    """A name that no condition can have, with its votes.
+class UnusableName:
+    """A proposed name that no condition may have, with its votes.
 
     Attributes:
-        proposal: the first one with that name.
-        reason: for the model that is to find another name.
-        votes: in how many answers it occurs.
+        proposal: the first proposal with that name.
+        reason: why it is unusable; the model reads it and gives another name.
+        votes: the number of answers that propose it.
     """
 
     proposal: Proposal
@@ -52,44 +52,45 @@ class Unusable:
     votes: int
 
 
-def elect(answers: Sequence[Sequence[Proposal]], vocabulary: Vocabulary) -> list[Elected]:
-    """Every condition that can be used, those in most answers first; names of the same idea are one.
+def elect(answers: Sequence[Sequence[Proposal]], vocabulary: Vocabulary) -> list[ElectedCondition]:
+    """The usable conditions, those with most votes first. Names with a common concept are merged.
 
     Args:
-        answers: what each request proposed.
-        vocabulary: which names can be used.
+        answers: the proposals of each answer.
+        vocabulary: decides which names are usable.
     """
     groups: list[tuple[set[str], list[tuple[int, Proposal]]]] = []
     for number, answer in enumerate(answers):
         for proposal in answer:
             if vocabulary.problem(proposal.name) is not None:
                 continue
-            meant = ideas(proposal.name)
-            # A name of several ideas ("time and weather") belongs to the first group that shares one.
+            meant = concepts(proposal.name)
+            # A name of several concepts ("time and weather") joins the first group that shares one of them.
             home = next((group for group in groups if group[0] & meant), None)
             if home is None:
                 groups.append((meant, [(number, proposal)]))
             else:
                 home[1].append((number, proposal))
-    elected = [_elected(members) for _, members in groups]
+    elected = [_merge(members) for _, members in groups]
     return sorted(elected, key=lambda e: -e.votes)
 
 
-def unusable(answers: Sequence[Sequence[Proposal]], vocabulary: Vocabulary) -> list[Unusable]:
-    """Every name that cannot be used, those in most answers first."""
+def unusable_names(answers: Sequence[Sequence[Proposal]], vocabulary: Vocabulary) -> list[UnusableName]:
+    """The unusable names, those with most votes first."""
     first: dict[str, Proposal] = {}
     found: Counter[str] = Counter()
     for answer in answers:
         bad = {fold(p.name): p for p in answer if vocabulary.problem(p.name) is not None}
         found.update(bad.keys())
-        first = bad | first  # the older entry wins
+        first = bad | first  # an earlier proposal wins
     return [
-        Unusable(first[name], vocabulary.problem(first[name].name) or "", votes) for name, votes in found.most_common()
+        UnusableName(first[name], vocabulary.problem(first[name].name) or "", votes)
+        for name, votes in found.most_common()
     ]
 
 
-def _elected(members: list[tuple[int, Proposal]]) -> Elected:
+def _merge(members: list[tuple[int, Proposal]]) -> ElectedCondition:
     names = Counter(fold(proposal.name) for _, proposal in members)
     text = min(names, key=lambda name: (-names[name], len(name), name))
     first = next(proposal for _, proposal in members if fold(proposal.name) == text)
-    return Elected(text, first.definition, len({number for number, _ in members}))
+    return ElectedCondition(text, first.definition, len({number for number, _ in members}))

@@ -1,1 +1,1 @@
-"""What every package needs: errors, files, tables, words, progress, the console. It imports nothing of ours."""
+"""Shared by all packages: errors, files, tables, words, progress, console. It imports no other package of fedmpt."""

@@ -1,4 +1,4 @@
-"""Which image shows which label, read from the annotations that people have; one pair at a time."""
+"""Readers of image annotations: (image, label) pairs from COCO, VOC, NUS-WIDE, CSV and JSON lists."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from fedmpt.common.words import split_names
 
 IMAGE_COLUMNS = ("image", "file", "file_name", "filename", "path", "image_id", "id")
 LABEL_COLUMNS = ("labels", "label", "tags", "tag", "class", "category", "name")
-NUS_FILE = re.compile(r"Labels_(.+)_Train\.txt")
+NUS_LABEL_FILE = re.compile(r"Labels_(.+)_Train\.txt")
 
-LISTS = "JSON of classes and images"
+CLASS_LISTS = "JSON of classes and images"
 
-Shown = Iterator[tuple[str | int, str]]
+ImageLabelPairs = Iterator[tuple[str | int, str]]
 
 
 @dataclass(frozen=True)
 class Annotations:
-    """Somebody's annotations.
+    """The annotations of a data set.
 
     Attributes:
-        format: what they were recognised as.
-        files: all files that are read.
-        shown: gives (image, label name), once or more often for each label that an image shows.
+        format: name of the detected format.
+        files: all files of the annotations.
+        pairs: reads the (image, label name) pairs; a pair may occur more than once.
     """
 
     format: str
     files: tuple[Path, ...]
-    shown: Callable[[], Shown]
+    pairs: Callable[[], ImageLabelPairs]
 
     @classmethod
-    def of(cls, path: Path) -> Annotations:
-        """Recognise a COCO instances file, our lists ({"classes", "images"}), a CSV file, a folder of VOC or NUS-WIDE.
+    def detect(cls, path: Path) -> Annotations:
+        """Detect the format: COCO instances, {"classes", "images"} lists, CSV, or a folder of VOC or NUS-WIDE.
 
         Raises:
-            InputFileError: it is missing, or none of these. Reading raises it where the content is wrong.
+            InputFileError: the path is missing or has none of these formats. `pairs` raises it for invalid content.
         """
         if not path.exists():
             raise InputFileError(f"{path}: there is no such file")
@@ -53,7 +53,7 @@ class Annotations:
                     f"{path}: a JSON list; expected COCO's instances, or an object of classes and images"
                 )
             coco = next(items(path, "categories.item"), None) is not None
-            read, name = (_coco, "COCO JSON") if coco else (_listed, LISTS)
+            read, name = (_coco, "COCO JSON") if coco else (_class_lists, CLASS_LISTS)
             return cls(name, (path,), lambda: read(path))
         if tables.is_csv(path):
             return cls("CSV", (path,), lambda: _csv(path))
@@ -61,7 +61,7 @@ class Annotations:
 
 
 def _folder(path: Path) -> Annotations:
-    nus = [(match[1], file) for file in sorted(path.glob("*.txt")) if (match := NUS_FILE.fullmatch(file.name))]
+    nus = [(match[1], file) for file in sorted(path.glob("*.txt")) if (match := NUS_LABEL_FILE.fullmatch(file.name))]
     if nus:
         return Annotations("NUS-WIDE", tuple(file for _, file in nus), lambda: _nus(nus))
     tables = tuple(sorted(path.glob("*.csv")))
@@ -69,11 +69,11 @@ def _folder(path: Path) -> Annotations:
         return Annotations("CSV", tables, lambda: (pair for table in tables for pair in _csv(table)))
     year = voc_folders.year_folder(path)
     files = [file for _, file in voc_folders.class_files(year)] or voc_folders.annotation_files(year)
-    return Annotations("VOC devkit", tuple(files), lambda: iter(voc_folders.shown(year)))
+    return Annotations("VOC devkit", tuple(files), lambda: iter(voc_folders.image_class_pairs(year)))
 
 
-def _coco(path: Path) -> Shown:
-    """Every annotation counts, crowds too: they are as much in the picture."""
+def _coco(path: Path) -> ImageLabelPairs:
+    """All annotations, crowds included: their objects are in the image too."""
     names: dict[object, str] = {}
     for place, category in enumerate(items(path, "categories.item")):
         match category:
@@ -91,8 +91,8 @@ def _coco(path: Path) -> Shown:
                 raise InputFileError(f"{path}, annotations[{place}]: expected an object with image_id and category_id")
 
 
-def _listed(path: Path) -> Shown:
-    """Labels of an image are names, or places in `classes`."""
+def _class_lists(path: Path) -> ImageLabelPairs:
+    """Images as [file, labels], where a label is a name or an index into `classes`."""
     classes = list(items(path, "classes.item"))
     if not classes or not all(isinstance(name, str) for name in classes):
         raise InputFileError(f"{path}: neither COCO's categories nor a list of classes")
@@ -111,8 +111,8 @@ def _listed(path: Path) -> Shown:
                 raise InputFileError(f"{path}, images[{place}]: {label!r} is neither a name nor a place in classes")
 
 
-def _csv(path: Path) -> Shown:
-    """One row an image with its labels in a cell, one row an image and label, or one column of 0 and 1 a label."""
+def _csv(path: Path) -> ImageLabelPairs:
+    """Rows of an image and a list of labels, of an image and one label, or of an image and a 0/1 column per label."""
     rows = tables.rows(path)
     line, header = next(rows, (0, []))
     if len(header) < 2:
@@ -146,7 +146,7 @@ def _ones(path: Path, line: int, header: list[str], row: list[str], image: int) 
             yield header[column]
 
 
-def _nus(files: list[tuple[str, Path]]) -> Shown:
+def _nus(files: list[tuple[str, Path]]) -> ImageLabelPairs:
     for name, file in files:
         with file.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):

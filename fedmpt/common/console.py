@@ -1,4 +1,4 @@
-"""What all commands share: options, the cache folder, and errors as lines with an exit code."""
+"""Shared by all commands: common options, the cache folder, and error reporting with exit codes."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback o
 
 @contextmanager
 def reported(debug: bool) -> Iterator[None]:
-    """Turn an expected error into its lines and exit code; with --debug the traceback is shown."""
+    """Print an expected error and exit with its code; with --debug, let it pass with its traceback."""
     try:
         yield
     except FedmptError as error:
         if debug:
             raise
         for line in str(error).splitlines():
-            typer.echo(f"error: {line}", err=True)
+            # An indented line belongs to the one above it.
+            typer.echo(line if line.startswith(" ") else f"error: {line}", err=True)
         raise typer.Exit(error.exit_code) from error
     except OSError as error:
         if debug:

@@ -1,4 +1,4 @@
-"""The errors that the command line prints as lines. Each package has its own below these."""
+"""Base classes of the errors that commands print without a traceback. Each package derives its own."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import ClassVar
 
 
 class FedmptError(Exception):
-    """Something a user can mend: says what is wrong, where, and what to do."""
+    """An expected error. Its message says what is wrong, where, and what to do; one problem per line."""
 
     exit_code: ClassVar[int] = 2
-    """Of the command: 2, the input or the settings are wrong; 1, the work itself failed."""
+    """Exit code of the command: 2 if the input or the settings are wrong, 1 if the work itself failed."""
 
 
 class InputFileError(FedmptError):
-    """A file that is missing, cannot be read, or is not of its format."""
+    """A file is missing, unreadable, or not in its format."""

@@ -1,4 +1,4 @@
-"""Files that are replaced as a whole or not at all."""
+"""Atomic writing and locking of files."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 LOCK_SECONDS = 30.0
-"""How long a writer waits for another one."""
+"""How long to wait for a lock."""
 
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keep every other writer of a file out, in this process and in others. `path` is the lock's own file.
+    """Hold an exclusive lock, against other threads and processes. `path` is the lock file.
 
     Raises:
-        TimeoutError: another writer holds it for longer than LOCK_SECONDS.
+        TimeoutError: another writer held the lock for LOCK_SECONDS.
     """
     lock = FileLock(path)
     try:
@@ -35,11 +35,11 @@ def locked(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def replace(path: Path, content: str | bytes) -> None:
-    """Write a file so that a crash at any instant leaves the old one or the new one; its mode is kept.
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file atomically: a crash at any time leaves the old or the new content. The file mode is kept.
 
     Raises:
-        OSError: it cannot be written; the old file is untouched then.
+        OSError: the file cannot be written; the old one is unchanged.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")
     try:
@@ -50,21 +50,21 @@ def replace(path: Path, content: str | bytes) -> None:
         if path.exists():
             temporary.chmod(path.stat().st_mode & 0o777)
         temporary.replace(path)
-    except OSError as error:  # a person knows the file, not the temporary one beside it
+    except OSError as error:  # name the file that the user knows, not the temporary one
         raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
     _sync_folder(path.parent)
 
 
-def sweep(folder: Path, name: str = "*") -> None:
-    """Remove what writers of a file that were killed left behind. Only for who holds the file's lock."""
+def remove_leftovers(folder: Path, name: str = "*") -> None:
+    """Remove temporary files that killed writers left behind. Call it only while holding the lock."""
     for leftover in folder.glob(f".{name if name == '*' else glob.escape(name)}.*.tmp"):
         leftover.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # a folder cannot be opened there
+    if os.name == "nt":  # Windows cannot open a folder
         return
     handle = os.open(folder, os.O_RDONLY)
     try:

@@ -1,4 +1,4 @@
-"""JSON files of any size, read item by item: COCO's annotations are 450 MB."""
+"""Streaming JSON: large files (COCO's annotations are 450 MB) are read item by item."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from fedmpt.common.errors import InputFileError
 
 
 def is_json(path: Path) -> bool:
-    """Whether a file's name says that it is JSON, gzipped or not."""
+    """Whether a file name ends in .json or .json.gz."""
     return path.name.lower().endswith((".json", ".json.gz"))
 
 
 def items(path: Path, prefix: str) -> Iterator[Any]:
-    """The values at a place of a JSON file: "item" for those of a list, "categories.item" for those of a field's list.
+    """The values at an ijson prefix: "item" for the items of a list, "categories.item" for those of a field's list.
 
     Raises:
-        InputFileError: the file cannot be read, is not JSON, or is cut off.
+        InputFileError: the file cannot be read, is not JSON, or is truncated.
     """
     try:
-        with _opened(path) as file:
+        with _open(path) as file:
             yield from ijson.items(file, prefix, use_float=True)
     except (ijson.JSONError, UnicodeDecodeError) as error:
         said = " ".join(str(error).split())[:120]
@@ -36,13 +36,13 @@ def items(path: Path, prefix: str) -> Iterator[Any]:
 
 
 def is_list(path: Path) -> bool:
-    """Whether a JSON file holds a list, not an object.
+    """Whether the top level of a JSON file is a list.
 
     Raises:
         InputFileError: the file cannot be read.
     """
     try:
-        with _opened(path) as file:
+        with _open(path) as file:
             start = file.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")
     except (gzip.BadGzipFile, EOFError) as error:
         raise InputFileError(f"{path}: not a whole gzip file") from error
@@ -51,7 +51,7 @@ def is_list(path: Path) -> bool:
     return start.startswith(b"[")
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _open(path: Path) -> IO[bytes]:
     if path.name.lower().endswith(".gz"):
-        return gzip.open(path, "rb")  # type: ignore[return-value]  # it reads bytes, and that is all that is asked
+        return gzip.open(path, "rb")  # type: ignore[return-value]  # GzipFile reads bytes as IO[bytes] does
     return path.open("rb")

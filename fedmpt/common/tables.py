@@ -1,4 +1,4 @@
-"""Text files and CSV files of people: lines with their numbers, found delimiters, columns by name."""
+"""Readers of text and CSV files: numbered lines and rows, detected delimiters, columns by name."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from fedmpt.common.errors import InputFileError
 
 DELIMITERS = ",;\t"
 LIST_COLUMNS = ("labels", "tags", "aliases")
-"""Columns whose cells hold several names."""
+"""Columns whose cells have several names."""
 
 
 def is_csv(path: Path) -> bool:
-    """Whether a file's name says that it is a table."""
+    """Whether a file name ends in .csv or .tsv."""
     return path.suffix.lower() in (".csv", ".tsv")
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines that are not blank, without the white space around them, and their numbers from 1.
+    """The lines that are not blank, stripped, with their numbers from 1.
 
     Raises:
         InputFileError: the file is missing, cannot be read or is not UTF-8.
@@ -32,15 +32,15 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def rows(path: Path, delimiters: str = DELIMITERS, same_width: bool = False) -> Iterator[tuple[int, list[str]]]:
-    """The rows that are not blank, with the line on which each ends; cells without the white space around them.
+    """The rows that are not blank, with stripped cells and the number of the line on which each row ends.
 
     Args:
         path: the file.
-        delimiters: that it may have; the one most frequent in its first line is taken.
-        same_width: whether every row must have as many cells as the first, its header.
+        delimiters: possible delimiters; the most frequent one in the first line is used.
+        same_width: whether every row must have as many cells as the first one, the header.
 
     Raises:
-        InputFileError: the file is missing, cannot be read, is not UTF-8 or not CSV, or a row has another width.
+        InputFileError: the file is missing, unreadable, not UTF-8 or not CSV, or a row has another width.
     """
     with _readable(path), path.open(encoding="utf-8-sig", newline="") as file:
         first = file.readline()
@@ -63,7 +63,7 @@ def rows(path: Path, delimiters: str = DELIMITERS, same_width: bool = False) -> 
 
 
 def column_of(header: list[str], wanted: tuple[str, ...]) -> int | None:
-    """Where the first of the wanted names stands in a header; case doesn't matter."""
+    """The index of the first wanted name that is in a header, ignoring case; None if there is none."""
     lower = [cell.lower() for cell in header]
     return next((lower.index(name) for name in wanted if name in lower), None)
 

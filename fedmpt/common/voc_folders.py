@@ -1,4 +1,4 @@
-"""PASCAL VOC's folders: class names, and which images of the training sets show which class."""
+"""PASCAL VOC devkit folders: class names, and (image, class) pairs of the training and validation sets."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from xml.etree import ElementTree
 
 from fedmpt.common.errors import InputFileError
 
-PLACES = ("VOC[0-9]*", "VOCdevkit/VOC[0-9]*", "*/VOCdevkit/VOC[0-9]*")
-"""Where a year's folder may be below the one that was named."""
+YEAR_FOLDERS = ("VOC[0-9]*", "VOCdevkit/VOC[0-9]*", "*/VOCdevkit/VOC[0-9]*")
+"""Patterns of a year's folder below the given one."""
 CLASS_FILE = re.compile(r"(.+)_(trainval|train|val|test)\.txt")
 
 
 def year_folder(path: Path) -> Path:
-    """The folder with ImageSets and Annotations: the one that was named, or the first one below it.
+    """The folder with ImageSets and Annotations: the given one, or the first one below it.
 
     Raises:
         InputFileError: there is none.
     """
-    below = [folder for place in PLACES for folder in sorted(path.glob(place))]
+    below = [folder for place in YEAR_FOLDERS for folder in sorted(path.glob(place))]
     found = [folder for folder in (path, *below) if _is_year(folder)]
     if not found:
         raise InputFileError(f"{path}: neither ImageSets/Main nor Annotations, so no VOC devkit folder")
@@ -28,22 +28,22 @@ def year_folder(path: Path) -> Path:
 
 
 def class_names(year: Path) -> list[str]:
-    """The classes in VOC's order, the alphabetical one: from the files of ImageSets/Main, else from the annotations."""
-    named = {match[1] for file in _main(year).glob("*.txt") if (match := CLASS_FILE.fullmatch(file.name))}
-    return sorted(named or {name for _, name in _annotated(year)})
+    """The classes in alphabetical order (VOC's): from the files of ImageSets/Main, else from the annotations."""
+    named = {match[1] for file in _main_sets(year).glob("*.txt") if (match := CLASS_FILE.fullmatch(file.name))}
+    return sorted(named or {name for _, name in _annotated_pairs(year)})
 
 
-def shown(year: Path) -> Iterator[tuple[str, str]]:
-    """(image, class) of the training and validation sets; objects marked difficult don't count. Test sets are not read.
+def image_class_pairs(year: Path) -> Iterator[tuple[str, str]]:
+    """(image, class) pairs of the training and validation sets, without objects marked difficult.
 
-    Without the files of ImageSets/Main, of everything that is annotated.
+    Test sets are not read. If there are no files in ImageSets/Main, the pairs of all annotations.
 
     Raises:
-        InputFileError: a file cannot be read as what it is.
+        InputFileError: a file is invalid.
     """
     files = class_files(year)
     if not files:
-        yield from _annotated(year)
+        yield from _annotated_pairs(year)
     for name, file in files:
         for number, line in enumerate(_lines(file), start=1):
             words = line.split()
@@ -54,21 +54,21 @@ def shown(year: Path) -> Iterator[tuple[str, str]]:
 
 
 def class_files(year: Path) -> list[tuple[str, Path]]:
-    """Each class with its files of the training and validation sets."""
+    """(class, file) for the files of the training and validation sets."""
     found = []
-    for name in class_names(year) if _main(year).is_dir() else []:
-        both = _main(year) / f"{name}_trainval.txt"
-        parts = [both] if both.exists() else [_main(year) / f"{name}_{part}.txt" for part in ("train", "val")]
+    for name in class_names(year) if _main_sets(year).is_dir() else []:
+        both = _main_sets(year) / f"{name}_trainval.txt"
+        parts = [both] if both.exists() else [_main_sets(year) / f"{name}_{part}.txt" for part in ("train", "val")]
         found += [(name, file) for file in parts if file.exists()]
     return found
 
 
 def annotation_files(year: Path) -> list[Path]:
-    """The XML files, in order."""
+    """The annotation files, sorted by name."""
     return sorted((year / "Annotations").glob("*.xml"))
 
 
-def _annotated(year: Path) -> Iterator[tuple[str, str]]:
+def _annotated_pairs(year: Path) -> Iterator[tuple[str, str]]:
     for file in annotation_files(year):
         content = file.read_bytes()
         if b"<!ENTITY" in content:
@@ -82,12 +82,12 @@ def _annotated(year: Path) -> Iterator[tuple[str, str]]:
                 yield file.stem, (thing.findtext("name") or "").strip()
 
 
-def _main(year: Path) -> Path:
+def _main_sets(year: Path) -> Path:
     return year / "ImageSets" / "Main"
 
 
 def _is_year(folder: Path) -> bool:
-    return _main(folder).is_dir() or (folder / "Annotations").is_dir()
+    return _main_sets(folder).is_dir() or (folder / "Annotations").is_dir()
 
 
 def _lines(file: Path) -> list[str]:

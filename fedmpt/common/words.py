@@ -1,4 +1,4 @@
-"""Words of people and of models: when two are the same, what may be shown, which name was meant."""
+"""Names and texts: normalisation for comparison, safe printing, suggestions for unknown names."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ import unicodedata
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-DIRECTION = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Signs that turn the direction of the text around them, so that a word may look like another one."""
+BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Bidirectional control characters, which can make a word look like another one."""
 
 
 def fold(text: str) -> str:
-    """What two texts have in common that only differ in case, Unicode form or white space."""
+    """The text normalised (NFKC, case-folded, white space collapsed) for comparison."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
-def near(text: str) -> str:
-    """What two texts have in common that only differ in a plural, in punctuation or as `fold` says."""
+def fold_loosely(text: str) -> str:
+    """The text as `fold`, also without punctuation, white space and a final s, to find near duplicates."""
     return re.sub(r"[\W_]+", "", fold(text)).removesuffix("s") or fold(text)
 
 
 def printable(text: str) -> str:
-    """The text with a � for each sign that would steer the terminal."""
+    """The text with a � for each control character, safe for a terminal."""
     return "".join("�" if unicodedata.category(sign) in ("Cc", "Cs") else sign for sign in text)
 
 
-def offered(wanted: str, known: Sequence[str]) -> str:
-    """Names that there are, for a message about one that there is not: the nearest first, twenty at the most."""
+def suggestions(wanted: str, known: Sequence[str]) -> str:
+    """Known names for an error about an unknown one: at most twenty, the most similar first."""
     near = get_close_matches(wanted, known, n=3, cutoff=0.5)
     return ", ".join([*near, *(name for name in known if name not in near)][:20]) or "none"
 
 
 def split_names(cell: str) -> list[str]:
-    """The names in a cell: a JSON list, else parted by ; or |, else by commas."""
+    """The names in a cell: a JSON list, or a list separated by ; or |, else by commas."""
     if cell.startswith("["):
         try:
             value = json.loads(cell)
@@ -44,3 +44,10 @@ def split_names(cell: str) -> list[str]:
             return [name.strip() for name in value]
     parts = re.split(r"[;|]", cell) if re.search(r"[;|]", cell) else cell.split(",")
     return [part.strip() for part in parts if part.strip()]
+
+
+def format_bytes(size: int) -> str:
+    """A number of bytes for people: 16.7 GB, 2.3 MB, 64.0 kB."""
+    if size >= 1e8:
+        return f"{size / 1e9:.1f} GB"
+    return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"

@@ -29,13 +29,13 @@ def dependencies(
     Example:  fedmpt bank dependencies bank.json --label fork
     """
     with reported(as_json):
-        from fedmpt.common.words import offered, printable
+        from fedmpt.common.words import printable, suggestions
         from prompt_bank.dependencies.predicting import derived
         from prompt_bank.recording.store import load
 
         found = derived(load(bank).bank)
         if label is not None and label not in found.labels:
-            wrong(bank, f"there is no label '{label}'; there are {offered(label, found.labels)}")
+            wrong(bank, f"there is no label '{label}'; there are {suggestions(label, found.labels)}")
         pairs = [(a, b, score, found.carriers(a, b)) for a, b, score in found.pairs(label)[:top]]
         if as_json:
             print_json(
@@ -78,10 +78,10 @@ def score(
         other = _other(load(against).bank, own) if against else None
         found = compare(own, read_cooccurrence(cooccurrence, own.labels), other, control)
         if page:
-            from fedmpt.common.files import replace
+            from fedmpt.common.files import write_atomically
             from prompt_bank.dependencies.page import page as written
 
-            replace(page, written(found, own.name, cooccurrence.name))
+            write_atomically(page, written(found, own.name, cooccurrence.name))
         if as_json:
             print_json(_as_json(found))
             return

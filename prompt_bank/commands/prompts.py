@@ -59,6 +59,6 @@ def _require(wanted: str | None, known: list[str], what: str, path: Path) -> Non
     """Raise BankError, with the nearest names first, unless what is wanted is there."""
     if wanted is None or wanted in known:
         return
-    from fedmpt.common.words import offered
+    from fedmpt.common.words import suggestions
 
-    wrong(path, f"there is no {what} '{wanted}'; there are {offered(wanted, known)}")
+    wrong(path, f"there is no {what} '{wanted}'; there are {suggestions(wanted, known)}")

@@ -1,4 +1,4 @@
-"""How often labels occur together in somebody's images. C labels, N images."""
+"""Counts how often labels occur together in annotated images. C labels, N images."""
 
 from __future__ import annotations
 
@@ -12,46 +12,46 @@ from itertools import accumulate
 from itertools import combinations as subsets
 from pathlib import Path
 
-from fedmpt.common.annotations import LISTS, Annotations
+from fedmpt.common.annotations import CLASS_LISTS, Annotations
 from fedmpt.common.errors import InputFileError
-from fedmpt.common.words import fold, near
+from fedmpt.common.words import fold, fold_loosely
 from prompt_bank.dependencies.counts import Counts, read_counts
 from prompt_bank.schema import Label
 
-LISTED = 8
-"""Names that a warning lists at the most."""
+MAX_LISTED = 8
+"""The most names that a warning lists."""
 
 
 @dataclass(frozen=True)
 class Cooccurrence:
-    """Counts over the images that show one of the labels or more.
+    """Counts over the images that have at least one of the labels.
 
     Attributes:
-        source: the file's name.
-        sha256: of its content.
+        source: name of the annotation file or folder.
+        sha256: hash of its content.
         images: N.
-        of_label: for each label how many images show it, in the order of the labels.
-        of_pair: for a pair of labels (a < b) how many images show both; pairs never seen together are left out.
-        warnings: names that fit no label, and labels that no image shows.
+        label_counts: (C,) the number of images with each label.
+        pair_counts: the number of images with both labels of a pair (a < b); pairs that never occur are left out.
+        warnings: annotated names that match no label, and labels without images.
     """
 
     source: str
     sha256: str
     images: int
-    of_label: tuple[int, ...]
-    of_pair: dict[tuple[int, int], int]
+    label_counts: tuple[int, ...]
+    pair_counts: dict[tuple[int, int], int]
     warnings: tuple[str, ...] = field(default=(), compare=False)
 
     def seen_with(self, label: int, count: int, rng: random.Random) -> list[int]:
-        """Labels that were seen with this one, drawn in proportion to how often, with replacement."""
+        """Labels that co-occur with this one, drawn with replacement in proportion to their counts."""
         others, weights = self._neighbours.get(label, ([], []))
         return rng.choices(others, cum_weights=weights, k=count) if others else []
 
     @cached_property
     def _neighbours(self) -> dict[int, tuple[list[int], list[int]]]:
-        """For each label the others that were seen with it, and their counts added up."""
+        """For each label the labels that co-occur with it, and their cumulative counts."""
         found: dict[int, list[tuple[int, int]]] = {}
-        for (a, b), count in sorted(self.of_pair.items()):
+        for (a, b), count in sorted(self.pair_counts.items()):
             found.setdefault(a, []).append((b, count))
             found.setdefault(b, []).append((a, count))
         return {
@@ -61,99 +61,102 @@ class Cooccurrence:
 
 
 def read_cooccurrence(path: Path, labels: tuple[Label, ...]) -> Cooccurrence:
-    """Count the labels of annotated images; names are matched to label names and aliases.
+    """Count labels and label pairs in annotations. Annotated names are matched to label names and aliases.
 
     Args:
-        path: anything that `annotations.Annotations` reads, or a table of counts as `counts.read_counts` does.
+        path: a file or folder that `Annotations.detect` recognises, or a table that `counts.read_counts` reads.
         labels: C labels.
 
     Raises:
-        InputFileError: the file cannot be read, or no two labels occur together in it.
+        InputFileError: the annotations cannot be read, or no image has two of the labels.
     """
-    annotated = Annotations.of(path)
-    match = matching(labels)
-    if annotated.format == LISTS and (table := read_counts(path)):
-        return _taken(table, path, labels, match)
+    annotations = Annotations.detect(path)
+    match = label_matcher(labels)
+    if annotations.format == CLASS_LISTS and (table := read_counts(path)):
+        return _from_table(table, path, labels, match)
     shown: dict[str | int, int] = {}
-    """For each image the set of its labels, as the bits of a number."""
+    """For each image the set of its labels, as a bit mask."""
     unmatched: dict[str, None] = {}
-    for image, name in annotated.shown():
+    for image, name in annotations.pairs():
         index = match(name)
         if index is None:
             unmatched[name] = None
         else:
             shown[image] = shown.get(image, 0) | 1 << index
-    of_label: Counter[int] = Counter()
-    of_pair: Counter[tuple[int, int]] = Counter()
+    label_counts: Counter[int] = Counter()
+    pair_counts: Counter[tuple[int, int]] = Counter()
     for bits, images in Counter(shown.values()).items():
-        together = list(_members(bits))
+        together = list(_set_bits(bits))
         for label in together:
-            of_label[label] += images
+            label_counts[label] += images
         for pair in subsets(together, 2):
-            of_pair[pair] += images
-    counts = tuple(of_label[i] for i in range(len(labels)))
-    warnings = _doubts(path, labels, counts, of_pair, unmatched)
-    return Cooccurrence(path.name, _sha256(annotated.files), len(shown), counts, dict(of_pair), warnings)
+            pair_counts[pair] += images
+    counts = tuple(label_counts[i] for i in range(len(labels)))
+    warnings = _warnings(path, labels, counts, pair_counts, unmatched)
+    return Cooccurrence(path.name, _sha256(annotations.files), len(shown), counts, dict(pair_counts), warnings)
 
 
-def _taken(table: Counts, path: Path, labels: tuple[Label, ...], match: Callable[[str], int | None]) -> Cooccurrence:
-    """The counts of the labels, out of a table that may have others, too, in another order."""
-    place: dict[int, int] = {}
+def _from_table(
+    table: Counts, path: Path, labels: tuple[Label, ...], match: Callable[[str], int | None]
+) -> Cooccurrence:
+    """The labels' counts out of a table, which may hold further labels and another order."""
+    rows: dict[int, int] = {}
     unmatched: dict[str, None] = {}
-    twice: list[str] = []
-    for at, name in enumerate(table.names):
+    duplicates: list[str] = []
+    for row, name in enumerate(table.names):
         index = match(name)
         if index is None:
             unmatched[name] = None
-        elif place.setdefault(index, at) != at:
-            twice.append(f"{path}: '{name}' and '{table.names[place[index]]}' are one label here; the latter is taken")
-    counts = tuple(table.together[place[i]][place[i]] if i in place else 0 for i in range(len(labels)))
-    of_pair = {(a, b): count for a, b in subsets(sorted(place), 2) if (count := table.together[place[a]][place[b]])}
-    warnings = _doubts(path, labels, counts, of_pair, unmatched)
-    return Cooccurrence(path.name, _sha256((path,)), table.images, counts, of_pair, (*twice, *warnings))
+        elif rows.setdefault(index, row) != row:
+            first = table.names[rows[index]]
+            duplicates.append(f"{path}: '{name}' and '{first}' are one label here; the latter is used")
+    counts = tuple(table.together[rows[i]][rows[i]] if i in rows else 0 for i in range(len(labels)))
+    pair_counts = {(a, b): count for a, b in subsets(sorted(rows), 2) if (count := table.together[rows[a]][rows[b]])}
+    warnings = (*duplicates, *_warnings(path, labels, counts, pair_counts, unmatched))
+    return Cooccurrence(path.name, _sha256((path,)), table.images, counts, pair_counts, warnings)
 
 
-def _doubts(
+def _warnings(
     path: Path,
     labels: tuple[Label, ...],
-    of_label: tuple[int, ...],
-    of_pair: Mapping[tuple[int, int], int],
+    label_counts: tuple[int, ...],
+    pair_counts: Mapping[tuple[int, int], int],
     unmatched: dict[str, None],
 ) -> tuple[str, ...]:
-    """Names that fit no label, and labels that no image shows.
+    """Warnings about annotated names that match no label, and labels without images.
 
     Raises:
-        InputFileError: no image shows two of the labels.
+        InputFileError: no image has two of the labels.
     """
-    if not of_pair:
+    if not pair_counts:
         seen = f"; its names are {_listed(unmatched)}" if unmatched else ""
         raise InputFileError(f"{path}: no image shows two of the labels{seen}")
     warnings = []
     if unmatched:
         warnings.append(f"{path}: no label is called {_listed(unmatched)}")
-    if absent := {label.name: None for label, count in zip(labels, of_label, strict=True) if not count}:
+    if absent := {label.name: None for label, count in zip(labels, label_counts, strict=True) if not count}:
         warnings.append(f"{path}: no image shows {_listed(absent)}")
     return tuple(warnings)
 
 
-def recorded(observed: Cooccurrence | None) -> dict[str, dict[str, str]]:
-    """What a bank's provenance says of it: the file's name and hash."""
+def provenance(observed: Cooccurrence | None) -> dict[str, dict[str, str]]:
+    """The part of a bank's provenance about the annotations: file name and hash."""
     return {"cooccurrence": {"file": observed.source, "sha256": observed.sha256}} if observed else {}
 
 
-def matching(labels: Sequence[Label]) -> Callable[[str], int | None]:
-    """From a name to the index of its label; each name is looked at once."""
+def label_matcher(labels: Sequence[Label]) -> Callable[[str], int | None]:
+    """A cached function from an annotated name to the index of its label, None if there is none."""
     exact: dict[str, int] = {}
     nearly: dict[str, int | None] = {}
     for index, label in enumerate(labels):
         for name in (label.name, *label.aliases):
             exact.setdefault(fold(name), index)
-            if nearly.setdefault(near(name), index) != index:
-                nearly[near(name)] = None  # two labels are that near: only exact names tell them apart
-    return cache(lambda name: exact.get(fold(name), nearly.get(near(name))))
+            if nearly.setdefault(fold_loosely(name), index) != index:
+                nearly[fold_loosely(name)] = None  # ambiguous: only an exact name selects one of these labels
+    return cache(lambda name: exact.get(fold(name), nearly.get(fold_loosely(name))))
 
 
-def _members(bits: int) -> Iterator[int]:
+def _set_bits(bits: int) -> Iterator[int]:
     while bits:
         lowest = bits & -bits
         yield lowest.bit_length() - 1
@@ -161,13 +164,13 @@ def _members(bits: int) -> Iterator[int]:
 
 
 def _listed(names: dict[str, None]) -> str:
-    first = ", ".join(repr(name) for name in list(names)[:LISTED])
-    more = len(names) - LISTED
+    first = ", ".join(repr(name) for name in list(names)[:MAX_LISTED])
+    more = len(names) - MAX_LISTED
     return f"{first} and {more} more" if more > 0 else first
 
 
 def _sha256(files: tuple[Path, ...]) -> str:
-    """Of the file; of several, of their names and hashes in order."""
+    """Hash of the file; of several files, hash of their names and hashes, in order."""
     hashes = []
     for file in files:
         with file.open("rb") as content:

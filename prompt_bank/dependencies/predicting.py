@@ -12,7 +12,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from fedmpt.common.words import offered
+from fedmpt.common.words import suggestions
 from prompt_bank.errors import BankError, Problem
 from prompt_bank.prompts.layout import active_conditions
 from prompt_bank.schema import Bank, Condition
@@ -113,7 +113,7 @@ def carriers(bank: Bank, a: str, b: str) -> tuple[Carrier, ...]:
     found = derived(bank)
     for label in (a, b):
         if label not in found.labels:
-            message = f"there is no label '{label}'; there are {offered(label, found.labels)}"
+            message = f"there is no label '{label}'; there are {suggestions(label, found.labels)}"
             raise BankError(bank.name, [Problem("labels", message)])
     return found.carriers(a, b)
 
@@ -127,7 +127,7 @@ def derived(bank: Bank, weights: Mapping[str, float] | None = None) -> Derived:
     known = [c.id for c in conditions]
     for name in weights or {}:
         if name not in known:
-            message = f"there is no condition '{name}' in use with an affinity; there are {offered(name, known)}"
+            message = f"there is no condition '{name}' in use with an affinity; there are {suggestions(name, known)}"
             raise BankError(bank.name, [Problem("conditions", message)])
     labels = tuple(label.name for label in bank.labels)
     usual = tuple(_usual(lifts(condition, labels)) for condition in conditions)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from prompt_bank.dependencies.measures import Matrix, Ranking, average_precision, roc_auc, spearman
-from prompt_bank.dependencies.observed import Cooccurrence, matching
+from prompt_bank.dependencies.observed import Cooccurrence, label_matcher
 from prompt_bank.dependencies.predicting import Derived, derived, with_affinity
 from prompt_bank.errors import BankError, Problem
 from prompt_bank.schema import Bank
@@ -124,7 +124,7 @@ def score(
         if own is None:
             warnings.append(f"{bank.name}: mining has stored no control, so there is none to compare with")
         else:
-            at = matching(bank.labels)
+            at = label_matcher(bank.labels)
             rows_of = {index: row for row, name in enumerate(own.rows) if (index := at(name)) is not None}
             where = [rows_of.get(index) for index in range(len(labels))]
             matrices[CONTROL] = _moved(np.array(list(own.rows.values()), dtype=np.float64), where)
@@ -180,7 +180,7 @@ def _listed(bank: Bank) -> Matrix:
 
 def _places(bank: Bank, other: Bank) -> list[int | None]:
     """For each label of the bank where it stands in another one; None where it doesn't."""
-    match = matching(other.labels)
+    match = label_matcher(other.labels)
     return [
         next((at for name in (label.name, *label.aliases) if (at := match(name)) is not None), None)
         for label in bank.labels
@@ -197,9 +197,9 @@ def _moved(matrix: Matrix, places: list[int | None]) -> Matrix:
 
 def _observed(observed: Cooccurrence) -> tuple[Matrix, Matrix, Matrix]:
     """Images with both labels, how many were expected were they independent, and the lift: C × C each."""
-    alone = np.array(observed.of_label, dtype=np.float64)
+    alone = np.array(observed.label_counts, dtype=np.float64)
     together = np.diag(alone)
-    for (a, b), count in observed.of_pair.items():
+    for (a, b), count in observed.pair_counts.items():
         together[a, b] = together[b, a] = count
     expected = np.outer(alone, alone) / observed.images
     lift = np.divide(together, expected, out=np.zeros_like(together), where=expected > 0)

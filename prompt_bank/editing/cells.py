@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import TypeAdapter, ValidationError
 
-from fedmpt.common.words import offered
+from fedmpt.common.words import suggestions
 from prompt_bank.editing.affinities import as_mined, with_cell
 from prompt_bank.editing.edits import checked
 from prompt_bank.errors import BankError, Problem
@@ -74,7 +74,9 @@ def _set(
 
 def _place(bank: Bank, place: str, what: str, name: str, known: Sequence[str]) -> int:
     if name not in known:
-        raise BankError(bank.name, [Problem(place, f"there is no {what} '{name}'; there are {offered(name, known)}")])
+        raise BankError(
+            bank.name, [Problem(place, f"there is no {what} '{name}'; there are {suggestions(name, known)}")]
+        )
     return list(known).index(name)
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, NoReturn
 
 from pydantic import ValidationError
 
-from fedmpt.common.words import offered
+from fedmpt.common.words import suggestions
 from prompt_bank.editing.affinities import aligned, united
 from prompt_bank.editing.conditions import as_edited, identifier, once, united_support
 from prompt_bank.errors import BankError, Problem
@@ -308,7 +308,7 @@ def _replaced(conditions: tuple[Condition, ...], at: int, changed: Condition) ->
 
 
 def _unknown(bank: Bank, place: str, what: str, name: str, known: Sequence[str]) -> NoReturn:
-    _fail(bank, place, f"there is no {what} '{name}'; there are {offered(name, known)}")
+    _fail(bank, place, f"there is no {what} '{name}'; there are {suggestions(name, known)}")
 
 
 def _fail(bank: Bank, place: str, message: str) -> NoReturn:

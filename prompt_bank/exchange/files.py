@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from fedmpt.common.files import replace
+from fedmpt.common.files import write_atomically
 from prompt_bank.errors import BankError, Problem
 from prompt_bank.exchange import label_studio, matrix_sheet, spreadsheet
 from prompt_bank.exchange.formats import Format
@@ -56,7 +56,7 @@ def export(bank: Bank, file: Path, form: Format, overwrite: bool, affinity: str 
     if there and not overwrite:
         raise BankError(there[0], [Problem("", "is there already; choose another name, or --force to replace it")])
     for path, text in texts.items():
-        replace(path, text)
+        write_atomically(path, text)
     return [*texts]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from fedmpt.common.words import offered
+from fedmpt.common.words import suggestions
 from prompt_bank.editing.affinities import aligned, as_mined, relabelled, with_cell
 from prompt_bank.errors import BankError, Problem
 from prompt_bank.reading.locate import Place, written
@@ -83,13 +83,13 @@ def _cells(
     wrong: list[tuple[Place, str]] = []
     for label, row in given.items():
         if label not in labels:
-            wrong.append(((label,), f"there is no label '{label}'; there are {offered(label, labels)}"))
+            wrong.append(((label,), f"there is no label '{label}'; there are {suggestions(label, labels)}"))
         elif not isinstance(row, dict):
             wrong.append(((label,), "must be a map of values to numbers"))
         else:
             for value, number in row.items():
                 if value not in condition.values:
-                    said = f"there is no value '{value}'; there are {offered(value, condition.values)}"
+                    said = f"there is no value '{value}'; there are {suggestions(value, condition.values)}"
                     wrong.append(((label, value), said))
                     continue
                 try:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from fedmpt.common.words import offered
+from fedmpt.common.words import suggestions
 from prompt_bank.editing.affinities import cell
 from prompt_bank.editing.cells import correct_all
 from prompt_bank.errors import BankError, Problem
@@ -94,11 +94,13 @@ class MatrixSheet:
         labels = [label.name for label in bank.labels]
         for value in self._values:
             if value not in now.values:
-                problems.append(Problem("", f"there is no value '{value}'; there are {offered(value, now.values)}", 1))
+                problems.append(
+                    Problem("", f"there is no value '{value}'; there are {suggestions(value, now.values)}", 1)
+                )
         for row, line in self._rows:
             label = plain(row[len(FIRST) - 1]) if len(row) >= len(FIRST) else ""
             if label not in labels:
-                message = f"there is no label '{label}'; there are {offered(label, labels)}"
+                message = f"there is no label '{label}'; there are {suggestions(label, labels)}"
                 problems.append(Problem("", message, line))
                 continue
             for value, text in zip(self._values, row[len(FIRST) :], strict=False):
@@ -147,5 +149,5 @@ def _said(number: float | None) -> str:
 def _condition(bank: Bank, condition_id: str, source: Path | str) -> Condition:
     ids: Sequence[str] = [c.id for c in bank.conditions]
     if condition_id not in ids:
-        raise no_bank(source, f"there is no condition '{condition_id}'; there are {offered(condition_id, ids)}")
+        raise no_bank(source, f"there is no condition '{condition_id}'; there are {suggestions(condition_id, ids)}")
     return bank.conditions[ids.index(condition_id)]

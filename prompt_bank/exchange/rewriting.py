@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fedmpt.common.words import offered
+from fedmpt.common.words import suggestions
 from prompt_bank.editing.conditions import identifier, with_origins
 from prompt_bank.errors import BankError, Problem
 from prompt_bank.exchange.matrices import with_affinities
@@ -91,7 +91,7 @@ def _completed(old: Sequence[Row], rows: Sequence[Row], problem: Callable[[Place
         else:
             problem(
                 ("conditions", at, "id"),
-                f"there is no condition '{name}'; there are {offered(name, list(known))}. A new one has no id",
+                f"there is no condition '{name}'; there are {suggestions(name, list(known))}. A new one has no id",
             )
             found.append({"id": name, **given})
     return found

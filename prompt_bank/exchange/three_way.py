@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedmpt.common.words import offered
+from fedmpt.common.words import suggestions
 from prompt_bank.errors import BankError, Problem
 from prompt_bank.exchange.rewriting import CLOSED, Row, rewritten
 from prompt_bank.reading.locate import Place
@@ -74,7 +74,7 @@ def taken_over(bank: Bank, edits: Sequence[Edit], source: Path | str, gone: Sequ
         row = rows.get(edit.condition_id)
         if row is None:
             if changed:
-                near = offered(edit.condition_id, list(rows))
+                near = suggestions(edit.condition_id, list(rows))
                 message = f"the bank has no condition '{edit.condition_id}' now; there are {near}"
                 problems.append(Problem(edit.place, message, edit.line))
             continue

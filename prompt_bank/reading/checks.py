@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from fedmpt.common.words import DIRECTION, fold, near
+from fedmpt.common.words import BIDI_CONTROLS, fold, fold_loosely
 from prompt_bank.errors import Problem
 from prompt_bank.reading.locate import Place, written
 
@@ -68,7 +68,7 @@ def _words(content: Content) -> Iterator[Found]:
             yield _problem(place, "is empty")
         elif text != text.strip():
             yield _problem(place, f"{text!r} begins or ends with white space; remove it")
-        if any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") or sign in DIRECTION for sign in text):
+        if any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") or sign in BIDI_CONTROLS for sign in text):
             yield _problem(place, f"{text!r} has a line break or another control character; remove it")
 
 
@@ -183,7 +183,7 @@ def _near_duplicates(content: Content) -> Iterator[Found]:
 def _nearly(texts: Texts, what: str) -> Iterator[Found]:
     seen: dict[str, str] = {}
     for place, text in texts:
-        other = seen.setdefault(near(text), text)
+        other = seen.setdefault(fold_loosely(text), text)
         if fold(other) != fold(text):
             yield _problem(place, f"'{text}' is nearly '{other}'; is it the same {what}?", warning=True)
 

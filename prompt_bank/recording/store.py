@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fedmpt.common.files import locked, replace, sweep
+from fedmpt.common.files import locked, remove_leftovers, write_atomically
 from prompt_bank.editing.affinities import signed
 from prompt_bank.errors import BankConflict, BankError, Problem
 from prompt_bank.reading.locate import written
@@ -128,13 +128,13 @@ def record(bank: Bank, path: Path, *, by: str, did: str, expected_hash: str | No
             message = "the file has changed since it was read; nothing was written. Read it again and repeat"
             raise BankConflict(path, [Problem("", message)])
         recorded = _next_revision(bank, before.bank if before else bank, by, did, path)
-        sweep(path.parent, path.name)
-        sweep(versions(path))
+        remove_leftovers(path.parent, path.name)
+        remove_leftovers(versions(path))
         if before is not None and not before.edited:
             _keep(before.bank, _read(path), path)  # somebody may have removed the versions: this is the last copy
         _keep(recorded, dumps(recorded), path)
         _put_schema(path)
-        replace(path, dumps(recorded))
+        write_atomically(path, dumps(recorded))
     return recorded
 
 
@@ -187,14 +187,14 @@ def _keep(bank: Bank, text: str, path: Path) -> None:
     newest = bank.history[-1]
     copy = versions(path) / copy_name(newest.revision, newest.hash)
     if not copy.exists():
-        replace(copy, text)
+        write_atomically(copy, text)
 
 
 def _put_schema(path: Path) -> None:
     """Put the schema that a bank names beside it."""
     schema, shipped = path.with_name(SCHEMA_FILE.name), SCHEMA_FILE.read_text(encoding="utf-8")
     if not schema.exists() or schema.read_text(encoding="utf-8") != shipped:
-        replace(schema, shipped)
+        write_atomically(schema, shipped)
 
 
 def _read(path: Path) -> str:

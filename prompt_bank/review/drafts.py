@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fedmpt.common.files import replace
+from fedmpt.common.files import write_atomically
 from prompt_bank.errors import Problem
 from prompt_bank.recording.store import now, versions
 from prompt_bank.review.operations import Operations
@@ -53,7 +53,7 @@ def keep(bank: Path, draft: Draft) -> None:
         path.unlink(missing_ok=True)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace(path, draft.model_dump_json(indent=2, exclude_none=True) + "\n")
+    write_atomically(path, draft.model_dump_json(indent=2, exclude_none=True) + "\n")
 
 
 def drop(bank: Path, draft_id: str) -> None:

@@ -1,4 +1,4 @@
-"""A scripted server and a folder to run commands in, for each test that asks for them."""
+"""Fixtures: a scripted server, and a folder in which to run commands."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.condition_miner.server import Server, serving
-from tests.condition_miner.shell import Shell, shell
+from tests.condition_miner.shell import Shell, make_shell
 
 
 @pytest.fixture
@@ -18,5 +18,5 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
-    return shell(tmp_path, monkeypatch)
+def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+    return make_shell(tmp_path, monkeypatch)

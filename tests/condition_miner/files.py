@@ -1,4 +1,4 @@
-"""Small files in the forms in which people have labels and annotations."""
+"""Small label and annotation files in the supported formats."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IMAGES: dict[str, set[str]] = {
 
 
 def write_json(path: Path, value: Any) -> Path:
-    """JSON; gzipped where the name says so."""
+    """Write JSON, gzipped if the name ends in .gz."""
     content = json.dumps(value).encode()
     path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
     return path
@@ -54,7 +54,7 @@ def coco(path: Path, images: dict[str, set[str]] = IMAGES, categories: dict[int,
 
 
 def voc(root: Path, images: dict[str, set[str]] = IMAGES, main: bool = True) -> Path:
-    """A devkit folder; d.jpg's labels are difficult, and f.jpg of the test set shows everything."""
+    """A devkit folder. The objects of d.jpg are marked difficult; f.jpg of the test set has all classes."""
     year = root / "VOCdevkit" / "VOC2007"
     (year / "Annotations").mkdir(parents=True)
     for file, names in images.items():

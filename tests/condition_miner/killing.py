@@ -1,8 +1,8 @@
-"""Runs the mining command again and again in forked children, and kills each at a random moment.
+"""Runs the mining command repeatedly in forked processes, and kills each at a random moment.
 
     python -m tests.condition_miner.killing URL KILLS SEED
 
-Before a child goes on after an answer was put into the cache, it writes the answer's key into `acknowledged`.
+Each process logs the cache key of every answer to `acknowledged` as soon as `AnswerCache.put` has returned.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import openai.resources.chat  # noqa: F401 - slow to load, so before the forks
 
 from condition_miner import mining  # noqa: F401
 from condition_miner.answers.cache import AnswerCache
-from condition_miner.asking import asker as asking  # noqa: F401
-from condition_miner.model import origin as models  # noqa: F401
+from condition_miner.asking import asker  # noqa: F401
+from condition_miner.model import resolving  # noqa: F401
 from fedmpt.cli import build
 from fedmpt.common import progress  # noqa: F401
 from prompt_bank.recording import store  # noqa: F401
 
 LONGEST = 120.0
-"""Seconds that a run may take; one that hangs fails the test."""
+"""Time limit of a run in seconds."""
 
 
 def main(url: str, kills: int, seed: int) -> None:
@@ -47,7 +47,7 @@ def main(url: str, kills: int, seed: int) -> None:
 
 
 def _timed(child: int, folder: str) -> tuple[float, float]:
-    """Seconds to a run's first answer, and from there to its end."""
+    """Seconds until a run's first answer, and from then until its end."""
     began = time.monotonic()
     _await_answers(folder)
     answered = time.monotonic()
@@ -66,7 +66,7 @@ def _await_answers(folder: str) -> None:
 
 
 def _start(url: str, folder: str) -> int:
-    """A child that mines into a cache of its own."""
+    """Fork a process that mines with its own cache; returns its id."""
     child = os.fork()
     if child:
         return child
@@ -87,7 +87,7 @@ def _acknowledge(folder: str) -> None:
 
     def acknowledged(cache: AnswerCache, question: Any, answer: Any) -> None:
         put(cache, question, answer)
-        os.write(log, f"{question.key}\n".encode())
+        os.write(log, f"{question.cache_key}\n".encode())
 
     AnswerCache.put = acknowledged  # type: ignore[method-assign]
 

@@ -1,4 +1,4 @@
-"""A scripted OpenAI-compatible server on localhost: real sockets, answers and faults by script."""
+"""A scripted OpenAI-compatible server on localhost, with real sockets and scripted faults."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from condition_miner.model.dialect import IN_WORDS, PROBE_CODES, PROBE_WORDS
+from condition_miner.model.dialect import PROBE_CODES, PROBE_PROMPT, SCHEMA_INSTRUCTION
 
 Fault = Callable[["Handler", dict[str, Any]], None]
 
@@ -33,18 +33,18 @@ def completion(text: str | None, finish: str = "stop", **message: Any) -> dict[s
 
 
 def schema(body: dict[str, Any]) -> dict[str, Any]:
-    """The JSON schema that a request asks for, by response_format or in words."""
+    """The JSON schema of a request, from response_format or from its instructions."""
     form = body.get("response_format", {})
     found: dict[str, Any]
     if form.get("type") == "json_schema":
         found = form["json_schema"]["schema"]
     else:
-        found = json.loads(body["messages"][0]["content"].split(IN_WORDS)[1])
+        found = json.loads(body["messages"][0]["content"].split(SCHEMA_INSTRUCTION)[1])
     return found
 
 
 def is_probe(body: dict[str, Any]) -> bool:
-    return bool(body["messages"][-1]["content"] == PROBE_WORDS)
+    return bool(body["messages"][-1]["content"] == PROBE_PROMPT)
 
 
 CONDITIONS: tuple[str, ...] = ("location", "weather", "time of day", "activity", "object scale")
@@ -72,7 +72,7 @@ def good(body: dict[str, Any]) -> str:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers by the server's script."""
+    """Answers requests as the server's script says."""
 
     server: Server
 
@@ -111,7 +111,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """Faults are used up one a request; `always` is never. Probes are answered by `probing`, and counted apart."""
+    """Each request consumes one of `faults`; `always` applies to all. Probes are answered by `probing`."""
 
     daemon_threads = True
 
@@ -131,7 +131,7 @@ class Server(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}/v1"
 
     def handle_error(self, *_: Any) -> None:
-        """A client that went away is part of the script."""
+        """Disconnected clients are expected."""
 
 
 @contextmanager
@@ -148,7 +148,7 @@ def serving() -> Iterator[Server]:
 
 
 def status(code: int, **headers: str) -> Fault:
-    """An error of the server's."""
+    """An HTTP error."""
     return lambda handler, body: handler.send({"error": {"message": f"status {code}"}}, code, **headers)
 
 
@@ -176,7 +176,7 @@ def no_message(handler: Handler, body: dict[str, Any]) -> None:
 
 
 def trickle(handler: Handler, body: dict[str, Any]) -> None:
-    """An answer that comes a byte at a time, and never ends."""
+    """An endless answer, one byte at a time."""
     handler.send_response(200)
     handler.send_header("content-length", "1000")
     handler.end_headers()
@@ -191,7 +191,7 @@ def hang(handler: Handler, body: dict[str, Any]) -> None:
 
 
 def reset(handler: Handler, body: dict[str, Any]) -> None:
-    """The connection breaks in mid-body."""
+    """The connection is reset in the middle of the body."""
     handler.send_response(200)
     handler.send_header("content-type", "application/json")
     handler.send_header("content-length", "1000")

@@ -1,4 +1,4 @@
-"""The miner's commands run in this process: as quick as a call, with exit code, output and errors."""
+"""Runs commands in this process, which is faster than a subprocess; returns exit code, stdout and stderr."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ QUICK = ("--combinations", "4", "--captions", "2", "--conditions", "3", "--concu
 
 
 @dataclass(frozen=True)
-class Done:
+class CommandResult:
     code: int
     out: str
     err: str
@@ -25,12 +25,12 @@ class Done:
 
 @dataclass(frozen=True)
 class Shell:
-    """A folder of its own, with `labels.txt` in it, where commands run."""
+    """Runs commands in a folder that has a `labels.txt`."""
 
     folder: Path
     monkeypatch: pytest.MonkeyPatch
 
-    def run(self, *words: str, typed: str | None = None, **environment: str) -> Done:
+    def run(self, *words: str, typed: str | None = None, **environment: str) -> CommandResult:
         with self.monkeypatch.context() as patch:
             for name in [n for n in os.environ if n.startswith(("OPENAI_", "FEDMPT_"))]:
                 patch.delenv(name)
@@ -40,13 +40,13 @@ class Shell:
             result = CliRunner().invoke(build(words[0]), list(words), input=typed)
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
-        return Done(result.exit_code, result.stdout, result.stderr)
+        return CommandResult(result.exit_code, result.stdout, result.stderr)
 
-    def mine(self, server: Server | None, *words: str, **environment: str) -> Done:
+    def mine(self, server: Server | None, *words: str, **environment: str) -> CommandResult:
         where = ("--base-url", server.url) if server else ()
         return self.run("mine-conditions", "--labels", "labels.txt", *QUICK, *where, *words, **environment)
 
 
-def shell(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
+def make_shell(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Shell:
     (folder / "labels.txt").write_text(LABELS)
     return Shell(folder, monkeypatch)

@@ -15,17 +15,20 @@ from trainer.backbone.load import fill
 from trainer.config.sections import LossConfig
 from trainer.config.settings import Settings
 from trainer.data.batches import Batch
+from trainer.data.encoding import Encoding, batch_of_pixels, frozen_blocks
 from trainer.methods.base import MethodContext
 
 PREPROCESS = Preprocess(32, (0.5, 0.5, 0.5), (0.28, 0.28, 0.28))
 
 
-def random_clip(seed: int = 0, dtype: torch.dtype = torch.float32) -> FrozenClip:
-    """Two layers, width 32, 16 patches, the stock vocabulary."""
+def random_clip(
+    seed: int = 0, dtype: torch.dtype = torch.float32, layers: int = 2, vision_layers: int = 2
+) -> FrozenClip:
+    """Two layers, unless others are asked for, width 32, 16 patches, the stock vocabulary."""
     config: dict[str, Any] = {
         "embed_dim": 24,
-        "vision_cfg": {"image_size": 32, "layers": 2, "width": 32, "patch_size": 8, "head_width": 16},
-        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2},
+        "vision_cfg": {"image_size": 32, "layers": vision_layers, "width": 32, "patch_size": 8, "head_width": 16},
+        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": layers},
     }
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -76,9 +79,12 @@ def method_context(
     )
 
 
-def random_batch(clip: FrozenClip, images: int = 4, seed: int = 0, labels: int = len(LABELS)) -> Batch:
-    """Features of random images, with random labels."""
+def random_batch(
+    clip: FrozenClip, images: int = 4, seed: int = 0, labels: int = len(LABELS), reads: str = "features"
+) -> Batch:
+    """What a method reads of random images, with random labels."""
     generator = torch.Generator().manual_seed(seed)
-    features = clip.encode_image(torch.randn(images, 3, 32, 32, generator=generator))
+    size = clip.preprocess.size
+    pixels = torch.randn(images, 3, size, size, generator=generator)
     truth = (torch.rand(images, labels, generator=generator) < 0.5).float()
-    return Batch(features.image, features.patches, truth)
+    return batch_of_pixels(reads, Encoding(clip, block=frozen_blocks(reads)), pixels, truth)

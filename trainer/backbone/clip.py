@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from trainer.backbone.block import value_path
 from trainer.errors import TrainerError
 
 PatchSource = Literal["last", "value"]
@@ -155,27 +156,8 @@ class FrozenClip(nn.Module):
         last = visual.ln_post(blocks[-1](tokens)) @ visual.proj
         if patch_source == "last":
             return ImageFeatures(last[:, 0], last[:, 1:])
-        local = visual.ln_post(_value_path(blocks[-1], tokens)) @ visual.proj
+        local = visual.ln_post(value_path(blocks[-1], tokens)) @ visual.proj
         return ImageFeatures(last[:, 0], local[:, 1:])
-
-    def encode_dense(self, pixels: Tensor, extra: Tensor | None = None) -> Tensor:
-        """Every token of the image tower in the joint space, not normalised: ln_post, then the visual projection.
-
-        Args:
-            pixels: (B, 3, H, W), preprocessed.
-            extra: (B, E, Dv) tokens put behind the class token, after ln_pre and without positions.
-
-        Returns:
-            (B, 1 + E + M, D): class token, extra tokens, patches. Differentiable with respect to `extra`.
-        """
-        visual = self.model.visual
-        with self.autocast():
-            tokens = visual._embeds(pixels)
-            if extra is not None:
-                tokens = torch.cat([tokens[:, :1], extra, tokens[:, 1:]], dim=1)
-            for block in visual.transformer.resblocks:
-                tokens = block(tokens)
-        return visual.ln_post(tokens.to(visual.proj.dtype)) @ visual.proj
 
     def encode_tokens(self, embedded: Tensor, eot: Tensor) -> Tensor:
         """Text features of embedded prompts, written plainly: every position goes through the tower.
@@ -201,13 +183,13 @@ class FrozenClip(nn.Module):
             TrainerError: where a sentence is longer than the context.
         """
         rows = [[self.tokenizer.sot_token_id, *self.token_ids(t), self.tokenizer.eot_token_id] for t in texts]
-        ends = torch.tensor([len(row) - 1 for row in rows], device=self.device)
-        longest = int(ends.max()) + 1
+        lengths = [len(row) for row in rows]
+        longest = max(lengths)
         if longest > self.context_length:
-            where = texts[int(ends.argmax())]
+            where = texts[lengths.index(longest)]
             raise TrainerError(f"the prompt '{where}' has {longest} tokens, {self.name} reads {self.context_length}")
         padded = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=self.device)
-        return self.encode_tokens(self.model.token_embedding(padded), ends)
+        return self.encode_tokens(self.model.token_embedding(padded), torch.tensor(lengths, device=self.device) - 1)
 
     def token_ids(self, text: str) -> list[int]:
         """BPE ids of a text, without [SOS] and [EOT].
@@ -240,16 +222,6 @@ def hash_weights(weights: dict[str, Tensor]) -> str:
         digest.update(f"{key}/{value.dtype}/{tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def _value_path(block: Any, tokens: Tensor) -> Tensor:
-    """A residual block in which every token attends to itself alone."""
-    attention = block.attn
-    _, _, weight = attention.in_proj_weight.chunk(3)
-    _, _, bias = attention.in_proj_bias.chunk(3)
-    values = nn.functional.linear(block.ln_1(tokens), weight, bias)
-    tokens = tokens + block.ls_1(attention.out_proj(values))
-    return tokens + block.ls_2(block.mlp(block.ln_2(tokens)))
 
 
 def _check_build(model: Any, name: str) -> None:

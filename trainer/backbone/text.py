@@ -1,9 +1,9 @@
 """Soft prompts through the frozen text tower, at the price of their differing parts only.
 
 The text tower is causal. So positions after [EOT] can't matter, and all prompts that begin alike share the beginning:
-it is run once, its keys and values in each layer are kept, and the short endings attend to them (METHOD.md §2).
-Endings run in chunks; where there are several, each is run again for its gradient instead of being kept, so that
-memory does not grow with the number of labels. The features and the gradients are those of the plain encoding.
+it is encoded once, its keys and values in each layer are kept, and the short endings attend to them (METHOD.md §2).
+Endings are encoded in chunks; where there are several, each is encoded again for its gradient instead of being kept, so
+that memory does not grow with the number of labels. Features and gradients are those of the plain encoding.
 
 Shape letters: N prefixes, Q positions of the longest prefix, S suffix positions, C labels, D (Dt) joint (text) width.
 """
@@ -12,14 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from trainer.backbone.block import Packing, attended, projected, residual
 from trainer.backbone.clip import FrozenClip
+from trainer.backbone.endings import Endings, Whole, split_layer
+from trainer.backbone.injections import Injection, Insertion, at_layer, replaced_rows
 from trainer.errors import TrainerError
 
 
@@ -29,11 +31,16 @@ class Suffixes:
 
     Attributes:
         embedded: (C, S, Dt), padded behind [EOT] with zeros.
-        eot: (C,) position of [EOT] in each ending.
+        lengths: of each ending, [EOT] included.
     """
 
     embedded: Tensor
-    eot: Tensor
+    lengths: tuple[int, ...]
+
+    @property
+    def eot(self) -> Tensor:
+        """(C,) position of [EOT] in each ending."""
+        return torch.tensor(self.lengths, device=self.embedded.device) - 1
 
 
 def label_suffixes(clip: FrozenClip, texts: list[str]) -> Suffixes:
@@ -46,156 +53,175 @@ def label_suffixes(clip: FrozenClip, texts: list[str]) -> Suffixes:
         if not text.strip():
             raise TrainerError("a label's prompt is empty; name the label in the bank")
     rows = [[*clip.token_ids(text), clip.tokenizer.eot_token_id] for text in texts]
-    longest = max(len(row) for row in rows)
-    embedded = torch.zeros(len(rows), longest, clip.text_width, device=clip.device)
+    embedded = torch.zeros(len(rows), max(len(row) for row in rows), clip.text_width, device=clip.device)
     for index, row in enumerate(rows):
         embedded[index, : len(row)] = clip.embed(row)
-    return Suffixes(embedded, torch.tensor([len(row) - 1 for row in rows], device=clip.device))
-
-
-def encode_shared_prefix(clip: FrozenClip, prefix: Tensor, suffixes: Suffixes, chunk: int | None = None) -> Tensor:
-    """Text features (C, D) of the C prompts [prefix, suffix_c]; see `encode_shared_prefixes`, of which this is one."""
-    return encode_shared_prefixes(clip, [prefix], suffixes, chunk)[0]
-
-
-def encode_shared_prefixes(
-    clip: FrozenClip, prefixes: Sequence[Tensor], suffixes: Suffixes, chunk: int | None = None
-) -> Tensor:
-    """Text features of the prompts [prefix_n, suffix_c] of all pairs.
-
-    Args:
-        clip: the frozen model.
-        prefixes: N of them, (P_n, Dt) embeddings that begin with [SOS], learnable parts included, without positions.
-        suffixes: the C endings.
-        chunk: prompts run at once, at least one label's N; None runs all.
-
-    Returns:
-        (N, C, D), not normalised; differentiable with respect to `prefixes`.
-
-    Raises:
-        TrainerError: where a prefix and the longest suffix together exceed the context.
-    """
-    longest = max(len(prefix) for prefix in prefixes) + suffixes.embedded.shape[1]
-    if longest > clip.context_length:
-        raise TrainerError(
-            f"the longest prompt has {longest} tokens, {clip.name} reads {clip.context_length}: "
-            "shorten the condition or the label, or use fewer learnable tokens"
-        )
-    with clip.autocast():
-        heads = _run_prefixes(clip, prefixes)
-    count = len(suffixes.eot)
-    step = count if chunk is None else max(1, chunk // len(prefixes))
-    if step >= count:
-        return _run_endings(clip, heads, suffixes)
-    features = []
-    for start in range(0, count, step):
-        part = Suffixes(suffixes.embedded[start : start + step], suffixes.eot[start : start + step])
-        # Nothing is drawn at random in the tower, so no state of a generator need be kept.
-        features.append(checkpoint(_run_endings, clip, heads, part, use_reentrant=False, preserve_rng_state=False))
-    return torch.cat(features, dim=1)
+    return Suffixes(embedded, tuple(len(row) for row in rows))
 
 
 class _Heads(NamedTuple):
     """What the prefixes leave behind for their endings.
 
     Attributes:
-        lengths: P_n.
-        valid: (N, Q), which padded places hold a token.
-        keys, values: of each layer, (N, heads, Q, width / heads).
+        keys, values: of each shared layer, (N, heads, Q, width / heads).
+        tokens: packed, behind the last shared layer; None where every layer is shared.
     """
 
-    lengths: tuple[int, ...]
-    valid: Tensor
     keys: list[Tensor]
     values: list[Tensor]
+    tokens: Tensor | None
 
 
-def _run_prefixes(clip: FrozenClip, prefixes: Sequence[Tensor]) -> _Heads:
-    """The prefixes through all layers, packed for the linear layers and padded for attention."""
-    positions = clip.model.positional_embedding
-    lengths = tuple(len(prefix) for prefix in prefixes)
-    tokens = torch.cat([prefix + positions[: len(prefix)] for prefix in prefixes])
-    valid = torch.arange(max(lengths), device=tokens.device) < torch.tensor(lengths, device=tokens.device)[:, None]
-    place = _places(valid)
-    heads = _Heads(lengths, valid, [], [])
-    *blocks, last = clip.model.transformer.resblocks
-    for block in blocks:
-        query, key, value = _projected(block, tokens, place)
-        heads.keys.append(key)
-        heads.values.append(value)
-        attended = F.scaled_dot_product_attention(query, key, value, is_causal=True)
-        tokens = _residual(block, tokens, _joined(attended)[valid])
-    # Nobody asks what the last layer makes of a prefix itself.
-    _, key, value = _projected(last, tokens, place)
-    return heads._replace(keys=[*heads.keys, key], values=[*heads.values, value])
+class PrefixEncoder:
+    """Text features of the prompts [prefix_n, suffix_c] of all pairs, each prefix encoded once.
+
+    Everything that depends on lengths alone is made here, once; a call computes.
+
+    Args:
+        clip: the frozen model.
+        lengths: P_n of the N prefixes, [SOS] and learnable tokens included.
+        suffixes: the C endings.
+        chunk: prompts encoded at once, at least one label's N; None encodes all.
+        injections: where learnable tokens enter deeper layers.
+
+    Raises:
+        TrainerError: where a prefix and the longest suffix together exceed the context.
+        ValueError: an injection that does not fit.
+    """
+
+    def __init__(
+        self,
+        clip: FrozenClip,
+        lengths: Sequence[int],
+        suffixes: Suffixes,
+        chunk: int | None = None,
+        injections: Sequence[Injection] = (),
+    ) -> None:
+        longest = max(lengths) + suffixes.embedded.shape[1]
+        if longest > clip.context_length:
+            raise TrainerError(
+                f"the longest prompt has {longest} tokens, {clip.name} reads {clip.context_length}: "
+                "shorten the condition or the label, or use fewer learnable tokens"
+            )
+        self.clip, self.suffixes, self.injections = clip, suffixes, tuple(injections)
+        layers = len(clip.model.transformer.resblocks)
+        for injection in self.injections:
+            injection.check(layers, min(lengths))
+        device = clip.device
+        self.packing = Packing.of(lengths, device)
+        self.shared_layers = split_layer(self.injections, layers)
+        self._insertions = {
+            i: Insertion.of(self.packing, one, device) for i, one in enumerate(self.injections) if one.inserted
+        }
+        self._replaced = {
+            i: replaced_rows(self.packing, one, device) for i, one in enumerate(self.injections) if not one.inserted
+        }
+        count = len(suffixes.lengths)
+        step = count if chunk is None else max(1, chunk // len(self.packing.lengths))
+        self._chunks = [self._chunk(slice(start, min(start + step, count))) for start in range(0, count, step)]
+
+    def __call__(self, prefixes: Sequence[Tensor], injected: Sequence[Tensor] = ()) -> Tensor:
+        """Encode.
+
+        Args:
+            prefixes: N of them, (P_n, Dt) embeddings that begin with [SOS], without positions.
+            injected: the tokens of each injection, (K, Dt), or (C, K, Dt) where they are a label's own.
+
+        Returns:
+            (N, C, D), not normalised; differentiable with respect to `prefixes` and `injected`.
+        """
+        with self.clip.autocast():
+            heads = self._run_prefixes(prefixes, injected)
+        if len(self._chunks) == 1:
+            return self._features(self._chunks[0], heads, injected)
+        # Nothing is drawn at random in the tower, so no state of a generator need be kept.
+        parts = [
+            checkpoint(self._features, part, heads, injected, use_reentrant=False, preserve_rng_state=False)
+            for part in self._chunks
+        ]
+        return torch.cat(parts, dim=1)
+
+    def _chunk(self, labels: slice) -> Endings:
+        widths = {
+            layer: sum(self.injections[i].count for i in at_layer(self.injections, layer, inserted=True))
+            for layer in range(self.shared_layers)
+        }
+        whole = self.shared_layers < len(self.clip.model.transformer.resblocks)
+        embedded, lengths = self.suffixes.embedded[labels], self.suffixes.lengths[labels]
+        return Endings.of(self.clip, self.packing, embedded, lengths, widths, labels, self.injections, whole)
+
+    def _run_prefixes(self, prefixes: Sequence[Tensor], injected: Sequence[Tensor]) -> _Heads:
+        """The prefixes through the layers that all labels share."""
+        positions = self.clip.model.positional_embedding
+        tokens = torch.cat([prefix + positions[: len(prefix)] for prefix in prefixes])
+        blocks = self.clip.model.transformer.resblocks
+        keys: list[Tensor] = []
+        values: list[Tensor] = []
+        for layer, block in enumerate(blocks[: self.shared_layers]):
+            tokens, packing, kept = self._entering(layer, tokens, injected)
+            query, key, value = projected(block, tokens, packing.place)
+            keys.append(key)
+            values.append(value)
+            if layer == len(blocks) - 1:  # nobody asks what the last layer makes of a prefix itself
+                return _Heads(keys, values, None)
+            tokens = residual(block, tokens, packing.pack(attended(query, key, value, causal=True)))
+            tokens = tokens if kept is None else tokens.index_select(0, kept)
+        return _Heads(keys, values, tokens)
+
+    def _entering(
+        self, layer: int, tokens: Tensor, injected: Sequence[Tensor]
+    ) -> tuple[Tensor, Packing, Tensor | None]:
+        """The prefixes' tokens with what is injected before a layer: packed, their packing, and which rows stay."""
+        for i in at_layer(self.injections, layer, inserted=False):
+            tokens = tokens.index_copy(0, self._replaced[i], _repeated(injected[i], len(self.packing.lengths), tokens))
+        packing, kept = self.packing, None
+        for i in at_layer(self.injections, layer, inserted=True):
+            insertion = self._insertions[i]
+            tokens = torch.cat([tokens, injected[i].to(tokens.dtype)]).index_select(0, insertion.order)
+            packing, kept = insertion.packing, insertion.kept
+        return tokens, packing, kept
+
+    def _features(self, part: Endings, heads: _Heads, injected: Sequence[Tensor]) -> Tensor:
+        """Features (N, C, D) of some labels' endings, each behind all prefixes."""
+        clip, blocks = self.clip, self.clip.model.transformer.resblocks
+        with clip.autocast():
+            tokens = part.placed()
+            for layer, block in enumerate(blocks[: self.shared_layers]):
+                last = layer == len(blocks) - 1
+                tokens = part.behind(block, layer, tokens, heads.keys[layer], heads.values[layer], last)
+            if part.whole is not None and heads.tokens is not None:
+                tokens = self._unshared(part, part.whole, torch.cat([heads.tokens, tokens]), injected)
+        features = clip.model.ln_final(tokens.to(clip.model.text_projection.dtype)) @ clip.model.text_projection
+        return features.unflatten(0, (len(self.packing.lengths), -1))
+
+    def _unshared(self, part: Endings, whole: Whole, tokens: Tensor, injected: Sequence[Tensor]) -> Tensor:
+        """Whole prompts through the layers that labels don't share: (N C, Dt), what stands at [EOT]."""
+        tokens = tokens.index_select(0, whole.order)
+        count = len(self.packing.lengths)
+        for layer, block in enumerate(self.clip.model.transformer.resblocks):
+            if layer < self.shared_layers:
+                continue
+            for i in at_layer(self.injections, layer, inserted=False):
+                own = injected[i][part.labels] if self.injections[i].own_to == "label" else injected[i]
+                rows = whole.replaced[i]
+                repeats = count if self.injections[i].own_to == "label" else count * part.count
+                tokens = tokens.index_copy(0, rows, _repeated(own.flatten(0, -2), repeats, tokens))
+            query, key, value = projected(block, tokens, whole.packing.place)
+            tokens = residual(block, tokens, whole.packing.pack(attended(query, key, value, causal=True)))
+        return tokens.index_select(0, whole.eot)
 
 
-def _run_endings(clip: FrozenClip, heads: _Heads, suffixes: Suffixes) -> Tensor:
-    """Features (N, C, D) of the endings, each behind all prefixes."""
-    with clip.autocast():
-        ends = _last_tokens(clip, heads, suffixes)
-    features = clip.model.ln_final(ends.to(clip.model.text_projection.dtype)) @ clip.model.text_projection
-    return features.unflatten(0, (len(heads.lengths), -1))
+def _repeated(own: Tensor, times: int, like: Tensor) -> Tensor:
+    return own.to(like.dtype).repeat(times, 1)
 
 
-def _last_tokens(clip: FrozenClip, heads: _Heads, suffixes: Suffixes) -> Tensor:
-    """(N C, Dt), what stands at [EOT] behind the last layer."""
-    count, (labels, new) = len(heads.lengths), suffixes.embedded.shape[:2]
-    device = suffixes.embedded.device
-    positions = clip.model.positional_embedding
-    placed = torch.stack([suffixes.embedded + positions[p : p + new] for p in heads.lengths])
-    valid = (torch.arange(new, device=device) <= suffixes.eot[:, None]).repeat(count, 1)
-    place = _places(valid)
-    # An ending sees the whole of its prefix, and of itself what came before.
-    before = heads.valid.repeat_interleave(labels, 0)[:, None].expand(-1, new, -1)
-    causal = torch.ones(new, new, dtype=torch.bool, device=device).tril().expand(count * labels, -1, -1)
-    visible = torch.cat([before, causal], dim=-1)[:, None]
-    tokens = placed.flatten(0, 1)[valid]
-    *blocks, last = zip(clip.model.transformer.resblocks, heads.keys, heads.values, strict=True)
-    for block, head_keys, head_values in blocks:
-        query, key, value = _projected(block, tokens, place)
-        attended = _attended(query, key, value, head_keys, head_values, visible)
-        tokens = _residual(block, tokens, attended[valid])
-    # Of the last layer only [EOT] is wanted.
-    row, eot = torch.arange(count * labels, device=device), suffixes.eot.repeat(count)
-    block, head_keys, head_values = last
-    query, key, value = _projected(block, tokens, place)
-    query, visible = query[row, :, eot][:, :, None], visible[row, :, eot][:, :, None]
-    attended = _attended(query, key, value, head_keys, head_values, visible)
-    return _residual(block, tokens[place[row, eot]], attended[:, 0])
-
-
-def _attended(
-    query: Tensor, key: Tensor, value: Tensor, head_keys: Tensor, head_values: Tensor, visible: Tensor
+def encode_shared_prefixes(
+    clip: FrozenClip, prefixes: Sequence[Tensor], suffixes: Suffixes, chunk: int | None = None
 ) -> Tensor:
-    """What the queries of the endings make of their prefixes and of themselves: (N C, queries, width)."""
-    labels = len(key) // len(head_keys)
-    keys = torch.cat([head_keys.repeat_interleave(labels, 0), key], dim=2)
-    values = torch.cat([head_values.repeat_interleave(labels, 0), value], dim=2)
-    return _joined(F.scaled_dot_product_attention(query, keys, values, attn_mask=visible))
+    """Text features (N, C, D) of all pairs, once; where it is done again and again, keep a `PrefixEncoder`."""
+    return PrefixEncoder(clip, [len(prefix) for prefix in prefixes], suffixes, chunk)(prefixes)
 
 
-def _places(valid: Tensor) -> Tensor:
-    """The packed token at each padded place. A place without one points to some token; nothing of it is kept."""
-    return (valid.flatten().cumsum(0) - 1).clamp_min(0).view(valid.shape)
-
-
-def _projected(block: Any, tokens: Tensor, place: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries, keys and values of packed tokens at padded places, (batch, heads, positions, width / heads) each."""
-    attention = block.attn
-    mixed = F.linear(block.ln_1(tokens), attention.in_proj_weight, attention.in_proj_bias)[place]
-    query, key, value = (
-        part.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for part in mixed.chunk(3, dim=-1)
-    )
-    return query, key, value
-
-
-def _joined(attended: Tensor) -> Tensor:
-    """(batch, heads, positions, width / heads) back to (batch, positions, width)."""
-    return attended.transpose(1, 2).flatten(2)
-
-
-def _residual(block: Any, tokens: Tensor, attended: Tensor) -> Tensor:
-    """The rest of a residual block behind its attention."""
-    tokens = tokens + block.ls_1(block.attn.out_proj(attended))
-    return tokens + block.ls_2(block.mlp(block.ln_2(tokens)))
+def encode_shared_prefix(clip: FrozenClip, prefix: Tensor, suffixes: Suffixes, chunk: int | None = None) -> Tensor:
+    """Text features (C, D) of the C prompts [prefix, suffix_c]; see `encode_shared_prefixes`, of which this is one."""
+    return encode_shared_prefixes(clip, [prefix], suffixes, chunk)[0]

@@ -159,11 +159,11 @@ def _results(
     unreadable: list[UnreadableImage],
 ) -> Iterator[tuple[Prediction | UnreadableImage, Explanation | None]]:
     """Predictions in order, each explained if that was asked for; unreadable files are noted down."""
-    from fedmpt.common.progress import CountLines
+    from fedmpt.common.progress import ProgressBar
     from trainer.data.images import UnreadableImage
     from trainer.inference.stream import stream
 
-    lines, quiet = CountLines(), len(paths) <= batch
+    lines, quiet = ProgressBar(), len(paths) <= batch
     for number, result in enumerate(stream(model, paths, batch), 1):
         explanation = None
         if isinstance(result, UnreadableImage):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from fedmpt.common.progress import CountLines
+from fedmpt.common.progress import ProgressBar
 
 if TYPE_CHECKING:
     from trainer.evaluation.metrics import Figures
@@ -19,7 +19,7 @@ def reporter() -> Reporter:
     """Prints to standard error, so that what a command answers stays alone on standard output."""
     from trainer.preparing import Reporter
 
-    lines = CountLines()
+    lines = ProgressBar()
     return Reporter(
         features=lambda split, done, count: lines(f"features of {split}", done, count),
         say=lambda text: typer.echo(text, err=True),
@@ -29,7 +29,7 @@ def reporter() -> Reporter:
 
 def image_lines() -> Callable[[int, int], None]:
     """How many images were checked."""
-    lines = CountLines()
+    lines = ProgressBar()
     return lambda done, count: lines("checked", done, count)
 
 

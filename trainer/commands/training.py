@@ -15,6 +15,7 @@ from trainer.commands.common import BankOption, DeviceOption, StreamOption, prep
 from trainer.commands.evaluation import print_evaluation
 
 if TYPE_CHECKING:
+    from trainer.methods.base import Method
     from trainer.preparing import Prepared
     from trainer.run.folder import Run
     from trainer.run_config import RunConfig
@@ -128,9 +129,16 @@ def _train_and_evaluate(run: Run, prepared: Prepared, checkpoint: str) -> None:
     described = prepared.method.describe()
     if "conditions" in described:
         typer.echo(f"conditions ({described['conditions_are']}): {', '.join(described['conditions'])}")
-    typer.echo(f"{prepared.config.method.name}: {described['trainable']:,} trained and exchanged parameters")
+    typer.echo(f"{prepared.config.method.name}: {_sizes(prepared.method, described['trainable'])}")
     run_rounds(run, prepared, checkpoint, print_round)
     print_evaluation(run, measure(run, prepared))
+
+
+def _sizes(method: Method, trainable: int) -> str:
+    personal = sum(part.numel() for part in method.personal_parts().values())
+    if not personal:
+        return f"{trainable:,} trained and exchanged parameters"
+    return f"{trainable:,} trained parameters; {personal:,} numbers stay with each client"
 
 
 def _local_file() -> Path | None:

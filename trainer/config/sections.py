@@ -32,13 +32,23 @@ class FederationConfig(Settings):
     """Share of the clients drawn in each round."""
     weights: Literal["uniform", "examples"] = "uniform"
     """How the server weighs its clients; "uniform" in the paper."""
+    aggregation: str = "auto"
+    """The server's rule: mean, median, trimmed-mean or norm-bounded-mean; "auto" takes the one that the method asks
+    for."""
+    trimmed_share: float = Field(0.2, ge=0, lt=0.5)
+    """Of trimmed-mean: share of the clients that is left out at either end, rounded up."""
+    norm_bound: float | None = Field(None, gt=0)
+    """Of norm-bounded-mean: longest update; None takes the median length of the round's updates."""
+    memory: Literal["none", "optimiser"] = "none"
+    """What a client keeps from one of its rounds to the next, beside the personal parts that some methods have:
+    "optimiser" keeps momentum, moments and step count."""
     local_epochs: int = Field(1, ge=1)
     patience: int | None = Field(None, ge=1)
     """Stop early after so many rounds without a better validation mAP; None runs all rounds."""
 
 
 class OptimiserConfig(Settings):
-    """A client's local training. The optimiser starts anew in every round, so that clients keep no state."""
+    """A client's local training. The optimiser starts anew in every round, unless `federation.memory` keeps it."""
 
     name: Literal["adamw", "sgd"] = "adamw"
     """"sgd" in the paper."""

@@ -93,9 +93,15 @@ class MultiLabelDataset:
         return self.train, self.validation, self.test
 
 
+def client_sites(train: Split) -> np.ndarray:
+    """The site number of each client: those sites that own training images, ascending."""
+    sites: np.ndarray = np.unique(train.sites[train.sites >= 0])
+    return sites
+
+
 def owners(split: Split) -> tuple[np.ndarray, ...]:
     """For each client the indices of its images, clients in the order of their site numbers.
 
     Images of nobody (-1) are left out.
     """
-    return tuple(np.flatnonzero(split.sites == site) for site in np.unique(split.sites[split.sites >= 0]))
+    return tuple(np.flatnonzero(split.sites == site) for site in client_sites(split))

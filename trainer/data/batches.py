@@ -1,6 +1,6 @@
 """What a method takes in: a batch of images, and where batches come from.
 
-Shape letters: n images, B of them, M patches, C labels, D joint width.
+Shape letters: n images, B of them, M patches, L tokens, C labels, D (Dv) joint (vision) width.
 """
 
 from __future__ import annotations
@@ -14,21 +14,41 @@ from torch import Tensor
 
 
 class Batch(NamedTuple):
-    """Frozen features and labels of B images; for methods whose inputs are pixels, pixels in place of features."""
+    """What a method reads of B images, and their labels. What it doesn't read is empty, or None."""
 
     image: Tensor
-    """(B, D); (B, 0) beside pixels."""
+    """(B, D), the image feature; (B, 0) beside pixels."""
     patches: Tensor
-    """(B, M, D); (B, 0, 0) beside pixels."""
+    """(B, M, D); (B, 0, 0) beside pixels or tokens."""
     labels: Tensor
     """(B, C) float; 1 present, 0 absent, -1 unknown."""
     pixels: Tensor | None = None
     """(B, 3, H, W), preprocessed."""
+    tokens: Tensor | None = None
+    """(B, L, Dv), what enters the image tower's block k."""
+
+    @classmethod
+    def of(
+        cls,
+        labels: Tensor,
+        image: Tensor | None = None,
+        patches: Tensor | None = None,
+        pixels: Tensor | None = None,
+        tokens: Tensor | None = None,
+    ) -> Batch:
+        """A batch of what there is."""
+        count = len(labels)
+        return cls(
+            labels.new_empty(count, 0) if image is None else image,
+            labels.new_empty(count, 0, 0) if patches is None else patches,
+            labels,
+            pixels,
+            tokens,
+        )
 
     def to(self, device: torch.device) -> Batch:
         """On another device, in float32."""
-        image, patches, labels = (part.to(device, torch.float32) for part in self[:3])
-        return Batch(image, patches, labels, None if self.pixels is None else self.pixels.to(device, torch.float32))
+        return Batch(*(None if part is None else part.to(device, torch.float32) for part in self))  # type: ignore[arg-type]
 
 
 class BatchSource(Protocol):

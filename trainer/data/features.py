@@ -2,9 +2,8 @@
 
 Shape letters: n images, M patches, D joint width.
 
-A cache entry is a folder with two .npy files and a `meta.json` that says how many images are done; work that was
-interrupted goes on there. Its name is a hash of everything that determines the features. NumPy has no bfloat16: its
-bits stand in the file as uint16.
+A cache entry is a folder with .npy files and a `meta.json` that says how many images are done; work that was
+interrupted goes on there. Its name is a hash of everything that determines the features.
 """
 
 from __future__ import annotations
@@ -13,19 +12,21 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from filelock import FileLock
 from torch import Tensor
 
-from trainer.backbone.clip import FrozenClip, PatchSource
+from fedmpt.common.words import format_bytes
+from trainer.backbone.clip import FrozenClip
 from trainer.data.base import MultiLabelDataset, Split
 from trainer.data.batches import Batch
+from trainer.data.encoding import ON_DISK, Encoding
 from trainer.errors import TrainerError
 
 CHUNK = 128
@@ -34,34 +35,27 @@ CHUNK = 128
 Progress = Callable[[int, int], None]
 """Called with (images done, images in all)."""
 
-Storage = Literal["float16", "bfloat16"]
-"""Type in which features are kept."""
-
-ON_DISK = {"float16": np.dtype(np.float16), "bfloat16": np.dtype(np.uint16)}
-"""NumPy's type of a file, by storage type."""
-
 
 @dataclass(frozen=True)
 class FeatureStore:
     """Features and labels of a split.
 
     Attributes:
-        image: (n, D) float16, or the bits of bfloat16 as uint16; memory-mapped.
-        patches: (n, M, D), likewise.
+        arrays: by their names in a `Batch`, with n images each: float16, or the bits of bfloat16 as uint16;
+            memory-mapped.
         labels: (n, C) int8; 1, 0, -1 unknown.
         ids: the n images.
     """
 
-    image: np.ndarray
-    patches: np.ndarray
+    arrays: Mapping[str, np.ndarray]
     labels: np.ndarray
     ids: tuple[str, ...]
 
     def batch(self, indices: np.ndarray | list[int]) -> Batch:
         """The chosen images, read from the disk into float32 tensors."""
         where = np.asarray(indices)
-        image, patches = (_floats(torch.from_numpy(part[where])) for part in (self.image, self.patches))
-        return Batch(image, patches, torch.from_numpy(self.labels[where].astype(np.float32)))
+        parts = {name: _floats(torch.from_numpy(array[where])) for name, array in self.arrays.items()}
+        return Batch.of(torch.from_numpy(self.labels[where].astype(np.float32)), **parts)
 
     def batches(self, size: int) -> Iterator[Batch]:
         """All images in order."""
@@ -69,41 +63,8 @@ class FeatureStore:
             yield self.batch(np.arange(start, min(start + size, len(self.labels))))
 
 
-def rounded(features: Tensor, storage: Storage) -> Tensor:
-    """Features in the type in which they are kept."""
-    return features.to(torch.float16 if storage == "float16" else torch.bfloat16)
-
-
 def _floats(kept: Tensor) -> Tensor:
     return (kept.view(torch.bfloat16) if kept.dtype == torch.uint16 else kept).float()
-
-
-@dataclass(frozen=True)
-class Encoding:
-    """What features are made with.
-
-    Attributes:
-        clip: the frozen tower.
-        patch_source: which patches.
-        storage: in which type they are kept.
-    """
-
-    clip: FrozenClip
-    patch_source: PatchSource = "last"
-    storage: Storage = "float16"
-
-    def shapes(self, count: int) -> dict[str, tuple[int, ...]]:
-        """Of the arrays of so many images."""
-        return {"image": (count, self.clip.dim), "patches": (count, self.clip.patches, self.clip.dim)}
-
-    def bytes_of(self, count: int) -> int:
-        """Size of the features of so many images."""
-        return sum(int(np.prod(shape)) for shape in self.shapes(count).values()) * ON_DISK[self.storage].itemsize
-
-    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Image features (B, D) and patches (B, M, D), rounded as they are kept, from (B, 3, H, W)."""
-        found = self.clip.encode_image(pixels.to(self.clip.device), self.patch_source)
-        return rounded(found.image, self.storage), rounded(found.patches, self.storage)
 
 
 def feature_store(
@@ -134,8 +95,8 @@ def feature_store(
         if done < len(split):
             _announce(split, encoding, folder, done, say)
             _compute(split, encoding, folder, done, progress)
-    image, patches = (_mapped(folder / f"{name}.npy") for name in ("image", "patches"))
-    return FeatureStore(image, patches, split.labels, split.ids)
+    arrays = {name: _mapped(folder / f"{name}.npy") for name in encoding.shapes(len(split))}
+    return FeatureStore(arrays, split.labels, split.ids)
 
 
 def _key(dataset: MultiLabelDataset, split: Split, encoding: Encoding) -> str:
@@ -143,10 +104,7 @@ def _key(dataset: MultiLabelDataset, split: Split, encoding: Encoding) -> str:
         dataset.fingerprint,
         split.name,
         hashlib.sha256("\n".join(split.ids).encode()).hexdigest(),
-        encoding.clip.weights_hash,
-        encoding.clip.preprocess.identity(),
-        encoding.patch_source,
-        encoding.storage,
+        *encoding.identity(),
     )
     return f"{dataset.name}-{split.name}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}"
 
@@ -171,23 +129,20 @@ def _done(folder: Path, encoding: Encoding, count: int) -> int:
 
 def _announce(split: Split, encoding: Encoding, folder: Path, done: int, say: Callable[[str], None] | None) -> None:
     """Say how large the features become, and stop where the disk has no room for what is missing."""
-    count, clip = len(split), encoding.clip
+    count = len(split)
+    numbers = encoding.bytes_of(1) // ON_DISK[encoding.storage].itemsize
     size = (
-        f"features of {split.name}: {count:,} images × {clip.patches + 1} vectors × {clip.dim} × "
-        f"{ON_DISK[encoding.storage].itemsize} bytes = {_human(encoding.bytes_of(count))} in {folder}"
+        f"features of {split.name}: {count:,} images × {numbers:,} numbers × {ON_DISK[encoding.storage].itemsize} "
+        f"bytes = {format_bytes(encoding.bytes_of(count))} in {folder}"
     )
     missing, free = encoding.bytes_of(count - done), shutil.disk_usage(folder).free
     if missing > free:
         raise TrainerError(
-            f"{size}, but only {_human(free)} are free there: choose another --cache-dir, "
+            f"{size}, but only {format_bytes(free)} are free there: choose another --cache-dir, "
             "or --no-feature-cache, which encodes images each time they are used"
         )
     if say:
         say(f"{size}, {done:,} images done" if done else size)
-
-
-def _human(size: int) -> str:
-    return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
 
 
 def _record(folder: Path, done: int) -> None:
@@ -199,14 +154,14 @@ def _record(folder: Path, done: int) -> None:
 def _compute(split: Split, encoding: Encoding, folder: Path, done: int, progress: Progress | None) -> None:
     mode: Any = "r+" if done else "w+"
     type_ = ON_DISK[encoding.storage]
-    stores = [
-        np.lib.format.open_memmap(folder / f"{name}.npy", mode=mode, dtype=type_, shape=shape)
+    stores = {
+        name: np.lib.format.open_memmap(folder / f"{name}.npy", mode=mode, dtype=type_, shape=shape)
         for name, shape in encoding.shapes(len(split)).items()
-    ]
+    }
     for pixels in pixel_batches(split, encoding.clip, CHUNK, done):
-        for store, values in zip(stores, encoding.encode(pixels), strict=True):
-            store[done : done + len(values)] = values.cpu().view(torch.uint16).numpy().view(type_)
-            store.flush()
+        for name, values in encoding.rounded(pixels).items():
+            stores[name][done : done + len(values)] = values.cpu().view(torch.uint16).numpy().view(type_)
+            stores[name].flush()
         done += len(pixels)
         _record(folder, done)
         if progress:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from fedmpt.common import tables
-from fedmpt.common.words import near
+from fedmpt.common.words import fold_loosely
 from prompt_bank.schema import Label
 from trainer.errors import TrainerError
 
@@ -39,8 +39,10 @@ def read_label_table(path: Path, labels: tuple[Label, ...]) -> tuple[list[str], 
 
 def _order(path: Path, header: list[str], labels: tuple[Label, ...]) -> list[int]:
     """For each label its column."""
-    place = {near(name): index for index, name in enumerate(header)}
-    found = [next((place[near(n)] for n in (x.name, *x.aliases) if near(n) in place), None) for x in labels]
+    place = {fold_loosely(name): index for index, name in enumerate(header)}
+    found = [
+        next((place[fold_loosely(n)] for n in (x.name, *x.aliases) if fold_loosely(n) in place), None) for x in labels
+    ]
     known = [column for column in found if column is not None]
     if len(set(known)) == len(labels):
         return known

@@ -15,19 +15,14 @@ from torch import Tensor
 
 from trainer.data.base import Split
 from trainer.data.batches import Batch
-from trainer.data.features import Encoding, pixel_batches
+from trainer.data.encoding import Encoding
+from trainer.data.features import pixel_batches
 
 KEPT_BYTES = 512 * 2**20
 """A split whose preprocessed pixels are smaller stays in memory once read."""
 
 READERS = 4
 """Threads that read the images of one batch."""
-
-
-def pixel_batch(pixels: Tensor, labels: Tensor) -> Batch:
-    """A batch of preprocessed pixels (B, 3, H, W) and labels (B, C), without features."""
-    count = len(pixels)
-    return Batch(pixels.new_empty(count, 0), pixels.new_empty(count, 0, 0), labels, pixels)
 
 
 class PixelSource:
@@ -56,7 +51,7 @@ class PixelSource:
         """The chosen images: pixels (B, 3, H, W), and no features."""
         where = [int(index) for index in indices]
         labels = torch.from_numpy(self.split.labels[where].astype(np.float32))
-        return pixel_batch(torch.stack([self._one(index) for index in where]), labels)
+        return Batch.of(labels, pixels=torch.stack([self._one(index) for index in where]))
 
     def batches(self, size: int) -> Iterator[Batch]:
         """All images in order."""
@@ -101,6 +96,6 @@ class EncodedImages(PixelSource):
             start += len(pixels)
 
     def _batch(self, pixels: Tensor, where: np.ndarray) -> Batch:
-        image, patches = self.encoding.encode(pixels)
+        parts = {name: values.float() for name, values in self.encoding.rounded(pixels).items()}
         labels = torch.from_numpy(self.split.labels[where].astype(np.float32))
-        return Batch(image.float(), patches.float(), labels.to(image.device))
+        return Batch.of(labels.to(self.encoding.clip.device), **parts)

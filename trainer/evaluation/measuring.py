@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.data.base import Split
+from trainer.data.base import Split, client_sites
 from trainer.evaluation.bootstrap import NAMES, intervals, weighted_figures
 from trainer.evaluation.metrics import (
     ORACLE_THRESHOLDS,
@@ -23,6 +23,7 @@ from trainer.evaluation.metrics import (
     oracle_figures,
     precision_recall_f1,
 )
+from trainer.run.restoring import clients_with_parts, restore
 from trainer.seeding import numpy_generator
 
 if TYPE_CHECKING:
@@ -38,14 +39,14 @@ EVALUATION_BATCH = 128
 def evaluate(run: Run, prepared: Prepared, checkpoint: str = "last") -> dict[str, Any]:
     """Figures on the test split, at a threshold chosen on the validation split; written to evaluation.json.
 
-    Only seen labels choose the threshold.
+    Only seen labels choose the threshold. Of a method with personal parts it is the global model that is measured, with
+    the parts that clients start from; the clients' figures are those of their own models.
 
     Raises:
         TrainerError: where the run has no such checkpoint.
     """
-    rounds, state = run.load_checkpoint(checkpoint)
     method, dataset = prepared.method, prepared.dataset
-    method.receive(state)
+    rounds = restore(run, method, checkpoint)
     threshold = choose_threshold(*_columns(scores(method, prepared.features(dataset.validation)), method.seen))
     test = prepared.features(dataset.test)
     logits, labels = scores(method, test)
@@ -67,7 +68,7 @@ def evaluate(run: Run, prepared: Prepared, checkpoint: str = "last") -> dict[str
         "intervals": _intervals(prepared, logits, labels, threshold),
         "per_label": per_label(dataset.label_names, logits, labels, threshold),
         **_seen_and_unseen(method, logits, labels, threshold),
-        "clients": _clients(prepared, (logits, labels), threshold),
+        "clients": _clients(run, prepared, rounds, (logits, labels), threshold),
         "diagnostics": diagnose(method, test),
         "description": method.describe(),
     }
@@ -147,16 +148,37 @@ def client_figures(logits: Tensor, labels: Tensor, sites: np.ndarray, threshold:
     return {**summary, "without_positives": len(found) - len(kept), "each": each}
 
 
-def _clients(prepared: Prepared, test: tuple[Tensor, Tensor], threshold: float) -> dict[str, Any] | None:
+def _clients(
+    run: Run, prepared: Prepared, rounds: int, test: tuple[Tensor, Tensor], threshold: float
+) -> dict[str, Any] | None:
     """On the clients' own test images where the data set has such, else on their training images."""
     if not prepared.config.evaluation.clients:
         return None
     dataset, method = prepared.dataset, prepared.method
     split: Split = dataset.test if (dataset.test.sites >= 0).any() else dataset.train
     logits, labels = test if split is dataset.test else scores(method, prepared.features(split))
+    logits = _with_personal_parts(run, prepared, rounds, split, logits)
     # On training images unseen labels are as unknown as they were in training.
     logits, labels = _columns((logits, labels), method.seen if split is dataset.train else None)
     return {"images": split.name, **client_figures(logits, labels, split.sites, threshold)}
+
+
+def _with_personal_parts(run: Run, prepared: Prepared, rounds: int, split: Split, logits: Tensor) -> Tensor:
+    """Logits (n, C) of a split, those of each client's images by its own model where it has one."""
+    method = prepared.method
+    having = clients_with_parts(run, method, rounds)
+    if not having:
+        return logits
+    features, sites, own = prepared.features(split), client_sites(prepared.dataset.train), logits.clone()
+    for client in having:
+        restore(run, method, str(rounds), client)
+        images = np.flatnonzero(split.sites == sites[client])
+        with method.evaluating():
+            for start in range(0, len(images), EVALUATION_BATCH):
+                part = images[start : start + EVALUATION_BATCH]
+                own[part] = method(features.batch(part).to(method.clip.device)).cpu()
+    restore(run, method, str(rounds))
+    return own
 
 
 def _intervals(prepared: Prepared, logits: Tensor, labels: Tensor, threshold: float) -> dict[str, Any] | None:

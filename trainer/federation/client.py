@@ -13,14 +13,19 @@ from torch import Tensor
 from trainer.config.sections import ComputeConfig, FederationConfig, OptimiserConfig
 from trainer.data.batches import Batch, BatchSource
 from trainer.errors import RunFailed, TrainerError
-from trainer.federation.aggregation import Reply, State
-from trainer.federation.rounds import RoundContext, learning_rate
+from trainer.federation.memory import ClientMemory, Memory, remembers
+from trainer.federation.optimiser import kept_state, make_optimiser, restore_state
+from trainer.federation.replies import Reply, State
+from trainer.federation.rounds import RoundContext
 from trainer.methods.base import Method
 from trainer.seeding import derive, numpy_generator, seeded
 
 COMPILE_TOLERANCE = {"fp32": 1e-4, "bf16": 2e-2, "fp16": 1e-2}
 """Largest relative difference between the compiled loss or a gradient and the uncompiled one, by precision. On
 scenes-tiny inductor came to 3e-6 in fp32 and aot_eager to 4e-3 in bf16, with each matching."""
+
+SCALER_KEYS = ("scale", "_growth_tracker")
+"""Of the state of torch's gradient scaler, what changes by its steps."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,10 @@ class ClientTrainer:
         images: of the training split.
         federation, optimiser, compute: the settings.
         seed: orders a client's images.
+        memory: what clients keep from round to round; needed where the settings or the method say that they do.
+
+    Raises:
+        ValueError: it is needed and not there.
     """
 
     method: Method
@@ -40,6 +49,11 @@ class ClientTrainer:
     optimiser: OptimiserConfig
     seed: int
     compute: ComputeConfig = field(default_factory=ComputeConfig)
+    memory: ClientMemory | None = None
+
+    def __post_init__(self) -> None:
+        if self.memory is None and remembers(self.federation, self.method):
+            raise ValueError("clients keep their optimiser or parts of the method: give a ClientMemory")
 
     def train(self, client: int, owned: np.ndarray, state: State, context: RoundContext) -> Reply:
         """Local epochs over the client's own images, from the server's state.
@@ -52,17 +66,33 @@ class ClientTrainer:
 
         Raises:
             RunFailed: where a loss or a gradient is not finite; says client, round and batch. Nothing is updated then.
+            TrainerError: where what the client kept cannot be read, or is of another method or optimiser.
         """
-        self.method.receive(state)
-        self.method.train()
-        where = f"client {client}, round {context.round}"
-        steps = _Steps(self, learning_rate(self.optimiser, context), where)
+        steps = self._begin(client, state, context)
         with seeded(derive(self.seed, "training", context.round, client), self.method.clip.device):
             for epoch in range(self.federation.local_epochs):
                 generator = numpy_generator(self.seed, "batches", context.round, client, epoch)
                 steps.epoch(generator.permutation(owned))
+        if self.memory:
+            kept = steps.kept() if self.federation.memory == "optimiser" else {}
+            self.memory.save(client, context.round + 1, Memory(self.method.personal_parts(), kept))
         losses = steps.losses
         return Reply(client, self.method.exchanged(), len(owned), sum(losses) / max(1, len(losses)))
+
+    def _begin(self, client: int, state: State, context: RoundContext) -> _Steps:
+        """Load the server's state and what the client kept."""
+        where = f"client {client}, round {context.round}"
+        past = (self.memory.load(client) if self.memory else None) or Memory(self.method.personal_start)
+        try:
+            self.method.receive(state, past.personal)
+            self.method.train()
+            steps = _Steps(self, context, where)
+            steps.go_on_from(past.optimiser)
+        except ValueError as error:
+            raise TrainerError(
+                f"{where}: server's state or what the client kept is of something else ({error})"
+            ) from error
+        return steps
 
     @cached_property
     def loss(self) -> Callable[[Batch], Tensor]:
@@ -78,15 +108,34 @@ class ClientTrainer:
 
 
 class _Steps:
-    """A client's optimiser and its steps; it lives for one round."""
+    """A client's optimiser and its steps in one round."""
 
-    def __init__(self, trainer: ClientTrainer, rate: float, where: str) -> None:
+    def __init__(self, trainer: ClientTrainer, context: RoundContext, where: str) -> None:
         self.trainer, self.where = trainer, where
         self.parameters = [p for p in trainer.method.parameters() if p.requires_grad]
-        self.optimiser = make_optimiser(trainer.method, trainer.optimiser, rate)
+        self.optimiser = make_optimiser(trainer.method, trainer.optimiser, context)
         device = trainer.method.clip.device.type
         self.scaler = torch.amp.GradScaler(device, enabled=trainer.compute.precision == "fp16")
         self.losses: list[float] = []
+
+    def kept(self) -> State:
+        """What the optimiser, and fp16's scaler, have learned from their steps."""
+        scaler = self.scaler.state_dict()
+        numbers = {key: torch.tensor(scaler[key], dtype=torch.float64) for key in SCALER_KEYS if key in scaler}
+        return {**kept_state(self.optimiser, self.trainer.method), **numbers}
+
+    def go_on_from(self, kept: State) -> None:
+        """Let optimiser and scaler go on from what `kept` gave; from nothing they begin anew.
+
+        Raises:
+            ValueError: it is of other parameters.
+        """
+        scaler = self.scaler.state_dict()
+        numbers = {key: type(scaler[key])(kept[key].item()) for key in SCALER_KEYS if key in scaler and key in kept}
+        if numbers:
+            self.scaler.load_state_dict({**scaler, **numbers})
+        tensors = {name: value for name, value in kept.items() if name not in SCALER_KEYS}
+        restore_state(self.optimiser, self.trainer.method, tensors)
 
     def epoch(self, order: np.ndarray) -> None:
         """All batches of an order of images; an update after every `accumulation` of them, and after the last."""
@@ -121,14 +170,6 @@ class _Steps:
             f"{what} at {self.where}, batch {len(self.losses) - 1}: "
             "lower optimiser.learning_rate, or look at that client's images"
         )
-
-
-def make_optimiser(method: Method, settings: OptimiserConfig, rate: float) -> torch.optim.Optimizer:
-    """A fresh optimiser over the exchanged parameters."""
-    parameters = [p for p in method.parameters() if p.requires_grad]
-    if settings.name == "sgd":
-        return torch.optim.SGD(parameters, lr=rate, momentum=settings.momentum, weight_decay=settings.weight_decay)
-    return torch.optim.AdamW(parameters, lr=rate, betas=(settings.momentum, 0.999), weight_decay=settings.weight_decay)
 
 
 def check_compiled(trainer: ClientTrainer, owned: np.ndarray) -> None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trainer.federation.aggregation import Reply, State
 from trainer.federation.client import ClientTrainer
+from trainer.federation.replies import Reply, State
 from trainer.federation.rounds import RoundContext
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from trainer.config.sections import FederationConfig, OptimiserConfig
-from trainer.federation.aggregation import Reply, State, average
+from trainer.federation.aggregation.registry import Aggregation, aggregate
+from trainer.federation.replies import Reply, State
 from trainer.seeding import numpy_generator
 
 
@@ -42,22 +43,24 @@ def run_round(
     optimiser: OptimiserConfig,
     seed: int,
     context: RoundContext,
+    aggregation: Aggregation,
 ) -> tuple[State, RoundRecord]:
-    """One round: draw clients, let each train from the server's state, average.
+    """One round: draw clients, let each train from the server's state, make one state of their replies.
 
-    Replies are averaged as they come, so memory does not grow with the number of clients.
+    Where the rule allows it, replies are taken in as they come, so memory does not grow with the number of clients.
 
     Args:
         state: the server's state.
         clients: K, how many are registered.
         train_client: the engine's.
-        settings: participation and weights.
+        settings: participation, and those of the rule.
         optimiser: for the record of the learning rate.
         seed: draws the clients.
         context: which round.
+        aggregation: the server's rule.
 
     Raises:
-        RunFailed: see `average`.
+        RunFailed: see `aggregate`.
     """
     drawn = draw_clients(clients, settings.participation, seed, context)
     examples: list[int] = []
@@ -70,7 +73,7 @@ def run_round(
             losses.append(reply.loss)
             yield reply
 
-    merged = average(replies(), settings.weights)
+    merged = aggregate(aggregation, replies(), state, settings)
     record = RoundRecord(
         round=context.round,
         clients=tuple(drawn),
@@ -82,12 +85,17 @@ def run_round(
 
 
 def draw_clients(clients: int, participation: float, seed: int, context: RoundContext) -> list[int]:
-    """At least one client, ascending, uniformly without replacement."""
-    count = max(1, round(participation * clients))
+    """The clients of a round, ascending, uniformly without replacement."""
+    count = drawn_count(clients, participation)
     if count >= clients:
         return list(range(clients))
     generator = numpy_generator(seed, "clients", context.round)
     return sorted(int(c) for c in generator.choice(clients, size=count, replace=False))
+
+
+def drawn_count(clients: int, participation: float) -> int:
+    """How many clients each round has: at least one, at most all."""
+    return min(clients, max(1, round(participation * clients)))
 
 
 def learning_rate(settings: OptimiserConfig, context: RoundContext) -> float:

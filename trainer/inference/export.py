@@ -16,6 +16,7 @@ from prompt_bank.schema import Bank, Condition, Label
 from trainer.backbone.load import SHIPPED
 from trainer.backbone.vision_only import architecture
 from trainer.errors import TrainerError
+from trainer.federation.memory import PERSONAL
 from trainer.inference.exported import (
     BACKBONE,
     CONFIG,
@@ -66,7 +67,8 @@ def export(run: Run, out: Path, *, with_backbone: bool | None = None, checkpoint
 
 
 def _write(folder: Path, model: Model, config: ExportedConfig) -> None:
-    tensors = {**model.method.exchanged(), "text_features": model.text.contiguous()}
+    personal = {f"{PERSONAL}{name}": value for name, value in model.method.personal_parts().items()}
+    tensors = {**model.method.exchanged(), **personal, "text_features": model.text.contiguous()}
     (folder / WEIGHTS).write_bytes(save(tensors))
     if config.backbone.included:
         weights = model.method.clip.vision_weights()

@@ -11,17 +11,24 @@ from trainer.backbone.clip import FrozenClip
 from trainer.backbone.load import load_backbone
 from trainer.config.sections import LossConfig
 from trainer.errors import TrainerError
+from trainer.federation.memory import PERSONAL
 from trainer.inference.exported import BACKBONE, WEIGHTS, ExportedConfig, read_config, read_tensors
 from trainer.inference.model import Model
 from trainer.methods.base import Method, MethodContext
 from trainer.methods.registry import build
 from trainer.preparing import PRECISIONS, pick_device
 from trainer.run.folder import Run
+from trainer.run.restoring import restore
 from trainer.run_config import MethodConfig
 
 
 def load(
-    path: str | Path, *, device: str = "auto", checkpoint: str | None = None, backbone: str | None = None
+    path: str | Path,
+    *,
+    device: str = "auto",
+    checkpoint: str | None = None,
+    backbone: str | None = None,
+    client: int | None = None,
 ) -> Model:
     """A trained model, from a run's folder or from what `fedmpt export` wrote.
 
@@ -31,6 +38,8 @@ def load(
         checkpoint: of a run: "last", "best" or a number of rounds; None for the one that was evaluated.
         backbone: of an export without its backbone: the .safetensors file of the whole CLIP, or a tag of open_clip;
             None for what the run was trained with.
+        client: of a run whose method has personal parts: whose; None for the global model, with the parts that clients
+            start from.
 
     Raises:
         TrainerError: no such folder; a file that is missing, was changed or is no safetensors; another backbone than
@@ -40,25 +49,27 @@ def load(
     if (folder / "checkpoints").is_dir():
         if backbone is not None:
             raise TrainerError(f"{folder}: a run knows its backbone; --backbone is for exported models")
-        return from_run(Run.open(folder), device, checkpoint)
+        return from_run(Run.open(folder), device, checkpoint, client)
     if not (folder / "config.json").is_file() and not (folder / WEIGHTS).is_file():
         raise TrainerError(f"{folder}: neither a run nor an exported model (no checkpoints/, no {WEIGHTS})")
     if checkpoint is not None:
         raise TrainerError(f"{folder}: an exported model has one checkpoint; leave out --checkpoint")
+    if client is not None:
+        raise TrainerError(f"{folder}: an exported model has no clients; load client {client} from the run's folder")
     return from_export(folder, device, backbone)
 
 
-def from_run(run: Run, device: str = "auto", checkpoint: str | None = None) -> Model:
-    """The model of an evaluated run; its text features are computed here.
+def from_run(run: Run, device: str = "auto", checkpoint: str | None = None, client: int | None = None) -> Model:
+    """The model of an evaluated run, or a client's; its text features are computed here.
 
     The threshold is the one that the evaluation chose on validation images, so it holds for the evaluated checkpoint.
 
     Raises:
-        TrainerError: a run that was not evaluated, or not at this checkpoint.
+        TrainerError: a run that was not evaluated, or not at this checkpoint, or a client without personal parts.
     """
     evaluation = run.evaluation()
     evaluated = int(evaluation["rounds"])
-    rounds, state = run.load_checkpoint(checkpoint or str(evaluated))
+    rounds, _ = run.load_checkpoint(checkpoint or str(evaluated))
     if rounds != evaluated:
         raise TrainerError(
             f"{run.folder}: the threshold was chosen for checkpoint {evaluated}, not {rounds}; "
@@ -67,7 +78,8 @@ def from_run(run: Run, device: str = "auto", checkpoint: str | None = None) -> M
     config = run.config()
     clip = load_backbone(config.backbone.name, config.backbone.pretrained, pick_device(device))
     clip.precision = PRECISIONS[config.compute.precision]
-    method = _method(config.method, clip, tuple(evaluation["label_names"]), _bank(run), state, run.folder)
+    method = _method(config.method, clip, tuple(evaluation["label_names"]), _bank(run))
+    restore(run, method, str(rounds), client)
     with torch.no_grad():
         text = method.text_features()
     source = {
@@ -96,7 +108,13 @@ def from_export(folder: Path, device: str = "auto", backbone: str | None = None)
         raise TrainerError(
             f"{folder / WEIGHTS}: expected text features of {len(config.labels)} labels, {clip.dim} wide, not {found}"
         )
-    method = _method(config.method, clip, config.labels, config.bank, tensors, folder)
+    method = _method(config.method, clip, config.labels, config.bank)
+    personal = {name: tensors.pop(name) for name in list(tensors) if name.startswith(PERSONAL)}
+    try:
+        method.personal_start = {name.removeprefix(PERSONAL): value for name, value in personal.items()}
+        method.receive(tensors)
+    except ValueError as error:
+        raise TrainerError(f"{folder}: the weights are not of this model ({error})") from error
     source = {
         "run": config.run,
         "method": config.method.name,
@@ -108,14 +126,7 @@ def from_export(folder: Path, device: str = "auto", backbone: str | None = None)
     return Model(method, text, config.threshold, source)
 
 
-def _method(
-    settings: MethodConfig,
-    clip: FrozenClip,
-    labels: tuple[str, ...],
-    bank: Bank | None,
-    state: dict[str, torch.Tensor],
-    folder: Path,
-) -> Method:
+def _method(settings: MethodConfig, clip: FrozenClip, labels: tuple[str, ...], bank: Bank | None) -> Method:
     context = MethodContext(
         clip=clip,
         label_names=labels,
@@ -125,12 +136,7 @@ def _method(
         loss=LossConfig(),
         generator=torch.Generator().manual_seed(0),
     )
-    method = build(settings.name, context).to(clip.device)
-    try:
-        method.receive(state)
-    except ValueError as error:
-        raise TrainerError(f"{folder}: the weights are not of this model ({error})") from error
-    return method
+    return build(settings.name, context).to(clip.device)
 
 
 def _bank(run: Run) -> Bank | None:

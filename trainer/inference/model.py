@@ -17,8 +17,8 @@ from torch import Tensor
 
 from trainer.data.base import UNKNOWN
 from trainer.data.batches import Batch
+from trainer.data.encoding import Encoding, batch_of_pixels, frozen_blocks
 from trainer.data.images import read_image
-from trainer.data.streaming import pixel_batch
 from trainer.errors import unknown_name
 from trainer.heads.evidence import Evidence
 from trainer.inference.explanation import ConditionShare, Explanation, LabelEvidence
@@ -121,10 +121,8 @@ class Model:
         clip = self.method.clip
         pixels = torch.stack(list(tensors)).to(clip.device)
         unknown = torch.full((len(tensors), len(self.labels)), float(UNKNOWN), device=clip.device)
-        if self.method.inputs == "pixels":
-            return pixel_batch(pixels, unknown)
-        features = clip.encode_image(pixels, self.patch_source)
-        return Batch(features.image, features.patches, unknown)
+        encoding = Encoding(clip, self.patch_source, block=frozen_blocks(self.method.reads))
+        return batch_of_pixels(self.method.reads, encoding, pixels, unknown)
 
     def _gate(self, evidence: Evidence) -> dict[str, float] | None:
         if evidence.gate is None or self.conditions is None:

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from trainer.config.sections import LossConfig
 from trainer.data.batches import Batch
 from trainer.heads.evidence import WHOLE_IMAGE, Evidence
 from trainer.heads.losses import asymmetric_loss
+from trainer.methods.federated import FederatedModule
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,15 @@ class MethodContext:
     text_chunk: int | None = None
 
 
-class Method(nn.Module, ABC):
+class Method(FederatedModule, ABC):
     """A method: its learnable parameters, its logits and its loss.
 
-    Exactly the parameters with `requires_grad` are trained and exchanged.
+    Exactly the parameters with `requires_grad` are trained; `FederatedModule` has what travels and what stays.
     """
 
-    inputs: ClassVar[Literal["features", "pixels"]] = "features"
-    """"features": the image path is frozen, so cached features are enough; "pixels": it runs in each step."""
+    reads: ClassVar[str] = "features"
+    """What it takes of an image: "features", the image path is frozen, so cached features are enough; "tokens@k", it is
+    frozen up to the image tower's block k, so what enters block k is cached; "pixels", all of it runs in each step."""
 
     def __init__(self, context: MethodContext) -> None:
         super().__init__()
@@ -62,7 +64,7 @@ class Method(nn.Module, ABC):
         self.__dict__["clip"] = context.clip
         self.label_names = context.label_names
         self.loss_settings = context.loss
-        self.seen = None if context.seen is None else torch.tensor(context.seen)
+        self.seen = None if context.seen is None else torch.tensor(context.seen, device=context.clip.device)
         self.text_chunk = context.text_chunk
         self._fixed: Tensor | None = None
 
@@ -92,20 +94,37 @@ class Method(nn.Module, ABC):
         """How the method's own computations fared on a batch, for the record; nothing by default."""
         return {}
 
+    def extra_loss(self, batch: Batch, text: Tensor, logits: Tensor) -> Tensor | float:
+        """A term of the method's own, added to the loss as it stands; nothing by default.
+
+        A term that the method's paper weighs together with the asymmetric loss multiplies itself by
+        `loss_settings.weight`.
+
+        Args:
+            batch: with the labels that training sees, as `seen` chooses them.
+            text: their text features.
+            logits: (B, C) of those labels.
+        """
+        return 0.0
+
     def loss(self, batch: Batch) -> Tensor:
-        """The asymmetric loss of a batch, times its weight. Unseen labels take no part, not even in the matching."""
-        s, text, labels = self.loss_settings, self.text_features(), batch.labels
+        """The asymmetric loss of a batch, times its weight, and `extra_loss`.
+
+        Unseen labels take no part, not even in the matching.
+        """
+        s, text = self.loss_settings, self.text_features()
         if self.seen is not None:
-            seen = self.seen.to(labels.device)
-            text, labels = text.index_select(-2, seen), labels.index_select(-1, seen)
+            text = text.index_select(-2, self.seen)
+            batch = batch._replace(labels=batch.labels.index_select(-1, self.seen))
+        logits = self.logits(batch, text)
         value = asymmetric_loss(
-            self.logits(batch, text),
-            labels,
+            logits,
+            batch.labels,
             gamma_negative=s.gamma_negative,
             gamma_positive=s.gamma_positive,
             clip=s.clip,
         )
-        return s.weight * value
+        return s.weight * value + self.extra_loss(batch, text, logits)
 
     def evidence(self, batch: Batch, text: Tensor) -> Evidence:
         """What `logits` rests on; a method that looks at the image as a whole and has no conditions says so."""
@@ -123,33 +142,6 @@ class Method(nn.Module, ABC):
             finally:
                 self._fixed = None
                 self.train(training)
-
-    def exchanged(self) -> dict[str, Tensor]:
-        """The state that travels between server and clients: copies, on the CPU, by name."""
-        return {
-            name: parameter.detach().cpu().clone()
-            for name, parameter in self.named_parameters()
-            if parameter.requires_grad
-        }
-
-    @torch.no_grad()
-    def receive(self, state: dict[str, Tensor]) -> None:
-        """Take over a state.
-
-        Raises:
-            ValueError: where names or shapes are not this method's.
-        """
-        own = {name: p for name, p in self.named_parameters() if p.requires_grad}
-        if own.keys() != state.keys():
-            raise ValueError(f"the state has {sorted(state)}, this method exchanges {sorted(own)}")
-        for name, parameter in own.items():
-            if parameter.shape != state[name].shape:
-                raise ValueError(f"{name}: {tuple(state[name].shape)} instead of {tuple(parameter.shape)}")
-            parameter.copy_(state[name])
-
-    def trainable(self) -> int:
-        """How many numbers are trained and exchanged."""
-        return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
 
 def normal(shape: tuple[int, ...], generator: torch.Generator) -> nn.Parameter:

@@ -85,6 +85,10 @@ class ConditionPrompts:
         prompts._check_length(clip)
         return prompts
 
+    def lengths(self) -> list[int]:
+        """Tokens of the N prefixes."""
+        return [1 + self.condition_tokens + len(words) + self.class_tokens for words in self.words]
+
     def prefixes(self, u: Tensor, w: Tensor) -> list[Tensor]:
         """The N prefixes (P_n, Dt), from u (N, β1, Dt) and w (β2, Dt)."""
         return [torch.cat([self.before, own, words, w]) for own, words in zip(u, self.words, strict=True)]
@@ -96,11 +100,11 @@ class ConditionPrompts:
         return [" ".join([*u, *([c] if c else []), *w, self.label_names[0]]) + "." for c in self.conditions]
 
     def _check_length(self, clip: FrozenClip) -> None:
-        ends = self.suffixes.eot + 1
-        for text, words in zip(self.conditions, self.words, strict=True):
-            longest = 1 + self.condition_tokens + len(words) + self.class_tokens + int(ends.max())
+        ends = self.suffixes.lengths
+        for text, length in zip(self.conditions, self.lengths(), strict=True):
+            longest = length + max(ends)
             if longest > clip.context_length:
-                label = self.label_names[int(ends.argmax())]
+                label = self.label_names[ends.index(max(ends))]
                 raise TrainerError(
                     f"the prompt of condition '{text}' and label '{label}' has {longest} tokens, {clip.name} reads "
                     f"{clip.context_length}: shorten one of them in the bank"

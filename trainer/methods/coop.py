@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from trainer.backbone.text import encode_shared_prefix, label_suffixes
+from trainer.backbone.text import PrefixEncoder, label_suffixes
 from trainer.config.settings import MethodSettings
 from trainer.data.batches import Batch
 from trainer.heads.evidence import Evidence
@@ -41,13 +41,14 @@ class CoOp(Method):
         self.settings: CoOpConfig = context.settings
         self.context = normal((self.settings.context_tokens, self.clip.text_width), context.generator)
         self.logit = Logit(self.settings.logit)
-        self.suffixes = label_suffixes(self.clip, [f"{name}." for name in context.label_names])
+        suffixes = label_suffixes(self.clip, [f"{name}." for name in context.label_names])
+        self.start = self.clip.embed([self.clip.tokenizer.sot_token_id])
+        self.encode = PrefixEncoder(self.clip, [1 + len(self.context)], suffixes, context.text_chunk)
 
     def text_features(self) -> Tensor:
         """(C, D), normalised."""
-        start = self.clip.embed([self.clip.tokenizer.sot_token_id])
-        prefix = torch.cat([start, self.context])
-        return F.normalize(encode_shared_prefix(self.clip, prefix, self.suffixes, self.text_chunk), dim=-1)
+        (features,) = self.encode([torch.cat([self.start, self.context])])
+        return F.normalize(features, dim=-1)
 
     def logits(self, batch: Batch, text: Tensor) -> Tensor:
         """(B, C)"""

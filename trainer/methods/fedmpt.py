@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from trainer.backbone.text import encode_shared_prefixes
+from trainer.backbone.text import PrefixEncoder
 from trainer.config.settings import MethodSettings
 from trainer.data.batches import Batch
 from trainer.errors import TrainerError
@@ -93,12 +93,13 @@ class FedMPT(Method):
         n, d, rank = len(self.prompts.conditions), self.clip.dim, self.settings.rank
         generator = context.generator
         width = self.clip.text_width
-        self._constant_text: Tensor | None = None
         if not self.settings.prompts:
             self.prompts = replace(self.prompts, condition_tokens=0, class_tokens=0)
         else:
             self.condition_tokens = normal((n, self.prompts.condition_tokens, width), generator)
             self.class_tokens = normal((self.prompts.class_tokens, width), generator)
+        self.encode = PrefixEncoder(self.clip, self.prompts.lengths(), self.prompts.suffixes, context.text_chunk)
+        self._constant_text: Tensor | None = None
         if self.settings.adapters:
             self.adapter_down = nn.Parameter(torch.randn(n, rank, d, generator=generator) / d**0.5)
             self.adapter_up = nn.Parameter(torch.zeros(n, d, rank))
@@ -117,16 +118,16 @@ class FedMPT(Method):
     def text_features(self) -> Tensor:
         """T: (N, C, D), normalised. Each condition's prefix runs once, shared by its C labels."""
         if self.settings.prompts:
-            return self._encode(self.condition_tokens, self.class_tokens)
+            return F.normalize(self.encode(self.prompts.prefixes(self.condition_tokens, self.class_tokens)), dim=-1)
         if self._constant_text is None:
-            nothing = self.prompts.before[:0]
-            with torch.no_grad():
-                self._constant_text = self._encode(nothing.expand(len(self.prompts.words), 0, -1), nothing)
+            self._constant_text = self._frozen_text()
         return self._constant_text
 
-    def _encode(self, condition_tokens: Tensor, class_tokens: Tensor) -> Tensor:
-        prefixes = self.prompts.prefixes(condition_tokens, class_tokens)
-        return F.normalize(encode_shared_prefixes(self.clip, prefixes, self.prompts.suffixes, self.text_chunk), dim=-1)
+    @torch.no_grad()
+    def _frozen_text(self) -> Tensor:
+        nothing = self.prompts.before[:0]
+        prefixes = self.prompts.prefixes(nothing.expand(len(self.prompts.words), 0, -1), nothing)
+        return F.normalize(self.encode(prefixes), dim=-1)
 
     def similarities(self, patches: Tensor, text: Tensor) -> Tensor:
         """s: cosines (B, N, M, C) of the adapted patches V_n = V + W_up W_down V with the text features T.

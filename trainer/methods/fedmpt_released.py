@@ -9,14 +9,15 @@ Shape letters: B images, L tokens of the image tower (class, prompt, patches), N
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from trainer.backbone.text import encode_shared_prefixes, label_suffixes
+from trainer.backbone.text import PrefixEncoder, label_suffixes
+from trainer.backbone.vision import ExtraTokens, encode_dense
 from trainer.config.settings import MethodSettings
 from trainer.data.batches import Batch
 from trainer.heads.evidence import Evidence
@@ -75,7 +76,8 @@ class FedMPTReleased(Method):
     visual prompt (Dv) of what it finds.
     """
 
-    inputs: ClassVar[Literal["features", "pixels"]] = "pixels"
+    reads = "tokens@0"
+    """The visual prompt comes in behind ln_pre: what enters block 0, and the image feature, are frozen."""
 
     def __init__(self, context: MethodContext) -> None:
         super().__init__(context)
@@ -90,13 +92,15 @@ class FedMPTReleased(Method):
             self.visual_prompt = nn.Sequential(
                 nn.Linear(clip.dim, s.latent), nn.ReLU(), nn.Linear(s.latent, clip.vision_width)
             )
-        self.words = [clip.token_ids(text) for text in s.conditions]
-        self.suffixes = label_suffixes(clip, [f"{name.replace('_', ' ')}." for name in context.label_names])
+        self.frozen = [self._frozen(clip.token_ids(text)) for text in s.conditions]
+        suffixes = label_suffixes(clip, [f"{name.replace('_', ' ')}." for name in context.label_names])
+        learned = s.condition_tokens + s.class_tokens
+        lengths = [learned + sum(len(part) for part in parts) for parts in self.frozen]
+        self.encode = PrefixEncoder(clip, lengths, suffixes, context.text_chunk)
 
     def text_features(self) -> Tensor:
         """T: (N, C, D), not normalised."""
-        prefixes = [self._prefix(ids) for ids in self.words]
-        return encode_shared_prefixes(self.clip, prefixes, self.suffixes, self.text_chunk)
+        return self.encode(self._prefixes())
 
     def logits(self, batch: Batch, text: Tensor) -> Tensor:
         """(B, C)"""
@@ -140,26 +144,31 @@ class FedMPTReleased(Method):
             "prompts": [f"{own} {text} {shared} {self.label_names[0]}." for text in self.settings.conditions],
         }
 
-    def _prefix(self, ids: list[int]) -> Tensor:
-        """[SOS], learnable condition tokens, a condition's words, learnable class tokens.
+    def _prefixes(self) -> list[Tensor]:
+        """[SOS], learnable condition tokens, a condition's words, learnable class tokens, for each condition."""
+        first, second = self.condition_tokens, self.class_tokens
+        return [torch.cat([start, first, kept, second, left]) for start, kept, left in self.frozen]
+
+    def _frozen(self, ids: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """[SOS], what is kept of a condition's words, and what stays behind the class tokens, embedded.
 
         As published, one place is kept for the words: the class tokens begin right behind it, and what they leave of
         the written text "X X X X spatial layout X X X X" stays.
         """
-        clip, first, second = self.clip, self.condition_tokens, self.class_tokens
+        clip, first, second = self.clip, self.settings.condition_tokens, self.settings.class_tokens
         kept, left = ids, []
         if self.settings.condition_words == "first":
             placeholder = clip.token_ids(PLACEHOLDER)
-            written = placeholder * len(first) + ids + placeholder * len(second)
-            kept, left = ids[:1], written[len(first) + 1 + len(second) :]
-        return torch.cat([clip.embed([clip.tokenizer.sot_token_id]), first, clip.embed(kept), second, clip.embed(left)])
+            written = placeholder * first + ids + placeholder * second
+            kept, left = ids[:1], written[first + 1 + second :]
+        return clip.embed([clip.tokenizer.sot_token_id]), clip.embed(kept), clip.embed(left)
 
     def _tokens(self, batch: Batch, text: Tensor) -> Tensor:
         """(B, L, D): the image tower's tokens, with a visual prompt made of what the image finds in all prompts."""
-        if batch.pixels is None:
-            raise ValueError("the released FedMPT works on pixels, and the batch has none")
-        image = self.clip.encode_image(batch.pixels).image
+        if batch.tokens is None:
+            raise ValueError("the released FedMPT reads what enters the image tower's first block: the batch has none")
         prompts = text.flatten(0, 1)
         # Without a batch axis: every image is one query over all N C prompts.
-        found, _ = self.attention(image, prompts, prompts, need_weights=False)
-        return self.clip.encode_dense(batch.pixels, self.visual_prompt(found)[:, None])
+        found, _ = self.attention(batch.image, prompts, prompts, need_weights=False)
+        extra = ExtraTokens(self.visual_prompt(found)[:, None], "behind class")
+        return encode_dense(self.clip, batch.tokens, extra)

@@ -35,10 +35,11 @@ class ZeroShot(Method):
         self.settings: ZeroShotConfig = context.settings
         self.prompts = [self.settings.template.replace("{}", name) for name in context.label_names]
         self.logit = Logit(self.settings.logit).requires_grad_(False)
+        self.text = F.normalize(self.clip.encode_texts(self.prompts), dim=-1)
 
     def text_features(self) -> Tensor:
-        """(C, D), normalised."""
-        return F.normalize(self.clip.encode_texts(self.prompts), dim=-1)
+        """(C, D), normalised; frozen, so encoded once."""
+        return self.text
 
     def logits(self, batch: Batch, text: Tensor) -> Tensor:
         """(B, C)"""

@@ -17,6 +17,7 @@ from trainer.report.gates import gate_summary
 from trainer.report.sites import site_summary
 from trainer.report.templates import page_environment
 from trainer.run.folder import Run
+from trainer.run.restoring import restore
 from trainer.run_config import RunConfig
 
 
@@ -33,9 +34,8 @@ def write_report(run: Run, prepared: Prepared, against: list[Run]) -> Path:
     """
     evaluation = run.evaluation()
     compared = rows([run, *against])
-    _, state = run.load_checkpoint(str(evaluation["rounds"]))
     method, dataset = prepared.method, prepared.dataset
-    method.receive(state)
+    restore(run, method, str(evaluation["rounds"]))
     with torch.no_grad():
         text = method.text_features()
     source = {"patch_source": prepared.config.backbone.patch_source}

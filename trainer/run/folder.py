@@ -8,6 +8,7 @@ runs/NAME/
   partition.json     which client owns which training image
   metrics.jsonl      a line for each round
   checkpoints/       round-0012.safetensors: the exchanged parameters after 12 rounds
+  clients/           what clients keep from round to round, where they do (trainer/federation/memory.py)
   evaluation.json    figures on the test split
   events/            TensorBoard
 """
@@ -23,7 +24,7 @@ from typing import Any
 
 from torch import Tensor
 
-from fedmpt.common.files import replace
+from fedmpt.common.files import write_atomically
 from trainer.errors import TrainerError
 from trainer.run.environment import environment
 from trainer.run_config import RunConfig
@@ -82,6 +83,11 @@ class Run:
         """Where it stands which client owns which training image."""
         return self.folder / "partition.json"
 
+    @property
+    def clients(self) -> Path:
+        """The folder of what clients keep; it is there where they keep something."""
+        return self.folder / "clients"
+
     def config(self) -> RunConfig:
         """The run's settings; a partition that came from a file is the run's own copy of it.
 
@@ -102,7 +108,7 @@ class Run:
         from safetensors.torch import save
 
         path = self.folder / "checkpoints" / f"round-{rounds:04d}.safetensors"
-        replace(path, save({k: v.contiguous() for k, v in state.items()}, metadata={"rounds": str(rounds)}))
+        write_atomically(path, save({k: v.contiguous() for k, v in state.items()}, metadata={"rounds": str(rounds)}))
         return path
 
     def checkpoints(self) -> dict[int, Path]:
@@ -177,18 +183,18 @@ class Run:
                 path.unlink()
         kept = [record for record in self.metrics() if record["rounds"] <= rounds]
         text = "".join(json.dumps(record, sort_keys=True) + "\n" for record in kept)
-        replace(self.folder / "metrics.jsonl", text.encode())
+        write_atomically(self.folder / "metrics.jsonl", text.encode())
 
     def write_json(self, name: str, content: Any) -> Path:
         """Write a JSON file into the folder, atomically."""
         path = self.folder / name
-        replace(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
+        write_atomically(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
         return path
 
     def write_text(self, name: str, content: str) -> Path:
         """Write a text file into the folder, atomically."""
         path = self.folder / name
-        replace(path, content.encode())
+        write_atomically(path, content.encode())
         return path
 
     def identity(self) -> dict[str, Any] | None:

@@ -1,4 +1,4 @@
-"""Every way in which an endpoint fails: passing faults are survived, lasting ones said in a line, no answer is lost."""
+"""Faults of an endpoint: transient ones are retried, permanent ones reported in one line, and no answer is lost."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from tests.condition_miner.server import (
 )
 from tests.condition_miner.shell import Shell
 
-DESCRIBED = 4
+DESCRIBE_QUESTIONS = 4
 """Questions of the first stage."""
 
-PASSING: dict[str, Fault] = {
+TRANSIENT: dict[str, Fault] = {
     "429, Retry-After 0": status(429, retry_after="0"),
     "429, Retry-After 1": status(429, retry_after="1"),
     "429, Retry-After a date": status(429, retry_after="Wed, 21 Oct 2015 07:28:00 GMT"),
@@ -54,21 +54,21 @@ PASSING: dict[str, Fault] = {
 }
 
 
-@pytest.mark.parametrize("fault", PASSING.values(), ids=PASSING)
-def test_passing_faults_are_survived(here: Shell, server: Server, fault: Fault) -> None:
-    """Once, then fine: the same bank as without the fault, and nothing remembered as failed."""
+@pytest.mark.parametrize("fault", TRANSIENT.values(), ids=TRANSIENT)
+def test_transient_faults_are_retried(shell: Shell, server: Server, fault: Fault) -> None:
+    """After a single fault the bank is complete, and no failure is cached."""
     server.faults = [fault]
-    done = here.mine(server)
+    done = shell.mine(server)
     assert done.code == 0, done.err
-    assert len(load(here.folder / "bank.json").bank.captions) == 8
-    with AnswerCache(here.folder / "cache") as cache:
+    assert len(load(shell.folder / "bank.json").bank.captions) == 8
+    with AnswerCache(shell.folder / "cache") as cache:
         assert cache.failures() == []
 
 
-def test_a_hanging_and_a_dripping_server(here: Shell, server: Server) -> None:
-    """The time limit is for the whole answer, not for each read."""
+def test_a_hanging_and_a_trickling_server(shell: Shell, server: Server) -> None:
+    """The time limit applies to the whole answer, not to each read."""
     server.faults = [hang, trickle]
-    done = here.mine(server, "--timeout", "0.5")
+    done = shell.mine(server, "--timeout", "0.5")
     assert done.code == 0, done.err
 
 
@@ -81,13 +81,13 @@ def test_a_hanging_and_a_dripping_server(here: Shell, server: Server) -> None:
         "Here you are:\n```\n{}\n```\nBye!",
     ],
 )
-def test_wrappings_are_taken_off(here: Shell, server: Server, wrap: str) -> None:
+def test_text_around_the_json_is_removed(shell: Shell, server: Server, wrap: str) -> None:
     server.always = edited(lambda good: wrap.replace("{}", good, 1))
-    done = here.mine(server)
+    done = shell.mine(server)
     assert done.code == 0, done.err
 
 
-LASTING: dict[str, tuple[Fault, str]] = {
+PERMANENT: dict[str, tuple[Fault, str]] = {
     "HTML with 200": (html, "is it an OpenAI-compatible endpoint?"),
     "no JSON with 200": (lambda handler, body: handler.send("{", 200), "not JSON"),
     "no choices": (no_choices, "no choices"),
@@ -109,97 +109,97 @@ LASTING: dict[str, tuple[Fault, str]] = {
 
 
 @pytest.mark.parametrize("probing", [False, True], ids=["questions", "probe"])
-@pytest.mark.parametrize("name", LASTING)
-def test_lasting_faults_are_said_in_a_line(here: Shell, server: Server, name: str, probing: bool) -> None:
-    """No traceback, no key, no bank; the same where the fault begins with the very first request."""
-    server.always, said = LASTING[name]
+@pytest.mark.parametrize("name", PERMANENT)
+def test_permanent_faults_are_reported_in_one_line(shell: Shell, server: Server, name: str, probing: bool) -> None:
+    """No traceback, no key, no bank; also if the first request, the probe, has the fault."""
+    server.always, said = PERMANENT[name]
     if probing:
         server.probing = server.always
-    done = here.mine(server, "--retries", "1", OPENAI_API_KEY="sk-very-secret")
+    done = shell.mine(server, "--retries", "1", OPENAI_API_KEY="sk-very-secret")
     assert done.code == 1
     assert said in done.err
     assert "Traceback" not in done.err
     assert "sk-very-secret" not in done.err + done.out
-    assert not (here.folder / "bank.json").exists()
+    assert not (shell.folder / "bank.json").exists()
 
 
-def test_no_server_there(here: Shell) -> None:
+def test_no_server(shell: Shell) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
     for named in ((), ("--model", "m")):
-        done = here.mine(None, "--base-url", url, *named)
+        done = shell.mine(None, "--base-url", url, *named)
         assert done.code == 1
         assert f"{url}: no server answers there" in done.err
 
 
 @pytest.mark.parametrize("url", ["ftp://x", "localhost:8000", "http://[::1", "http://x:port/v1", ""])
-def test_what_is_no_address(here: Shell, url: str) -> None:
-    done = here.mine(None, "--base-url", url or "http://", "--model", "m")
+def test_invalid_base_urls(shell: Shell, url: str) -> None:
+    done = shell.mine(None, "--base-url", url or "http://", "--model", "m")
     assert done.code == 2
     assert "http://HOST:PORT/v1" in done.err
 
 
-def test_an_endpoint_away_from_here_wants_a_key(here: Shell) -> None:
-    done = here.mine(None, "--base-url", "https://user:secret@example.invalid/v1", "--model", "m")
+def test_a_remote_endpoint_needs_a_key(shell: Shell) -> None:
+    done = shell.mine(None, "--base-url", "https://user:secret@example.invalid/v1", "--model", "m")
     assert done.code == 2
     assert "https://example.invalid/v1 wants a key: set OPENAI_API_KEY" in done.err
     assert "secret" not in done.err
 
 
-def test_what_the_model_cannot_answer_is_remembered_and_not_paid_for_again(here: Shell, server: Server) -> None:
+def test_unanswerable_questions_are_remembered_and_not_sent_again(shell: Shell, server: Server) -> None:
     server.faults = [text(None, refusal="no")] * 5
-    done = here.mine(server, "--concurrency", "1")
+    done = shell.mine(server, "--concurrency", "1")
     assert done.code == 1
     reason = "no valid answer in 5 attempts (the model declined to answer)"
     assert f"1 of 4 questions of stage describe failed: 1 × {reason}" in done.err
     sent = len(server.bodies)
-    assert sent == 5 + DESCRIBED - 1
+    assert sent == 5 + DESCRIBE_QUESTIONS - 1
 
-    done = here.mine(server)
+    done = shell.mine(server)
     assert done.code == 1
     assert f"1 of 4 questions of stage describe failed in an earlier run: 1 × {reason}" in done.err
     assert len(server.bodies) == sent
-    assert reason in here.run("cache", "info").out
-    assert [f["reason"] for f in json.loads(here.run("cache", "info", "--json").out)["failed"]] == [reason]
+    assert reason in shell.run("cache", "info").out
+    assert [f["reason"] for f in json.loads(shell.run("cache", "info", "--json").out)["failed"]] == [reason]
 
-    assert here.mine(server, "--retry-failed").code == 0
+    assert shell.mine(server, "--retry-failed").code == 0
     seeds = [body["seed"] for body in server.bodies if body["messages"][1] == server.bodies[0]["messages"][1]]
-    assert seeds == [0, 1, 2, 3, 4, 5], "the same draw would fail the same way"
-    assert json.loads(here.run("cache", "info", "--json").out)["failed"] == []
-    assert here.mine(server, "--offline").code == 0
+    assert seeds == [0, 1, 2, 3, 4, 5], "the same seed would fail the same way"
+    assert json.loads(shell.run("cache", "info", "--json").out)["failed"] == []
+    assert shell.mine(server, "--offline").code == 0
 
 
-def test_what_failed_for_now_is_simply_asked_again(here: Shell, server: Server) -> None:
+def test_the_next_run_retries_transient_failures(shell: Shell, server: Server) -> None:
     server.faults = [status(500)]
-    done = here.mine(server, "--retries", "0", "--concurrency", "1")
+    done = shell.mine(server, "--retries", "0", "--concurrency", "1")
     assert done.code == 1
     assert "1 of 4 questions of stage describe failed: 1 × 500 status 500" in done.err
     sent = len(server.bodies)
-    assert here.mine(server).code == 0
+    assert shell.mine(server).code == 0
     assert server.bodies[sent] == server.bodies[0]
 
 
-def test_a_server_that_died_ends_the_run_soon(here: Shell, server: Server) -> None:
+def test_consecutive_failures_end_the_run(shell: Shell, server: Server) -> None:
     server.always = status(500)
-    done = here.mine(server, "--combinations", "40", "--retries", "0", "--concurrency", "2")
+    done = shell.mine(server, "--combinations", "40", "--retries", "0", "--concurrency", "2")
     assert done.code == 1
     assert "10 requests in a row failed" in done.err
     assert len(server.bodies) <= 12
 
 
-def test_a_cut_answer_is_given_more_room_and_never_taken(here: Shell, server: Server) -> None:
+def test_a_truncated_answer_is_retried_with_a_higher_limit_and_never_used(shell: Shell, server: Server) -> None:
     server.always = edited(lambda good: good, "length")
-    done = here.mine(server, "--combinations", "1")
+    done = shell.mine(server, "--combinations", "1")
     assert done.code == 1
     first = server.bodies[0]["max_tokens"]
     assert [body["max_tokens"] for body in server.bodies] == [first, 2 * first, 4 * first, 4 * first, 4 * first]
-    assert here.mine(server, "--offline").code != 0
+    assert shell.mine(server, "--offline").code != 0
 
 
-def test_an_invalid_answer_is_asked_again_with_what_was_wrong(here: Shell, server: Server) -> None:
+def test_an_invalid_answer_is_retried_with_feedback(shell: Shell, server: Server) -> None:
     server.faults = [text("<think>secret thoughts</think>no JSON")]
-    assert here.mine(server, "--concurrency", "1").code == 0
+    assert shell.mine(server, "--concurrency", "1").code == 0
     talk = server.bodies[1]["messages"]
     assert [message["role"] for message in talk] == ["system", "user", "assistant", "user"]
     assert talk[2]["content"] == "no JSON"
@@ -207,10 +207,10 @@ def test_an_invalid_answer_is_asked_again_with_what_was_wrong(here: Shell, serve
     assert talk[:2] == server.bodies[0]["messages"]
 
 
-def test_an_answer_that_stays_invalid_is_drawn_anew(here: Shell, server: Server) -> None:
-    """By turns with what was wrong and without, each time with another seed, and warmer than greedy."""
+def test_a_repeatedly_invalid_answer_is_retried_with_other_seeds(shell: Shell, server: Server) -> None:
+    """Alternately with and without feedback, each time with another seed and a temperature of at least 0.5."""
     server.faults = [text("{}")] * 4
-    assert here.mine(server, "--concurrency", "1", "--combinations", "1").code == 0
+    assert shell.mine(server, "--concurrency", "1", "--combinations", "1").code == 0
     tries = server.bodies[:5]
     assert [len(body["messages"]) for body in tries] == [2, 4, 2, 4, 2]
     assert [body["seed"] for body in tries] == [0, 1, 2, 3, 4]

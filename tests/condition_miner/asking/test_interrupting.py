@@ -1,4 +1,4 @@
-"""Work that ends early loses nothing: Ctrl-C, kill -9 at any moment, a budget that is used up."""
+"""Runs that end early lose no answers: Ctrl-C, kill -9 at any time, an exhausted budget, an overloaded server."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.condition_miner.shell import QUICK, Shell
 KILLS = 50
 
 
-def started(here: Shell, server: Server, requests: int) -> subprocess.Popen[str]:
-    """The mining command in a process of its own, once the server has so many of its requests."""
+def started(shell: Shell, server: Server, requests: int) -> subprocess.Popen[str]:
+    """The mining command in its own process, after the server received this many of its requests."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("OPENAI_", "FEDMPT_"))}
     running = subprocess.Popen(
         [sys.executable, "-m", "fedmpt", "mine-conditions", "--labels", "labels.txt", *QUICK, "--base-url", server.url],
-        cwd=here.folder,
-        env={**kept, "FEDMPT_CACHE_DIR": str(here.folder / "cache")},
+        cwd=shell.folder,
+        env={**kept, "FEDMPT_CACHE_DIR": str(shell.folder / "cache")},
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -35,10 +35,10 @@ def started(here: Shell, server: Server, requests: int) -> subprocess.Popen[str]
     return running
 
 
-def test_ctrl_c_waits_for_the_answers_under_way(here: Shell, server: Server) -> None:
-    """Four requests are with the server, which is paid for all: their answers are kept, and no fifth one leaves."""
+def test_ctrl_c_waits_for_requests_in_flight(shell: Shell, server: Server) -> None:
+    """The answers to the four requests in flight are cached, and no fifth request is sent."""
     server.delay = 1.0
-    running = started(here, server, 4)
+    running = started(shell, server, 4)
     running.send_signal(signal.SIGINT)
     _, said = running.communicate(timeout=60)
     assert running.returncode == 130
@@ -46,17 +46,17 @@ def test_ctrl_c_waits_for_the_answers_under_way(here: Shell, server: Server) -> 
     assert "interrupted" in said
     assert "Traceback" not in said
     assert len(server.bodies) == 4
-    with AnswerCache(here.folder / "cache") as cache:
+    with AnswerCache(shell.folder / "cache") as cache:
         assert sum(n for origin, n in cache.counts().items() if origin.stage != "probe") == 4
     server.delay = 0.0
     sent = len(server.bodies)
-    assert here.mine(server).code == 0
+    assert shell.mine(server).code == 0
     assert server.bodies[sent]["messages"] not in [body["messages"] for body in server.bodies[:sent]]
 
 
-def test_a_second_ctrl_c_ends_at_once(here: Shell, server: Server) -> None:
+def test_a_second_ctrl_c_ends_at_once(shell: Shell, server: Server) -> None:
     server.always = hang
-    running = started(here, server, 4)
+    running = started(shell, server, 4)
     running.send_signal(signal.SIGINT)
     time.sleep(0.5)
     running.send_signal(signal.SIGINT)
@@ -65,12 +65,12 @@ def test_a_second_ctrl_c_ends_at_once(here: Shell, server: Server) -> None:
     assert "Traceback" not in said
 
 
-def test_kill_at_50_random_moments(here: Shell, server: Server) -> None:
-    """Every answer whose put() had returned is there, every row whole, and a bank there as a whole or not at all."""
+def test_kill_at_50_random_moments(shell: Shell, server: Server) -> None:
+    """Every answer whose put() returned is in the cache, every row is valid, and a bank is complete or absent."""
     server.delay = 0.01
     ran = subprocess.run(
         [sys.executable, "-m", "tests.condition_miner.killing", server.url, str(KILLS), "7"],
-        cwd=here.folder,
+        cwd=shell.folder,
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[3]), *sys.path])},
         capture_output=True,
         text=True,
@@ -78,7 +78,7 @@ def test_kill_at_50_random_moments(here: Shell, server: Server) -> None:
     )
     assert ran.returncode == 0, ran.stderr
     counts = []
-    for folder in sorted(here.folder.glob("killed-*")):
+    for folder in sorted(shell.folder.glob("killed-*")):
         log = folder / "acknowledged"
         acknowledged = log.read_text().splitlines() if log.exists() else []
         counts.append(len(acknowledged))
@@ -94,8 +94,8 @@ def test_kill_at_50_random_moments(here: Shell, server: Server) -> None:
     assert len(set(counts)) > 5, "the kills hit the same moment again and again"
 
 
-def test_a_budget_ends_the_run_and_the_next_one_goes_on(here: Shell, server: Server) -> None:
-    """Each run stays within its budget, says what is missing, and asks nothing that an earlier one asked."""
+def test_an_exhausted_budget_ends_the_run_and_the_next_run_resumes(shell: Shell, server: Server) -> None:
+    """Each run stays within its budget, reports what is missing, and repeats no request of an earlier run."""
     words = ("--budget-tokens", "3000", "--concurrency", "2", "--combinations", "40")
 
     def expensive(handler: object, body: dict[str, object]) -> None:
@@ -104,31 +104,31 @@ def test_a_budget_ends_the_run_and_the_next_one_goes_on(here: Shell, server: Ser
         handler.send(reply)  # type: ignore[attr-defined]
 
     server.always = expensive
-    done = here.mine(server, *words)
+    done = shell.mine(server, *words)
     assert done.code == 1
     assert "the budget of 3000 tokens is used up" in done.err
     assert "stage describe lacks" in done.err
     first = len(server.bodies)
     assert 0 < 500 * first <= 3000
-    assert here.mine(server, *words).code == 1
+    assert shell.mine(server, *words).code == 1
     asked = [json.dumps(body, sort_keys=True) for body in server.bodies]
     assert len(asked) > first
     assert len(set(asked)) == len(asked)
     runs = 2
-    while here.mine(server, *words).code == 1 and runs < 60:
+    while shell.mine(server, *words).code == 1 and runs < 60:
         runs += 1
-    assert load(here.folder / "bank.json").bank.conditions
+    assert load(shell.folder / "bank.json").bank.conditions
 
 
-def test_a_budget_that_is_too_small_for_one_request(here: Shell, server: Server) -> None:
-    done = here.mine(server, "--budget-tokens", "10")
+def test_a_budget_too_small_for_one_request(shell: Shell, server: Server) -> None:
+    done = shell.mine(server, "--budget-tokens", "10")
     assert done.code == 1
     assert "used up (0 spent)" in done.err
     assert server.bodies == server.probes == []
 
 
-def test_fewer_requests_at_once_where_the_server_is_overloaded(here: Shell, server: Server) -> None:
-    """It takes three at a time and refuses the others; all questions are answered, with few refusals in the end."""
+def test_concurrency_adapts_to_an_overloaded_server(shell: Shell, server: Server) -> None:
+    """The server accepts three requests at a time: all questions are answered, and few requests are refused."""
     running = [0]
     refused: list[int] = []
 
@@ -148,8 +148,8 @@ def test_fewer_requests_at_once_where_the_server_is_overloaded(here: Shell, serv
                 running[0] -= 1
 
     server.always = crowded
-    (here.folder / "labels.txt").write_text("".join(f"thing {i}\n" for i in range(30)))
-    done = here.mine(server, "--combinations", "100", "--concurrency", "16", "--retries", "50")
+    (shell.folder / "labels.txt").write_text("".join(f"thing {i}\n" for i in range(30)))
+    done = shell.mine(server, "--combinations", "100", "--concurrency", "16", "--retries", "50")
     assert done.code == 0, done.err
     assert refused
     assert len(refused) < len(server.bodies) / 3, f"{len(refused)} of {len(server.bodies)}"

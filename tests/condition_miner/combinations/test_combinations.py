@@ -1,4 +1,4 @@
-"""Which combinations are described: balance, coverage, kinds of pairs, and the same again for the same seed."""
+"""Choice of label combinations: balance, coverage, kinds of pairs, determinism."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from condition_miner.combinations.choosing import choose_combinations
-from condition_miner.combinations.covering import Design, sizes
-from condition_miner.combinations.pairs import pair_orders
+from condition_miner.combinations.covering import Design, combination_sizes
+from condition_miner.combinations.pairs import rank_pairs
 from prompt_bank.dependencies.observed import Cooccurrence
 
 
@@ -22,9 +22,9 @@ def named(count: int) -> tuple[str, ...]:
 
 
 def counted(images: list[set[int]], labels: int) -> Cooccurrence:
-    of_label = Counter(label for image in images for label in image)
-    of_pair = Counter(pair for image in images for pair in combinations(sorted(image), 2))
-    return Cooccurrence("x", "sha256:", len(images), tuple(of_label[i] for i in range(labels)), dict(of_pair))
+    label_counts = Counter(label for image in images for label in image)
+    pair_counts = Counter(pair for image in images for pair in combinations(sorted(image), 2))
+    return Cooccurrence("x", "sha256:", len(images), tuple(label_counts[i] for i in range(labels)), dict(pair_counts))
 
 
 def uses(names: tuple[str, ...], chosen: list[tuple[str, ...]]) -> list[int]:
@@ -41,7 +41,7 @@ DESIGNS = {
 
 
 def check_form(names: tuple[str, ...], chosen: list[tuple[str, ...]], count: int, largest: int) -> None:
-    """Distinct combinations of two to `largest` labels in order; as many as were asked for, or all that there are."""
+    """Distinct, sorted combinations of two to `largest` labels: as many as requested, or all that exist."""
     room = {size: comb(len(names), size) for size in range(2, min(largest, len(names)) + 1)}
     assert len(chosen) == min(count, sum(room.values()))
     assert len({frozenset(c) for c in chosen}) == len(chosen)
@@ -54,9 +54,7 @@ def check_form(names: tuple[str, ...], chosen: list[tuple[str, ...]], count: int
 
 @settings(max_examples=80, deadline=None)
 @given(**DESIGNS)
-def test_every_label_is_in_as_many_combinations_as_the_budget_allows(
-    labels: int, count: int, largest: int, seed: int
-) -> None:
+def test_every_label_is_used_equally_often(labels: int, count: int, largest: int, seed: int) -> None:
     names = named(labels)
     chosen = choose_combinations(names, count, largest, seed)
     check_form(names, chosen, count, largest)
@@ -92,8 +90,8 @@ def test_the_order_of_the_images_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize(("labels", "count", "largest"), [(12, 40, 3), (20, 40, 3), (80, 200, 4)])
-def test_nearly_every_pair_is_a_new_one(labels: int, count: int, largest: int) -> None:
-    """A combination of n labels can bring n(n-1)/2 new pairs; over nine tenths of them are, while there are enough."""
+def test_nearly_all_pairs_are_new(labels: int, count: int, largest: int) -> None:
+    """A combination of n labels has n(n-1)/2 pairs; more than 85 % of them are new as long as there are enough."""
     chosen = choose_combinations(named(labels), count, largest, 0)
     seen = {pair for c in chosen for pair in combinations(c, 2)}
     possible = min(labels * (labels - 1) // 2, sum(comb(len(c), 2) for c in chosen))
@@ -121,13 +119,13 @@ def test_pairs_of_each_kind() -> None:
     images = [{0, 1} for _ in range(800)]
     images += [{2, 3} for _ in range(40)]
     images += [{0, 4} for _ in range(80)] + [{1, 5} for _ in range(80)] + [{6, 7}]
-    frequent, rare, together, apart = pair_orders(counted(images, 8), 4, random.Random(0))
+    frequent, rare, together, apart = rank_pairs(counted(images, 8), 4, random.Random(0))
     assert frequent[0] == (0, 1)
     assert rare[0] == (6, 7)
     assert together[0] == (2, 3)
     assert (6, 7) not in together
     assert apart[0] == (1, 4) or apart[0] == (0, 5)
-    assert (4, 5) in pair_orders(counted(images, 8), 50, random.Random(0))[3]
+    assert (4, 5) in rank_pairs(counted(images, 8), 50, random.Random(0))[3]
     assert (0, 1) not in apart
 
 
@@ -144,9 +142,9 @@ def test_combinations_follow_what_was_seen() -> None:
 
 
 def test_sizes_take_turns() -> None:
-    assert sizes(10, 7, 4) == [2, 3, 4, 2, 3, 4, 2]
-    assert sizes(3, 99, 4) == [2, 3, 2, 2]
-    assert sizes(2, 99, 4) == [2]
+    assert combination_sizes(10, 7, 4) == [2, 3, 4, 2, 3, 4, 2]
+    assert combination_sizes(3, 99, 4) == [2, 3, 2, 2]
+    assert combination_sizes(2, 99, 4) == [2]
 
 
 @given(st.integers(4, 9), st.integers(0, 50))
@@ -157,7 +155,7 @@ def test_exchanges_keep_sizes_and_differences(labels: int, seed: int) -> None:
         if {0, 1} & set(members):
             design.add(members)
     before = Counter(map(len, design.chosen))
-    design.raise_uses(sum(design.uses) // labels)
+    design.ensure_uses(sum(design.uses) // labels)
     assert min(design.uses) >= sum(design.uses) // labels
     assert len({frozenset(c) for c in design.chosen}) == len(design.chosen)
     assert Counter(map(len, design.chosen)) == before

@@ -1,4 +1,4 @@
-"""Mining against a scripted server: every fault of an endpoint, interruption, resumption, the cache."""
+"""The mining command against a scripted server: banks, resumption, offline replay, hostile labels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.condition_miner.server import Server, serving
 LABELS = "cat\nsofa\n# furniture ends\nperson, human\nbus\n"
 QUICK = ("--combinations", "4", "--captions", "2", "--conditions", "3", "--concurrency", "4")
 REQUESTS = 4 + 3 + 5 + 2
-"""Describe; explain (8 captions, 3 at once); abstract; attribute (rainfall, in both orders of the conditions)."""
+"""Describe; explain (8 captions, 3 per request); abstract; attribute (rainfall, with both orders of conditions)."""
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_warm_cache_sends_nothing(tmp_path: Path, server: Server) -> None:
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGKILL])
 def test_interrupted_work_resumes(tmp_path: Path, server: Server, sign: signal.Signals) -> None:
-    """Whatever was answered and kept before the interruption is not asked again."""
+    """Answers cached before the interruption are not requested again."""
     server.delay = 0.3
     words = command(tmp_path, server, "--concurrency", "1")
     running = subprocess.Popen(words, cwd=tmp_path, env=environment(tmp_path), stderr=subprocess.PIPE, text=True)
@@ -116,7 +116,7 @@ def test_interrupted_work_resumes(tmp_path: Path, server: Server, sign: signal.S
     assert len(server.bodies) - before <= REQUESTS - 2
 
 
-def test_offline_says_what_is_missing_and_replays_what_is_there(tmp_path: Path, server: Server) -> None:
+def test_offline_replays_the_cache_and_reports_missing_answers(tmp_path: Path, server: Server) -> None:
     (tmp_path / "e").mkdir()
     mine(tmp_path, server)
     original = json.loads((tmp_path / "bank.json").read_text())
@@ -138,7 +138,7 @@ def test_offline_says_what_is_missing_and_replays_what_is_there(tmp_path: Path, 
 
 
 def test_a_pickle_in_the_cache_is_never_read(tmp_path: Path, server: Server) -> None:
-    """It counts as a damaged row: said, and asked again."""
+    """It counts as a damaged row, which is reported and requested again."""
     mine(tmp_path, server)
     with sqlite3.connect(tmp_path / "cache" / "answers" / "cache.db") as database:
         database.execute("UPDATE Cache SET mode = 4, value = ?", (b"cos\nsystem\n(S'touch owned'\ntR.",))
@@ -151,7 +151,7 @@ def test_a_pickle_in_the_cache_is_never_read(tmp_path: Path, server: Server) -> 
     assert not (tmp_path / "owned").exists()
 
 
-def test_a_persons_decision_outlives_another_mining(tmp_path: Path, server: Server) -> None:
+def test_mining_again_keeps_what_people_decided(tmp_path: Path, server: Server) -> None:
     mine(tmp_path, server)
     path = tmp_path / "bank.json"
     content = json.loads(path.read_text())
@@ -167,8 +167,8 @@ def test_a_persons_decision_outlives_another_mining(tmp_path: Path, server: Serv
     assert [entry.did for entry in loaded.bank.history][1:] == ["edited by hand"] and not loaded.edited
 
 
-def test_another_worlds_bank_is_left_alone(tmp_path: Path, server: Server) -> None:
-    """It is refused before anything is asked."""
+def test_a_bank_of_other_labels_is_not_overwritten(tmp_path: Path, server: Server) -> None:
+    """The command fails before any request is sent."""
     mine(tmp_path, server)
     before, asked = (tmp_path / "bank.json").read_bytes(), len(server.bodies)
     words = command(tmp_path, server)
@@ -178,7 +178,7 @@ def test_another_worlds_bank_is_left_alone(tmp_path: Path, server: Server) -> No
     assert (tmp_path / "bank.json").read_bytes() == before and len(server.bodies) == asked
 
 
-def test_several_models_have_to_be_chosen_from(tmp_path: Path, server: Server) -> None:
+def test_several_offered_models_need_a_choice(tmp_path: Path, server: Server) -> None:
     server.models = ["a", "b"]
     done = mine(tmp_path, server)
     assert done.returncode == 2
@@ -199,7 +199,7 @@ HOSTILE = (
 
 
 def test_hostile_labels_stay_data(tmp_path: Path, server: Server) -> None:
-    """They come to the model letter by letter inside the data block, and don't end it."""
+    """They reach the model unchanged inside the data block, and do not close it."""
     (tmp_path / "hostile.txt").write_text("\n".join(HOSTILE) + "\n")
     done = mine(tmp_path, server, "--labels", "hostile.txt", "--combinations", "12")
     assert done.returncode == 0, done.stderr

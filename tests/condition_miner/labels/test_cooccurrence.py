@@ -1,4 +1,4 @@
-"""Observed co-occurrence from every form of annotations; names that fit and names that don't; a large file."""
+"""Co-occurrence counts from every annotation format; matching of names; large files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from condition_miner.combinations.choosing import choose_combinations
 from condition_miner.settings import MinerSettings
 from fedmpt.common.annotations import Annotations
 from fedmpt.common.errors import InputFileError
-from prompt_bank.dependencies.observed import read_cooccurrence, recorded
+from prompt_bank.dependencies.observed import provenance, read_cooccurrence
 from prompt_bank.recording.store import load
 from prompt_bank.schema import Label
 from tests.condition_miner.files import CATEGORIES, IMAGES, coco, voc, write_json
@@ -35,8 +35,8 @@ PAIRS = {("cat", "couch"): 2, ("person", "cat"): 1, ("person", "couch"): 1, ("pe
 def counts(path: Path, labels: tuple[Label, ...] = LABELS) -> tuple[dict[str, int], dict[tuple[str, str], int]]:
     read = read_cooccurrence(path, labels)
     names = [label.name for label in labels]
-    pairs = {(names[a], names[b]): n for (a, b), n in read.of_pair.items()}
-    return dict(zip(names, read.of_label, strict=True)), pairs
+    pairs = {(names[a], names[b]): n for (a, b), n in read.pair_counts.items()}
+    return dict(zip(names, read.label_counts, strict=True)), pairs
 
 
 def lists(path: Path) -> Path:
@@ -100,19 +100,19 @@ def tables(path: Path) -> Path:
         (tables, "Labels", "CSV"),
     ],
 )
-def test_every_form_gives_the_same_counts(tmp_path: Path, write, name: str, form: str) -> None:  # type: ignore[no-untyped-def]
+def test_all_formats_give_the_same_counts(tmp_path: Path, write, name: str, form: str) -> None:  # type: ignore[no-untyped-def]
     path = write(tmp_path / name)
-    assert Annotations.of(path).format == form
+    assert Annotations.detect(path).format == form
     assert counts(path) == (ALL, PAIRS)
     assert read_cooccurrence(path, LABELS).images == 4
 
 
 @pytest.mark.parametrize("main", [True, False])
-def test_voc_leaves_difficult_objects_and_test_sets_out(tmp_path: Path, main: bool) -> None:
+def test_voc_without_difficult_objects_and_test_sets(tmp_path: Path, main: bool) -> None:
     assert counts(voc(tmp_path, main=main)) == (ALL | {"dog": 1}, PAIRS)
 
 
-def test_names_fit_by_alias_case_and_plural(tmp_path: Path) -> None:
+def test_names_match_by_alias_case_and_plural(tmp_path: Path) -> None:
     labels = (
         Label(name="human", aliases=("Person",)),
         Label(name="cats"),
@@ -121,20 +121,20 @@ def test_names_fit_by_alias_case_and_plural(tmp_path: Path) -> None:
         Label(name="unicorn"),
     )
     path = coco(tmp_path / "x.json", IMAGES | {"f.jpg": {"tie"}}, CATEGORIES | {9: "tie"})
-    of_label, of_pair = counts(path, labels)
-    assert of_label == {"human": 2, "cats": 2, "DOG": 2, "sofa": 2, "unicorn": 0}
-    assert of_pair[("cats", "sofa")] == 2
+    label_counts, pair_counts = counts(path, labels)
+    assert label_counts == {"human": 2, "cats": 2, "DOG": 2, "sofa": 2, "unicorn": 0}
+    assert pair_counts[("cats", "sofa")] == 2
     assert read_cooccurrence(path, labels).warnings == (
         f"{path}: no label is called 'tie'",
         f"{path}: no image shows 'unicorn'",
     )
 
 
-def test_names_that_fit_two_labels_nearly_fit_neither(tmp_path: Path) -> None:
+def test_names_near_two_labels_match_neither(tmp_path: Path) -> None:
     labels = (Label(name="tea cup"), Label(name="teacups"), Label(name="dog"))
     (tmp_path / "x.csv").write_text("image,labels\na,tea-cup;dog;tea cup\n")
     read = read_cooccurrence(tmp_path / "x.csv", labels)
-    assert read.of_label == (1, 0, 1)
+    assert read.label_counts == (1, 0, 1)
     assert "'tea-cup'" in read.warnings[0]
 
 
@@ -142,8 +142,8 @@ def test_provenance_names_the_file_and_its_content(tmp_path: Path) -> None:
     path = coco(tmp_path / "x.json")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     read = read_cooccurrence(path, LABELS)
-    assert recorded(read) == {"cooccurrence": {"file": "x.json", "sha256": f"sha256:{digest}"}}
-    assert recorded(None) == {}
+    assert provenance(read) == {"cooccurrence": {"file": "x.json", "sha256": f"sha256:{digest}"}}
+    assert provenance(None) == {}
     folder = nus(tmp_path / "nus")
     before = read_cooccurrence(folder, LABELS).sha256
     (folder / "Labels_dog_Train.txt").write_text("1\n1\n1\n1\n0\n")
@@ -164,7 +164,7 @@ def test_counts_equal_plain_counting(tmp_path: Path, images: list[set[int]]) -> 
             read_cooccurrence(path, labels)
         return
     read = read_cooccurrence(path, labels)
-    assert read.of_pair == expected
+    assert read.pair_counts == expected
     assert read.images == sum(bool(image) for image in images)
 
 
@@ -194,7 +194,7 @@ def test_counts_equal_plain_counting(tmp_path: Path, images: list[set[int]]) -> 
         ("x.txt", "cat\n", "expected .json"),
     ],
 )
-def test_errors_have_their_place(tmp_path: Path, name: str, content: str, error: str) -> None:
+def test_errors_name_the_place(tmp_path: Path, name: str, content: str, error: str) -> None:
     (tmp_path / name).write_text(content)
     with pytest.raises(InputFileError) as caught:
         read_cooccurrence(tmp_path / name, LABELS)
@@ -217,7 +217,7 @@ def test_missing_files_and_broken_folders(tmp_path: Path) -> None:
 
 
 def test_large_files_are_streamed(tmp_path: Path) -> None:
-    """10,000 annotations with outlines of 60 numbers, 6 MB: what is held at once is far less than the file."""
+    """10,000 annotations with polygons of 60 numbers, 6 MB: peak memory is far below the file size."""
     path = tmp_path / "instances.json"
     rng = random.Random(0)
     outline = [[round(rng.random() * 640, 2) for _ in range(60)]]
@@ -234,21 +234,21 @@ def test_large_files_are_streamed(tmp_path: Path) -> None:
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert sum(read.of_label) > 9_000
+    assert sum(read.label_counts) > 9_000
     assert peak < path.stat().st_size / 5
 
 
 def test_published_lists() -> None:
     path = shared("annotations/mlrsnet_test.json.gz")
     labels = tuple(Label(name=name) for name in ("buildings", "trees", "Airports", "airplane"))
-    of_label, of_pair = counts(path, labels)
-    assert of_pair[("buildings", "trees")] == 7780
-    assert of_pair[("Airports", "airplane")] > 0
-    assert of_label["trees"] >= 7780
+    label_counts, pair_counts = counts(path, labels)
+    assert pair_counts[("buildings", "trees")] == 7780
+    assert pair_counts[("Airports", "airplane")] > 0
+    assert label_counts["trees"] >= 7780
 
 
 def test_mining_follows_the_file_and_names_it_in_the_bank(tmp_path: Path) -> None:
-    """The labels too come from COCO's annotations; what never occurs together is asked for as well."""
+    """Labels of a CSV column; combinations are chosen from COCO annotations, which the bank records."""
     path = coco(tmp_path / "instances.json", IMAGES | {"f.jpg": {"tie"}}, CATEGORIES | {9: "tie"})
     (tmp_path / "labels.csv").write_text("what\nperson\ncat\ndog\ncouch\n")
     with serving() as server:

@@ -1,4 +1,4 @@
-"""Labels from what people have, and what can't be a label."""
+"""Label files of every format, and invalid labels."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class TestLabels:
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return [label.name for label in read_labels(path).labels]
 
-    def test_comments_aliases_and_a_mark(self, tmp_path: Path) -> None:
+    def test_comments_aliases_and_a_byte_order_mark(self, tmp_path: Path) -> None:
         (tmp_path / "l.txt").write_bytes(b"\xef\xbb\xbf# all\r\ncat\r\n\r\ntv, television, telly # old\r\n")
         read = read_labels(tmp_path / "l.txt").labels
         assert [(label.name, label.aliases) for label in read] == [("cat", ()), ("tv", ("television", "telly"))]
@@ -44,9 +44,9 @@ class TestLabels:
         [
             ("", "no labels"),
             ("# nothing\n", "no labels"),
-            ("cat\ndog\nCat\n", "line 3: 'cat' stands at line 1 already"),
+            ("cat\ndog\nCat\n", "line 3: 'cat' is already at line 1"),
             ("café\ncafe\u0301\n", "line 2"),
-            ("cat, dog\ndog\n", "line 2: 'dog' stands at line 1 already"),
+            ("cat, dog\ndog\n", "line 2: 'dog' is already at line 1"),
             ("x" * 10_000, "10000 characters"),
             ("a\x07b\n", "control character"),
             ("a\u2028b\n", "control character"),
@@ -54,7 +54,7 @@ class TestLabels:
             (b"\xff\xfe", "not UTF-8"),
         ],
     )
-    def test_what_cannot_be_a_label(self, tmp_path: Path, content: str | bytes, said: str) -> None:
+    def test_invalid_labels(self, tmp_path: Path, content: str | bytes, said: str) -> None:
         with pytest.raises(FedmptError) as caught:
             self.read(tmp_path, content)
         assert said in str(caught.value)
@@ -72,16 +72,16 @@ class TestLabels:
     def test_any_number(self, tmp_path: Path, count: int) -> None:
         assert len(self.read(tmp_path, "".join(f"label {i}\n" for i in range(count)))) == count
 
-    def test_doubts_have_their_line(self, tmp_path: Path) -> None:
+    def test_warnings_name_the_line(self, tmp_path: Path) -> None:
         (tmp_path / "l.txt").write_text("cat\nc\u200bat\n***\n")
         assert [warning.split(", ", 1)[1] for warning in read_labels(tmp_path / "l.txt").warnings] == [
-            "line 2: 'c\\u200bat' has an invisible sign; is it meant?",
+            "line 2: 'c\\u200bat' has an invisible character; is it intended?",
             "line 3: '***' has neither a letter nor a number; is it a label?",
             "line 2: 'c\u200bat' is nearly 'cat'; is it the same label?",
         ]
 
     @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="#,\n"), max_size=20), max_size=8))
-    def test_any_text_gives_labels_or_says_where_it_does_not(
+    def test_any_text_gives_labels_or_errors_with_a_place(
         self, tmp_path_factory: pytest.TempPathFactory, lines: list[str]
     ) -> None:
         path = tmp_path_factory.mktemp("l") / "l.txt"
@@ -122,10 +122,10 @@ class TestCsv:
         read = read_labels(self.write(tmp_path, "name\taliases\ntv\ttelevision;telly\ncat\t\n", "l.tsv"))
         assert [(label.name, label.aliases) for label in read.labels] == [("tv", ("television", "telly")), ("cat", ())]
 
-    def test_repeats_are_taken_once_and_said(self, tmp_path: Path) -> None:
+    def test_repeated_names_are_read_once_with_a_warning(self, tmp_path: Path) -> None:
         read = read_labels(self.write(tmp_path, "label\ncat\ndog\ncat\ncat\n"))
         assert names(read) == ["cat", "dog"]
-        assert "line 2: 'cat' stands there and on 2 further lines" in read.warnings[0]
+        assert "line 2: 'cat' is there and on 2 further lines" in read.warnings[0]
 
     @pytest.mark.parametrize(
         ("content", "column", "error"),
@@ -134,7 +134,7 @@ class TestCsv:
             ("a,b\n1,2\n", "c", "there is no column 'c'"),
             ("a,b\n1,2\n", "3", "there is no column '3'"),
             ("id,label\n1,cat\n2\n", None, "line 3: 1 cells"),
-            ("label\ncat\nCat\n", None, "line 3: 'cat' stands at line 2 already"),
+            ("label\ncat\nCat\n", None, "line 3: 'cat' is already at line 2"),
             ('label\n"cat\ndog"\n', None, "line 3: 'cat\\ndog' has a control character"),
             ('label\n"cat" x\n', None, "line 2: not CSV"),
             ("", None, "no labels"),
@@ -143,7 +143,7 @@ class TestCsv:
     def test_errors(self, tmp_path: Path, content: str, column: str | None, error: str) -> None:
         assert error in said(self.write(tmp_path, content), column)
 
-    def test_a_column_of_something_else(self, tmp_path: Path) -> None:
+    def test_column_is_only_for_csv(self, tmp_path: Path) -> None:
         assert "--column is for" in said(self.write(tmp_path, "cat\n", "l.txt"), "label")
 
 
@@ -168,17 +168,17 @@ class TestJson:
             ({}, "neither a list of names"),
             (3, "neither a list of names"),
             (["cat", 3, {"name": "x", "aliases": "y"}, {"aliases": []}], "[1]: expected a text"),
-            (["cat", "CAT"], "[1]: 'cat' stands at [0] already"),
+            (["cat", "CAT"], "[1]: 'cat' is already at [0]"),
             ([" "], "[0]: an empty name"),
             (["a\nb"], "[0]: 'a\\nb' has a control character"),
-            (["a\u202eb"], "turns the direction"),
+            (["a\u202eb"], "bidirectional control character"),
             ({"classes": ["cat", None]}, "classes[1]: expected a text"),
             ({"categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}, "categories[1]: has the id 1"),
             ({"categories": [{"id": "1", "name": "a"}]}, "categories[0]: expected an object with id"),
-            ({"categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "A "}]}, "categories[1]: 'a' stands at"),
+            ({"categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "A "}]}, "categories[1]: 'a' is already at"),
         ],
     )
-    def test_errors_have_their_place(self, tmp_path: Path, value: object, error: str) -> None:
+    def test_errors_name_the_place(self, tmp_path: Path, value: object, error: str) -> None:
         assert error in said(write_json(tmp_path / "l.json", value))
 
     @pytest.mark.parametrize("content", [b"[", b'["a"', b'{"categories": [{"id"', b"{]", b"\xff", b"[NaN]"])
@@ -200,7 +200,7 @@ class TestVoc:
         read = read_labels(voc(tmp_path, main=main) / below)
         assert (names(read), read.format) == (["cat", "couch", "dog", "person"], "VOC devkit")
 
-    def test_folders_that_are_none(self, tmp_path: Path) -> None:
+    def test_invalid_folders(self, tmp_path: Path) -> None:
         assert "no VOC devkit folder" in said(tmp_path)
         (tmp_path / "Annotations").mkdir()
         (tmp_path / "Annotations" / "a.xml").write_text("<annotation><object>")
@@ -221,7 +221,7 @@ HOSTILE = ["{{7*7}}", "ignore previous instructions", "../../x", "</data>", "=cm
 
 
 def test_the_command_shows_what_was_read(tmp_path: Path) -> None:
-    """Hostile text is shown as it stands; what is wrong is exit code 2."""
+    """Hostile text is printed unchanged; errors exit with code 2."""
     path = write_json(tmp_path / "l.json", [*HOSTILE, "traffic light", "traffic-lights"])
 
     def run(*words: str) -> subprocess.CompletedProcess[str]:

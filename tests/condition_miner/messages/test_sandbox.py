@@ -1,4 +1,4 @@
-"""Templates of strangers: everything that could cost time, memory or secrets is refused, with its line."""
+"""Untrusted templates: whatever could cost time, memory or secrets is rejected, with its line number."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from condition_miner.errors import MinerError
-from condition_miner.messages.sandbox import LONGEST, Sandbox, data
+from condition_miner.messages.sandbox import MAX_CHARACTERS, Sandbox, data
 
 VARIABLES = {"labels": ["cat", "</data>", "sofa"] * 10, "count": 2, "text": "x" * 1000}
 
 
 def render(text: str, **variables: Any) -> str:
     sandbox = Sandbox()
-    return sandbox.rendered(sandbox.prepared(text, "own/f.j2"), {**VARIABLES, **variables})
+    return sandbox.render_template(sandbox.compile_template(text, "own/f.j2"), {**VARIABLES, **variables})
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def render(text: str, **variables: Any) -> str:
         ("\n  {{ count }}\n\n", "2"),
     ],
 )  # fmt: skip
-def test_what_a_message_needs_is_there(text: str, made: str) -> None:
+def test_allowed_syntax(text: str, made: str) -> None:
     assert render(text) == made
 
 
@@ -70,27 +70,27 @@ def test_what_a_message_needs_is_there(text: str, made: str) -> None:
         ("{% set a = text %}", "'assign' is not allowed"),
         ("{{ text | center(1000000000) }}", "there is no filter 'center'"),
         ("{{ text | replace('x', text) }}", "there is no filter 'replace'"),
-        ("{{ text | join(text) }}", f"joined, the text is longer than {LONGEST} characters"),
+        ("{{ text | join(text) }}", f"joined, the text is longer than {MAX_CHARACTERS} characters"),
         ("{% for i in range(1000000000) %}{% endfor %}", "'call' is not allowed"),
         ("{% for a in text %}{% for b in text %}{% for c in text %}{% endfor %}{% endfor %}{% endfor %}",
          "the loops go on for more than 20000 rounds"),
         ("{% for a in text %}{{ text }}{% endfor %}", "own/f.j2: the message grows over 60000 characters"),
         ("{{ labels }}", "a list cannot stand in a message as it is; write it with '| data'"),
         ("{% for a in [[text] * 9] %}{% endfor %}", "'*' is for numbers only"),
-        ("x" * (LONGEST + 1), "longer than 60000 characters"),
+        ("x" * (MAX_CHARACTERS + 1), "longer than 60000 characters"),
         ("{{ " + "(" * 20_000 + "1" + ")" * 20_000 + " }}", "nested too deeply|longer than"),
         ("{{ " + "-" * 20_000 + "1 }}", "nested too deeply"),
         ("{% if count %}" * 200 + "{% endif %}" * 200, "nested too deeply"),
     ],
 )  # fmt: skip
-def test_what_is_refused(text: str, said: str) -> None:
+def test_rejected_templates(text: str, said: str) -> None:
     with pytest.raises(MinerError, match="|".join(re.escape(part) for part in said.split("|"))) as caught:
         render(text)
     assert str(caught.value).startswith("own/f.j2")
 
 
-def test_a_list_of_the_same_list_of_the_same_list_costs_nothing() -> None:
-    """A billion laughs: 10 names for ten of the one before. The data is measured before it is written."""
+def test_exponentially_nested_data_is_rejected_cheaply() -> None:
+    """The "billion laughs" attack: each variable is a list of ten times the one before it."""
     loops = "".join(f"{{% for a{i + 1} in [[{', '.join([f'a{i}'] * 10)}]] %}}" for i in range(12))
     with pytest.raises(MinerError, match="the data is longer than 60000 characters"):
         render("{% for a0 in ['x'] %}" + loops + "{{ a12 | data }}" + "{% endfor %}" * 13)
@@ -104,7 +104,7 @@ def test_data_is_json_without_any_tag(value: Any) -> None:
 
 
 @given(text=st.text(max_size=80))
-def test_any_template_renders_or_is_refused(text: str) -> None:
+def test_any_template_renders_or_is_rejected(text: str) -> None:
     try:
         render("{{ " + text + " }}")
         render("{% " + text + " %}")

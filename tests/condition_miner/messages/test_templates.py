@@ -1,4 +1,4 @@
-"""Templates: what is broken is named with file and line, and no text of others can do harm."""
+"""Prompt templates: errors name file and line, and untrusted text stays data."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from condition_miner.errors import MinerError
-from condition_miner.messages.templates import MESSAGES, Templates, names, shipped_folder
+from condition_miner.messages.templates import MESSAGES, PromptTemplates, shipped_folder, template_names
 from tests.condition_miner.server import Server
 from tests.condition_miner.shell import Shell
 
@@ -28,17 +28,17 @@ VARIABLES: dict[str, dict[str, Any]] = {
 
 
 class TestTemplates:
-    def own(self, folder: Path, name: str, content: str) -> Templates:
+    def own(self, folder: Path, name: str, content: str) -> PromptTemplates:
         (folder / name).write_text(content)
-        return Templates(folder)
+        return PromptTemplates(folder)
 
-    def test_shipped_ones_render_and_are_all_used(self) -> None:
+    def test_all_shipped_templates_are_used_and_render(self) -> None:
         assert {p.name for p in shipped_folder().glob("*.j2")} == {
             f"{m}_{r}.j2" for m in MESSAGES for r in ("system", "user")
         }
         assert VARIABLES.keys() == set(MESSAGES)
         for message, variables in VARIABLES.items():
-            assert all(m["content"] for m in Templates().messages(message, variables))
+            assert all(m["content"] for m in PromptTemplates().messages(message, variables))
 
     @pytest.mark.parametrize(
         ("content", "said"),
@@ -51,64 +51,64 @@ class TestTemplates:
             ("{{ 1 / 0 }}", "division"),
         ],
     )
-    def test_broken_ones_are_named(self, tmp_path: Path, content: str, said: str) -> None:
+    def test_errors_name_the_template(self, tmp_path: Path, content: str, said: str) -> None:
         with pytest.raises(MinerError) as caught:
             self.own(tmp_path, "describe_user.j2", content).messages("describe", VARIABLES["describe"])
         assert said in str(caught.value)
 
-    def test_own_ones_change_the_hash(self, tmp_path: Path) -> None:
+    def test_custom_templates_change_the_hash(self, tmp_path: Path) -> None:
         own = self.own(tmp_path, "describe_user.j2", "Describe {{ labels | data }} {{ count }} times.")
-        assert own.hash("describe") != Templates().hash("describe")
-        assert own.hash("abstract") == Templates().hash("abstract")
+        assert own.hash("describe") != PromptTemplates().hash("describe")
+        assert own.hash("abstract") == PromptTemplates().hash("abstract")
         assert own.messages("describe", VARIABLES["describe"])[1]["content"] == 'Describe ["cat"] 2 times.'
 
     def test_unknown_files_and_folders(self, tmp_path: Path) -> None:
         with pytest.raises(MinerError, match="no message is rendered from it"):
             self.own(tmp_path, "desrcibe_user.j2", "x")
         with pytest.raises(MinerError, match="no such folder"):
-            Templates(tmp_path / "nowhere")
+            PromptTemplates(tmp_path / "nowhere")
 
     @given(label=st.text(min_size=1, max_size=40))
     def test_any_label_stays_inside_its_data_block(self, label: str) -> None:
-        user = Templates().messages("describe", {"labels": [label], "count": 1})[1]["content"]
+        user = PromptTemplates().messages("describe", {"labels": [label], "count": 1})[1]["content"]
         assert user.count("<data>") == user.count("</data>") == 1
         inside = user.split("<data>")[1].split("</data>")[0]
         assert json.loads(inside) == {"objects": [label]}
 
 
 class TestCommands:
-    """fedmpt templates, as a user meets it."""
+    """The command fedmpt templates."""
 
-    def own(self, here: Shell, name: str, content: str | bytes) -> None:
-        (here.folder / "own").mkdir(exist_ok=True)
-        (here.folder / "own" / name).write_bytes(content.encode() if isinstance(content, str) else content)
+    def own(self, shell: Shell, name: str, content: str | bytes) -> None:
+        (shell.folder / "own").mkdir(exist_ok=True)
+        (shell.folder / "own" / name).write_bytes(content.encode() if isinstance(content, str) else content)
 
-    def test_list_and_show(self, here: Shell) -> None:
-        self.own(here, "explain_user.j2", "{{ descriptions | data }}")
-        rows = json.loads(here.run("templates", "list", "--templates", "own", "--json").out)
-        assert [row["name"] for row in rows] == names()
+    def test_list_and_show(self, shell: Shell) -> None:
+        self.own(shell, "explain_user.j2", "{{ descriptions | data }}")
+        rows = json.loads(shell.run("templates", "list", "--templates", "own", "--json").out)
+        assert [row["name"] for row in rows] == template_names()
         assert {row["name"]: row["from"] for row in rows if row["from"] != "shipped"} == {
             "explain_user.j2": str(Path("own") / "explain_user.j2")
         }
         assert next(row["variables"] for row in rows if row["name"] == "describe_user.j2") == ["count", "labels"]
-        assert "describe_user.j2" in here.run("templates", "list").out
-        shown = here.run("templates", "show", "describe_user.j2").out
+        assert "describe_user.j2" in shell.run("templates", "list").out
+        shown = shell.run("templates", "show", "describe_user.j2").out
         assert shown == (shipped_folder() / "describe_user.j2").read_text()
-        done = here.run("templates", "show", "descrieb_user.j2")
+        done = shell.run("templates", "show", "descrieb_user.j2")
         assert done.code == 2
         assert "there are describe_user.j2" in done.err
 
-    def test_copies_are_good_and_are_not_replaced(self, here: Shell) -> None:
-        assert here.run("templates", "copy", "own").code == 0
-        assert len(list((here.folder / "own").iterdir())) == len(names())
-        assert f"{len(names())} templates are good" in here.run("templates", "check", "own").out
-        self.own(here, "describe_user.j2", "mine")
-        done = here.run("templates", "copy", "own", "describe_user.j2")
+    def test_copies_are_valid_and_not_overwritten(self, shell: Shell) -> None:
+        assert shell.run("templates", "copy", "own").code == 0
+        assert len(list((shell.folder / "own").iterdir())) == len(template_names())
+        assert f"{len(template_names())} templates are good" in shell.run("templates", "check", "own").out
+        self.own(shell, "describe_user.j2", "mine")
+        done = shell.run("templates", "copy", "own", "describe_user.j2")
         assert done.code == 2
         assert "--force" in done.err
-        assert (here.folder / "own" / "describe_user.j2").read_text() == "mine"
-        assert here.run("templates", "copy", "own", "describe_user.j2", "--force").code == 0
-        assert (here.folder / "own" / "describe_user.j2").read_text() != "mine"
+        assert (shell.folder / "own" / "describe_user.j2").read_text() == "mine"
+        assert shell.run("templates", "copy", "own", "describe_user.j2", "--force").code == 0
+        assert (shell.folder / "own" / "describe_user.j2").read_text() != "mine"
 
     @pytest.mark.parametrize(
         ("content", "said"),
@@ -129,32 +129,32 @@ class TestCommands:
             (b"x" * 300_000, "longer than 240000 bytes"),
         ],
     )
-    def test_check_names_what_is_wrong(self, here: Shell, server: Server, content: str | bytes, said: str) -> None:
-        """And mining does the same before it asks anything."""
-        self.own(here, "describe_user.j2", content)
-        done = here.run("templates", "check", "own")
+    def test_check_reports_problems(self, shell: Shell, server: Server, content: str | bytes, said: str) -> None:
+        """So does mining, before it sends any request."""
+        self.own(shell, "describe_user.j2", content)
+        done = shell.run("templates", "check", "own")
         assert done.code == 2
         assert said in done.err
         assert f"error: {Path('own') / 'describe_user.j2'}" in done.err or "never see" in said
-        assert not json.loads(here.run("templates", "check", "own", "--json").out)["ok"]
-        done = here.mine(server, "--templates", "own")
+        assert not json.loads(shell.run("templates", "check", "own", "--json").out)["ok"]
+        done = shell.mine(server, "--templates", "own")
         assert done.code == 2
         assert said in done.err
         assert server.bodies == server.probes == []
 
-    def test_all_problems_at_once(self, here: Shell) -> None:
-        self.own(here, "describe_user.j2", "{{ a }}{{ labels | data }}\n{{ b }}")
-        self.own(here, "attribute_user.j2", "{{ c }}{{ factors | data }}")
-        assert len(here.run("templates", "check", "own").err.splitlines()) == 3
-        self.own(here, "describe_user.j2", "{{ a")
-        self.own(here, "attribute_user.j2", "{{ c")
-        assert len(here.run("templates", "check", "own").err.splitlines()) == 2
+    def test_all_problems_at_once(self, shell: Shell) -> None:
+        self.own(shell, "describe_user.j2", "{{ a }}{{ labels | data }}\n{{ b }}")
+        self.own(shell, "attribute_user.j2", "{{ c }}{{ factors | data }}")
+        assert len(shell.run("templates", "check", "own").err.splitlines()) == 3
+        self.own(shell, "describe_user.j2", "{{ a")
+        self.own(shell, "attribute_user.j2", "{{ c")
+        assert len(shell.run("templates", "check", "own").err.splitlines()) == 2
 
-    def test_a_mark_of_byte_order_is_no_part_of_a_template(self, here: Shell, server: Server) -> None:
-        self.own(here, "describe_user.j2", b"\xef\xbb\xbfDescribe: <data>{{ {'objects': labels} | data }}</data>")
-        assert here.run("templates", "check", "own").code == 0
-        assert here.mine(server, "--templates", "own").code == 0
+    def test_a_byte_order_mark_is_ignored(self, shell: Shell, server: Server) -> None:
+        self.own(shell, "describe_user.j2", b"\xef\xbb\xbfDescribe: <data>{{ {'objects': labels} | data }}</data>")
+        assert shell.run("templates", "check", "own").code == 0
+        assert shell.mine(server, "--templates", "own").code == 0
         assert server.bodies[0]["messages"][1]["content"].startswith("Describe: <data>")
 
-    def test_the_shipped_ones_are_good(self, here: Shell) -> None:
-        assert here.run("templates", "check").code == 0
+    def test_shipped_templates_are_valid(self, shell: Shell) -> None:
+        assert shell.run("templates", "check").code == 0

@@ -1,4 +1,4 @@
-"""A model in this process: a tiny random one, made here. It says nothing of sense, which is enough for the wiring."""
+"""The in-process backend with a tiny random model, which is enough to test everything but its answers."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTra
 from condition_miner.answers.cache import AnswerCache
 from condition_miner.answers.records import Question
 from condition_miner.asking.asker import Asker
-from condition_miner.asking.attempts import Ask
+from condition_miner.asking.attempts import CheckedQuestion
 from condition_miner.errors import MinerError
 from condition_miner.model.address import IN_PROCESS, Address
-from condition_miner.model.backend import BadRequest, Refused
-from condition_miner.model.in_process import LocalModel, model_identity
+from condition_miner.model.backend import BadRequest, RequestFailed
+from condition_miner.model.in_process import InProcessModel, model_identity
 from condition_miner.settings import ServiceSettings
 from tests.condition_miner.shell import Shell
 
 TEMPLATE = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}assistant: "
 CONTEXT = 4096
 ENDS = list(range(0, 256, 3))
-"""Every third byte ends an answer, so that random ones are short."""
+"""Every third byte is an end-of-sequence token, so that random answers are short."""
 
 
 def make(folder: Path, seed: int = 0, template: str | None = TEMPLATE, ends: list[int] = ENDS) -> Path:
@@ -58,8 +58,8 @@ def body(**change: Any) -> dict[str, Any]:
 
 def ask(folder: Path, timeout: float = 60, **change: Any) -> Any:
     async def once() -> Any:
-        async with LocalModel(str(folder), ServiceSettings(timeout=timeout)) as model:
-            return await model.ask(body(**change))
+        async with InProcessModel(str(folder), ServiceSettings(timeout=timeout)) as model:
+            return await model.complete(body(**change))
 
     return asyncio.run(once())
 
@@ -73,22 +73,22 @@ def test_the_same_seed_gives_the_same_answer(model: Path) -> None:
     assert len(greedy) == 1
 
 
-def test_an_answer_ends_or_is_cut(model: Path, tmp_path: Path) -> None:
+def test_an_answer_ends_or_is_truncated(model: Path, tmp_path: Path) -> None:
     assert ask(model).finish_reason == "stop"
     endless = make(tmp_path / "endless", ends=[])
     cut = ask(endless, max_tokens=7)
     assert (cut.finish_reason, cut.tokens_out) == ("length", 7)
 
 
-def test_what_is_too_long_for_the_model(model: Path) -> None:
+def test_a_request_that_exceeds_the_context(model: Path) -> None:
     with pytest.raises(BadRequest, match=f"exceed the model's context of {CONTEXT}"):
         ask(model, max_tokens=CONTEXT)
 
 
-def test_the_time_limit_ends_the_work(tmp_path: Path) -> None:
+def test_the_time_limit_stops_generation(tmp_path: Path) -> None:
     endless = make(tmp_path / "endless", ends=[])
     ask(endless, max_tokens=1)
-    with pytest.raises(Refused, match=r"no answer in 0\.05 s"):
+    with pytest.raises(RequestFailed, match=r"no answer in 0\.05 s"):
         ask(endless, timeout=0.05, max_tokens=4000)
 
 
@@ -100,7 +100,7 @@ def test_pickled_weights_are_refused(model: Path, tmp_path: Path) -> None:
         ask(folder)
 
 
-def test_code_that_a_model_brings_along_is_not_run(tmp_path: Path) -> None:
+def test_code_in_a_model_folder_is_not_run(tmp_path: Path) -> None:
     folder = make(tmp_path / "own")
     config = folder / "config.json"
     text = config.read_text().replace(
@@ -129,27 +129,27 @@ def test_identity_is_the_folders_name_and_content(model: Path, tmp_path: Path) -
         model_identity(str(tmp_path))
 
 
-def test_answers_are_kept_and_found_again_without_the_model(model: Path, tmp_path: Path) -> None:
+def test_cached_answers_need_no_model(model: Path, tmp_path: Path) -> None:
     form = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
     question = Question("describe", IN_PROCESS, body(response_format=form), "t")
     said: list[str] = []
     for name, offline in ((str(model), False), (str(tmp_path / "gone"), True)):
         with AnswerCache(tmp_path / "cache") as cache:
             asker = Asker(cache, Address(name, IN_PROCESS), ServiceSettings(), offline, lambda *_: None)
-            said.append(asker.answers([Ask(question, check=lambda text: None)])[0].text)
-            assert asker.recorded() == {"asked_by": {"words": 1}}
+            said.append(asker.answers([CheckedQuestion(question, check=lambda text: None)])[0].text)
+            assert asker.provenance() == {"asked_by": {"words": 1}}
     assert said[0] == said[1]
 
 
-def test_the_command(here: Shell, model: Path) -> None:
-    """All the way to the model; a random one has no valid answer."""
+def test_the_command(shell: Shell, model: Path) -> None:
+    """The whole command; a random model gives no valid answer."""
     words = ("--backend", "transformers", "--combinations", "1", "--max-tokens", "20")
-    done = here.mine(None, *words, "--model", str(model))
+    done = shell.mine(None, *words, "--model", str(model))
     assert done.code == 1
     assert "no valid answer in 5 attempts" in done.err
-    done = here.mine(None, *words)
+    done = shell.mine(None, *words)
     assert done.code == 2
     assert "--backend transformers needs --model" in done.err
-    done = here.mine(None, *words, "--model", str(here.folder))
+    done = shell.mine(None, *words, "--model", str(shell.folder))
     assert done.code == 2
     assert "no config.json" in done.err

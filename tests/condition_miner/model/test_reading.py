@@ -1,4 +1,4 @@
-"""JSON out of what a model wrote: what is repaired, and what never is."""
+"""Parsing of answers: text around the JSON is removed, the JSON itself is never repaired."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ GOOD = {"a": [1, "</think> {x}"], "b": {"c": None}}
         "<THINK>loud</THINK> {}",
     ],
 )
-def test_wrappings_are_taken_off(wrap: str) -> None:
+def test_text_around_the_json_is_removed(wrap: str) -> None:
     text = json.dumps({"a": [1, "{x}"], "b": {"c": None}})
     assert parse(wrap.replace("{}", text, 1)) == {"a": [1, "{x}"], "b": {"c": None}}
 
 
-def test_what_is_json_as_it_stands_is_left_alone() -> None:
-    """A label may be a tag: inside a string it is no thinking part."""
+def test_valid_json_is_not_changed() -> None:
+    """A string may contain a tag: inside JSON it is not reasoning."""
     assert parse(json.dumps(GOOD)) == GOOD
 
 
@@ -70,14 +70,14 @@ OBJECTS = st.dictionaries(st.text(), JSON, max_size=4)
 
 
 @given(value=OBJECTS, fenced=st.booleans())
-def test_any_object_survives(value: dict[str, object], fenced: bool) -> None:
+def test_any_object_is_parsed(value: dict[str, object], fenced: bool) -> None:
     text = json.dumps(value, ensure_ascii=False)
     assert parse(f"```json\n{text}\n```" if fenced else text) == value
 
 
 @given(value=OBJECTS.filter(bool), cut=st.integers(1, 400))
-def test_a_cut_off_object_is_never_an_answer(value: dict[str, object], cut: int) -> None:
-    """No prefix of an object reads as an object, nor as one of the objects inside it."""
+def test_a_truncated_object_is_never_an_answer(value: dict[str, object], cut: int) -> None:
+    """No prefix of an object is parsed as an object, nor as one of its inner objects."""
     text = json.dumps(value)
     with pytest.raises(InvalidAnswer):
         parse(text[: min(cut, len(text) - 1)])

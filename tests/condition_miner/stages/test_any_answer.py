@@ -1,4 +1,4 @@
-"""Whatever a model writes, if the checks let it pass, mining ends in a bank that can be written."""
+"""Whatever a model answers, if it passes the checks, mining gives a bank that can be written and read."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from condition_miner.answers.records import Answer
 from condition_miner.asking.asker import Asker
-from condition_miner.asking.attempts import Ask
+from condition_miner.asking.attempts import CheckedQuestion
 from condition_miner.errors import MiningFailed
-from condition_miner.messages.templates import Templates
+from condition_miner.messages.templates import PromptTemplates
 from condition_miner.mining import Miner
 from condition_miner.model.reading import InvalidAnswer
 from condition_miner.settings import MinerSettings
@@ -44,7 +44,7 @@ PARTS = ["place", "light", "In place", " ", "X1", "cat", "時間", ",", "</data>
 
 
 class AnyModel:
-    """Answers by chance, in the form of the schema; where the checks refuse that, a good answer."""
+    """Random answers that match the schema; a valid answer where the checks reject them."""
 
     address = SimpleNamespace(endpoint="local")
     offline = False
@@ -52,7 +52,7 @@ class AnyModel:
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
 
-    def answers(self, asks: list[Ask]) -> list[Answer]:
+    def answers(self, asks: list[CheckedQuestion]) -> list[Answer]:
         found = []
         for ask in asks:
             text = json.dumps(self.drawn(ask.question.body["response_format"]["json_schema"]["schema"]))
@@ -76,7 +76,7 @@ class AnyModel:
     def notice(self, text: str) -> None:
         assert text
 
-    def recorded(self) -> dict[str, Any]:
+    def provenance(self) -> dict[str, Any]:
         return {}
 
 
@@ -86,7 +86,7 @@ def test_any_answer_that_passes_its_check_leads_to_a_bank(seed: int, conditions:
     asked = MinerSettings.model_validate(
         {"conditions": conditions, "candidates": 3, "combinations": 3, "captions": 2, "abstractions": 2}
     )
-    miner = Miner(LABELS, "any", "m", asked, Templates(), cast(Asker, AnyModel(seed)))
+    miner = Miner(LABELS, "any", "m", asked, PromptTemplates(), cast(Asker, AnyModel(seed)))
     try:
         bank = miner.mine()
     except MiningFailed:

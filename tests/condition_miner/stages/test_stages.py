@@ -1,4 +1,4 @@
-"""The stages on their own: what is asked, what is checked, what is counted."""
+"""Unit tests of the stages: parsing, checks, votes and counts."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from condition_miner.errors import MinerError
-from condition_miner.mining import Course
+from condition_miner.mining import StagePlan
 from condition_miner.model.reading import InvalidAnswer
-from condition_miner.settings import MESSAGES_OF, STAGES, MinerSettings
-from condition_miner.stages.abstract import abstracted, samples, sent_back
-from condition_miner.stages.attribute import attributed, settled
-from condition_miner.stages.describe import described, shown
-from condition_miner.stages.explain import covered, explained, grounded, uncovered, usable
-from condition_miner.stages.measure import dependencies, doubts, measured, smallest
+from condition_miner.settings import MESSAGES_BY_STAGE, STAGES, MinerSettings
+from condition_miner.stages.abstract import draw_samples, names_to_refine, parse_proposals
+from condition_miner.stages.attribute import condition_by_name, parse_attribution
+from condition_miner.stages.describe import labels_named, parse_descriptions
+from condition_miner.stages.explain import grounded, mask_labels, parse_factors, unmask_labels, usable_factors
+from condition_miner.stages.measure import condition_warnings, dependencies, smallest_explaining, with_measures
 from condition_miner.stages.vocabulary import Vocabulary
-from condition_miner.stages.voting import Proposal, elect, unusable
+from condition_miner.stages.voting import Proposal, elect, unusable_names
 from prompt_bank.editing.conditions import identifier
 from prompt_bank.editing.measures import explained as explained_by
 from prompt_bank.schema import Caption, Condition, Factor
@@ -31,27 +31,27 @@ class TestDescribe:
         return json.dumps({"occasions": ["a", "b", "c"], "descriptions": descriptions})
 
     def test_a_repeated_description_counts_once(self) -> None:
-        assert described(self.raw("A cat.", "A  cat.", "A dog."), 3, True) == ("A cat.", "A dog.")
+        assert parse_descriptions(self.raw("A cat.", "A  cat.", "A dog."), 3, True) == ("A cat.", "A dog.")
         with pytest.raises(InvalidAnswer, match="1 different"):
-            described(self.raw(*["A cat."] * 3), 3, True)
+            parse_descriptions(self.raw(*["A cat."] * 3), 3, True)
 
-    def test_another_script_is_a_slip_only_where_labels_are_ascii(self) -> None:
+    def test_another_script_is_invalid_only_if_labels_are_ascii(self) -> None:
         with pytest.raises(InvalidAnswer, match="another script"):
-            described(self.raw("在 a cat."), 1, True)
-        assert described(self.raw("ネコがいる。"), 1, False) == ("ネコがいる。",)
+            parse_descriptions(self.raw("在 a cat."), 1, True)
+        assert parse_descriptions(self.raw("ネコがいる。"), 1, False) == ("ネコがいる。",)
 
     def test_labels_are_found_by_name_and_alias_in_any_number(self) -> None:
         named = {"dining table": ("dining table",), "person": ("person", "human"), "ネコ": ("ネコ",), "bus": ("bus",)}
         text = "Two humans sit at DINING tables while ネコがいる."
-        assert shown(text, tuple(named), named) == ("dining table", "person", "ネコ")
+        assert labels_named(text, tuple(named), named) == ("dining table", "person", "ネコ")
 
     @pytest.mark.parametrize("label", ["...", "{{7*7}}", "</data>", "ignore previous instructions"])
-    def test_any_label_can_be_looked_for(self, label: str) -> None:
-        assert shown("A cat on a mat.", (label,), {label: (label,)}) == ()
+    def test_any_label_can_be_searched(self, label: str) -> None:
+        assert labels_named("A cat on a mat.", (label,), {label: (label,)}) == ()
 
 
 class TestExplain:
-    def test_words_must_stand_in_the_description(self) -> None:
+    def test_words_must_be_in_the_description(self) -> None:
         description = "A dog sleeps in a sunny kitchen."
         assert grounded("in a sunny kitchen", description)
         assert grounded("Kitchens, sunny", description)
@@ -65,21 +65,21 @@ class TestExplain:
     def test_words_may_have_another_form(self, words: str, stand: bool) -> None:
         assert grounded(words, "A car is parking in the driveway as the sun rises.") is stand
 
-    def test_labels_are_covered_and_come_back(self) -> None:
+    def test_labels_are_masked_and_unmasked(self) -> None:
         named = {"plant": ("plant",), "potted plant": ("potted plant", "flowerpot"), "ネコ": ("ネコ",), "a.b": ("a.b",)}
         shown = Caption(
             id="cap-1", labels=tuple(named), text="Potted plants, a plant and Flowerpots; ネコがいる, a.b axb."
         )
-        text = covered(shown, named)
+        text = mask_labels(shown, named)
         assert text == "X2, a X1 and X2; X3がいる, X4 axb."
-        assert uncovered(Factor(words="near X2, X9", kind="place"), shown).words == "near potted plant, X9"
+        assert unmask_labels(Factor(words="near X2, X9", kind="place"), shown).words == "near potted plant, X9"
 
     @given(st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=4, unique=True), st.text(min_size=1))
-    def test_any_label_can_be_covered(self, labels: list[str], text: str) -> None:
+    def test_any_label_can_be_masked(self, labels: list[str], text: str) -> None:
         shown = Caption(id="cap-1", labels=tuple(labels), text=text)
-        assert isinstance(covered(shown, {label: (label,) for label in labels}), str)
+        assert isinstance(mask_labels(shown, {label: (label,) for label in labels}), str)
 
-    def test_what_names_objects_or_nothing_is_dropped(self) -> None:
+    def test_unusable_kinds_are_dropped(self) -> None:
         factors = [
             Factor(words="sunny kitchen", kind="location"),
             Factor(words="kitchen", kind="location"),
@@ -87,18 +87,18 @@ class TestExplain:
             Factor(words="a dog", kind="objects"),
             Factor(words="the beach", kind="weather"),
         ]
-        kept = usable(factors, "A dog sleeps in a sunny kitchen.", Vocabulary(["dog"]))
+        kept = usable_factors(factors, "A dog sleeps in a sunny kitchen.", Vocabulary(["dog"]))
         assert kept == (Factor(words="sunny kitchen", kind="location"),)
 
     def test_answers(self) -> None:
         raw = {"1": {"factors": [{"words": "a  b", "factor": "Place"}, {"words": "", "factor": "x"}]}}
-        assert explained(json.dumps(raw), ["1"]) == [(Factor(words="a b", kind="place"),)]
+        assert parse_factors(json.dumps(raw), ["1"]) == [(Factor(words="a b", kind="place"),)]
         with pytest.raises(InvalidAnswer, match="keys 1, 2"):
-            explained(json.dumps(raw), ["1", "2"])
+            parse_factors(json.dumps(raw), ["1", "2"])
         with pytest.raises(InvalidAnswer, match="2: no factor"):
-            explained(json.dumps(raw | {"2": {"factors": []}}), ["1", "2"])
+            parse_factors(json.dumps(raw | {"2": {"factors": []}}), ["1", "2"])
         with pytest.raises(InvalidAnswer, match=r"1\.factors\.0\.factor: "):
-            explained(json.dumps({"1": {"factors": [{"words": "a"}]}}), ["1"])
+            parse_factors(json.dumps({"1": {"factors": [{"words": "a"}]}}), ["1"])
 
 
 def proposed(*names: str) -> list[Proposal]:
@@ -112,39 +112,39 @@ class TestAbstract:
         proposed("location", "Weather", "cats"),
     )
 
-    def test_votes_merge_names_of_the_same_idea(self) -> None:
+    def test_votes_merge_synonyms(self) -> None:
         """Location, place and setting are one; what names a label or nothing at all is dropped."""
         elected = elect(self.ANSWERS, Vocabulary(["cat"]))
         assert [(e.text, e.votes) for e in elected] == [("location", 3), ("time", 2), ("weather", 1)]
         assert elected[0].definition == "The Location."
 
-    def test_what_would_have_been_elected_goes_back_with_the_reason(self) -> None:
+    def test_unusable_names_that_would_be_elected_are_refined(self) -> None:
         """'context' has two votes, as many as 'time', so it goes back only where three conditions are wanted."""
-        bad = unusable(self.ANSWERS, Vocabulary(["cat"]))
+        bad = unusable_names(self.ANSWERS, Vocabulary(["cat"]))
         assert [(b.proposal.name, b.votes) for b in bad] == [("Context", 2), ("Cat behavior", 1), ("cats", 1)]
         assert "says nothing by itself" in bad[0].reason
         assert "names an object (cat)" in bad[1].reason
-        assert sent_back(self.ANSWERS, Vocabulary(["cat"]), 2) == []
-        assert sent_back(self.ANSWERS, Vocabulary(["cat"]), 3) == bad[:1]
-        assert sent_back(self.ANSWERS, Vocabulary(["cat"]), 4) == bad
+        assert names_to_refine(self.ANSWERS, Vocabulary(["cat"]), 2) == []
+        assert names_to_refine(self.ANSWERS, Vocabulary(["cat"]), 3) == bad[:1]
+        assert names_to_refine(self.ANSWERS, Vocabulary(["cat"]), 4) == bad
 
     @given(st.integers(1, 60), st.integers(2, 20), st.integers(1, 8))
-    def test_samples_hold_everything_and_are_even(self, count: int, size: int, least: int) -> None:
-        found = samples(list(range(count)), size, least, "seed")
+    def test_samples_cover_everything_evenly(self, count: int, size: int, least: int) -> None:
+        found = draw_samples(list(range(count)), size, least, "seed")
         assert len(found) == max(least, -(-count // size))
         assert {i for some in found for i in some} == set(range(count)) or len(found) < -(-count // size)
         assert all(len(some) <= size for some in found)
         assert max(map(len, found)) - min(map(len, found)) <= 1
-        assert found == samples(list(range(count)), size, least, "seed")
+        assert found == draw_samples(list(range(count)), size, least, "seed")
 
-    def test_names_are_written_in_words(self) -> None:
+    def test_names_are_spelled_out(self) -> None:
         names = ["timeOfDay", "Time_of_day", "TIME OF DAY"]
         raw = {"conditions": [{"name": name, "definition": "d"} for name in names]}
-        assert {p.name for p in abstracted(json.dumps(raw))} == {"time of day"}
+        assert {p.name for p in parse_proposals(json.dumps(raw))} == {"time of day"}
 
     def test_an_answer_without_conditions(self) -> None:
         with pytest.raises(InvalidAnswer, match="no condition"):
-            abstracted('{"conditions": []}')
+            parse_proposals('{"conditions": []}')
 
     def test_identifiers_are_unique_and_readable(self) -> None:
         assert identifier("Time of Day", set()) == "time-of-day"
@@ -157,20 +157,20 @@ def condition(name: str, *kinds: str) -> Condition:
 
 
 class TestAttribute:
-    def test_kinds_of_one_condition_s_idea_are_settled(self) -> None:
+    def test_kinds_are_assigned_by_shared_concept(self) -> None:
         conditions = [condition("location"), condition("lighting"), condition("time-of-day")]
-        assert settled("background", conditions) == "location"
-        assert settled("sunlight", conditions) is None
-        assert settled("place and light", conditions) is None
+        assert condition_by_name("background", conditions) == "location"
+        assert condition_by_name("sunlight", conditions) is None
+        assert condition_by_name("place and light", conditions) is None
 
     def test_answers_name_given_conditions_only(self) -> None:
-        assert attributed('{"1": "b", "2": "none"}', ["1", "2"], ["a", "b"]) == ["b", "none"]
+        assert parse_attribution('{"1": "b", "2": "none"}', ["1", "2"], ["a", "b"]) == ["b", "none"]
         with pytest.raises(InvalidAnswer, match="one of a, b, none"):
-            attributed('{"1": "c"}', ["1"], ["a", "b"])
+            parse_attribution('{"1": "c"}', ["1"], ["a", "b"])
         with pytest.raises(InvalidAnswer, match="one of a, b, none"):
-            attributed('{"1": ["a"]}', ["1"], ["a", "b"])
+            parse_attribution('{"1": ["a"]}', ["1"], ["a", "b"])
         with pytest.raises(InvalidAnswer, match="keys 1, 2"):
-            attributed('{"1": "a"}', ["1", "2"], ["a", "b"])
+            parse_attribution('{"1": "a"}', ["1", "2"], ["a", "b"])
 
 
 def caption(number: int, labels: str, *factors: tuple[str, str]) -> Caption:
@@ -192,7 +192,9 @@ class TestMeasure:
     EXPLAINS = explained_by(CAPTIONS, CONDITIONS)
 
     def test_support_evidence_and_values(self) -> None:
-        mood, place, light = measured(self.CONDITIONS, self.CAPTIONS, self.EXPLAINS, Vocabulary(["sofa", "cat", "dog"]))
+        mood, place, light = with_measures(
+            self.CONDITIONS, self.CAPTIONS, self.EXPLAINS, Vocabulary(["sofa", "cat", "dog"])
+        )
         assert (mood.support, place.support, light.support) == (0.0, 0.6, 0.4)
         assert place.evidence == ("cap-1", "cap-2", "cap-3")
         assert place.values == ("in a room",), "'on a sofa' names an object"
@@ -205,38 +207,38 @@ class TestMeasure:
         assert found.evidence == ("cap-1", "cap-2")
         assert found.because == "explained by place in 2 of 2 captions"
 
-    def test_doubts(self) -> None:
-        assert doubts(self.CONDITIONS, self.EXPLAINS, 0.5) == ["'mood' explains none of the captions"]
-        assert "'place' and 'light'" in doubts(self.CONDITIONS, self.EXPLAINS, 0.25)[1]
+    def test_warnings(self) -> None:
+        assert condition_warnings(self.CONDITIONS, self.EXPLAINS, 0.5) == ["'mood' explains none of the captions"]
+        assert "'place' and 'light'" in condition_warnings(self.CONDITIONS, self.EXPLAINS, 0.25)[1]
 
     def test_the_smallest_set(self) -> None:
         """Four of five captions can be explained, by place (three) and light (one more)."""
-        assert [c.id for c in smallest(self.CONDITIONS, self.EXPLAINS, 0.8)] == ["place", "light"]
-        assert [c.id for c in smallest(self.CONDITIONS, self.EXPLAINS, 0.6)] == ["place"]
-        assert [c.id for c in smallest(self.CONDITIONS, self.EXPLAINS, 1.0)] == ["place", "light"]
+        assert [c.id for c in smallest_explaining(self.CONDITIONS, self.EXPLAINS, 0.8)] == ["place", "light"]
+        assert [c.id for c in smallest_explaining(self.CONDITIONS, self.EXPLAINS, 0.6)] == ["place"]
+        assert [c.id for c in smallest_explaining(self.CONDITIONS, self.EXPLAINS, 1.0)] == ["place", "light"]
 
 
-class TestCourse:
+class TestStagePlan:
     def test_all_stages(self) -> None:
-        assert Course.of(None, None, {}) == Course(STAGES, {})
-        assert Course.of(None, None, {"abstract": 2}).takes == {"abstract": 2}
+        assert StagePlan.from_options(None, None, {}) == StagePlan(STAGES, {})
+        assert StagePlan.from_options(None, None, {"abstract": 2}).takes == {"abstract": 2}
 
-    def test_from_a_stage_on_anew(self) -> None:
-        course = Course.of(None, "abstract", {"describe": 1, "abstract": 1})
-        assert course.stages == ("abstract", "attribute", "measure")
-        assert course.takes == {"describe": 1, "abstract": 2, "attribute": 1}
+    def test_from_a_stage_on(self) -> None:
+        plan = StagePlan.from_options(None, "abstract", {"describe": 1, "abstract": 1})
+        assert plan.stages == ("abstract", "attribute", "measure")
+        assert plan.takes == {"describe": 1, "abstract": 2, "attribute": 1}
 
-    def test_some_stages_in_their_order(self) -> None:
-        assert Course.of("explain, describe", None, {}) == Course(("describe", "explain"), {})
-        assert Course.of("explain", "explain", {}).takes == {"explain": 1, "abstract": 1, "attribute": 1}
+    def test_some_stages_in_order(self) -> None:
+        assert StagePlan.from_options("explain, describe", None, {}) == StagePlan(("describe", "explain"), {})
+        assert StagePlan.from_options("explain", "explain", {}).takes == {"explain": 1, "abstract": 1, "attribute": 1}
 
     @pytest.mark.parametrize(("stages", "from_stage"), [("desrcibe", None), ("", None), (None, "all")])
     def test_an_unknown_stage(self, stages: str | None, from_stage: str | None) -> None:
         with pytest.raises(MinerError, match="is not a stage; there are describe, explain"):
-            Course.of(stages, from_stage, {})
+            StagePlan.from_options(stages, from_stage, {})
 
 
-def test_default_combinations_hold_every_label() -> None:
+def test_default_combinations_cover_every_label() -> None:
     """Of two to four labels by turns, three on average, so places are three times the combinations."""
     settings = MinerSettings()
     assert settings.combinations_for(20) == 22
@@ -247,13 +249,13 @@ def test_default_combinations_hold_every_label() -> None:
 
 
 def test_every_stage_that_asks_has_a_temperature() -> None:
-    for stage, messages in MESSAGES_OF.items():
+    for stage, messages in MESSAGES_BY_STAGE.items():
         if messages:
             assert 0 <= MinerSettings().temperature(stage) <= 2
 
 
-def subsets(explains: dict[str, tuple[str, ...]], names: list[str], share: float) -> int:
-    """The size of the smallest set by trying all."""
+def smallest_size(explains: dict[str, tuple[str, ...]], names: list[str], share: float) -> int:
+    """The size of the smallest set, by exhaustive search."""
     for size in range(len(names) + 1):
         for chosen in combinations(names, size):
             covered = sum(bool(set(chosen) & set(ids)) for ids in explains.values())
@@ -275,4 +277,4 @@ def test_the_greedy_set_reaches_the_share_and_is_nearly_smallest(data: Any) -> N
     possible = sum(map(bool, rows))
     assert covered + 1e-9 >= min(possible, share * len(rows))
     if possible + 1e-9 >= share * len(rows):
-        assert len(chosen) <= 3 * subsets(explains, names, share), "ln(12) + 1 < 4"
+        assert len(chosen) <= 3 * smallest_size(explains, names, share), "ln(12) + 1 < 4"

@@ -34,9 +34,9 @@ def observed_of(path: Path, labels: list[str]) -> Cooccurrence:
 
 
 def lifts_of(observed: Cooccurrence) -> Matrix:
-    alone = np.array(observed.of_label, dtype=np.float64)
+    alone = np.array(observed.label_counts, dtype=np.float64)
     together = np.diag(alone)
-    for (a, b), count in observed.of_pair.items():
+    for (a, b), count in observed.pair_counts.items():
         together[a, b] = together[b, a] = count
     return together * observed.images / np.outer(alone, alone)
 
@@ -61,7 +61,7 @@ def test_a_bank_that_was_computed_from_coco_itself_is_right_and_one_with_permute
     """The 30 labels that most images show: real counts; a made-up matrix of factors of the lifts themselves."""
     path = shared(COCO)
     names = json.loads(path.read_text())["labels"]
-    alone = observed_of(path, names).of_label
+    alone = observed_of(path, names).label_counts
     labels = sorted(names, key=lambda name: -alone[names.index(name)])[:30]
     observed = observed_of(path, labels)
     matrix = np.minimum(factors(lifts_of(observed)), 100)
@@ -159,8 +159,8 @@ def test_counts_and_annotations_tell_the_same(tmp_path: Path) -> None:
     table.write_bytes(gzip.compress(json.dumps(counts(["Cat", "sofas", "dog", "x"], together, 4)).encode()))
     labels = (Label(name="dog"), Label(name="sofa"), Label(name="feline", aliases=("cat",)), Label(name="bus"))
     one, other = read_cooccurrence(lists, labels), read_cooccurrence(table, labels)
-    assert one.of_label == other.of_label == (2, 3, 2, 0)
-    assert one.of_pair == other.of_pair == {(0, 1): 2, (0, 2): 1, (1, 2): 2}
+    assert one.label_counts == other.label_counts == (2, 3, 2, 0)
+    assert one.pair_counts == other.pair_counts == {(0, 1): 2, (0, 2): 1, (1, 2): 2}
     assert other.images == 4 and other.sha256 == "sha256:" + hashlib.sha256(table.read_bytes()).hexdigest()
     for read in (one, other):
         assert [warning.split(": ", 1)[1] for warning in read.warnings] == [
@@ -191,7 +191,7 @@ def test_two_names_of_one_label_are_said(tmp_path: Path) -> None:
     path = tmp_path / "counts.json"
     path.write_text(json.dumps({"labels": ["a", "A", "b"], "together": [[2, 1, 1], [1, 1, 0], [1, 0, 2]], "images": 5}))
     found = observed_of(path, ["a", "b"])
-    assert found.of_label == (2, 2) and "'A' and 'a' are one label here; the latter is taken" in found.warnings[0]
+    assert found.label_counts == (2, 2) and "'A' and 'a' are one label here; the latter is used" in found.warnings[0]
 
 
 def hostile() -> list[str]:

@@ -64,8 +64,8 @@ def test_features_are_computed_once_and_resumed(tmp_path: Path, monkeypatch: pyt
         cut.features(ready.dataset.test)
     got = cut.features(ready.dataset.test)
     assert seen == [16, 32, 40]
-    np.testing.assert_array_equal(got.patches, expected.patches)
-    np.testing.assert_array_equal(got.image, expected.image)
+    np.testing.assert_array_equal(got.arrays["patches"], expected.arrays["patches"])
+    np.testing.assert_array_equal(got.arrays["image"], expected.arrays["image"])
     cut.features(ready.dataset.test)
     assert len(seen) == 3
 
@@ -102,9 +102,9 @@ def test_the_size_is_told_beforehand(tmp_path: Path) -> None:
     said: list[str] = []
     ready = prepared(tmp_path, Reporter(say=said.append))
     ready.features(ready.dataset.test)
-    size = 40 * PER_IMAGE / 1e6
+    size = 40 * PER_IMAGE / 1e3
     assert len(said) == 1
-    assert f"40 images × 17 vectors × 24 × 2 bytes = {size:.1f} MB" in said[0]
+    assert f"40 images × {17 * 24} numbers × 2 bytes = {size:.1f} kB" in said[0]
     files = (tmp_path / "features").glob("*test*/*.npy")
     assert sum(file.stat().st_size for file in files) - 2 * 128 == 40 * PER_IMAGE
     ready.features(ready.dataset.test)
@@ -179,7 +179,8 @@ folder = Path(sys.argv[1])
 for name, shape in (("image", (20_000, 512)), ("patches", (20_000, 196, 512))):
     array = np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=np.float16, shape=shape)
     del array
-store = FeatureStore(_mapped(folder / "image.npy"), _mapped(folder / "patches.npy"), np.zeros((20_000, 3), np.int8), ())
+arrays = {name: _mapped(folder / f"{name}.npy") for name in ("image", "patches")}
+store = FeatureStore(arrays, np.zeros((20_000, 3), np.int8), ())
 store.batch([0])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for start in range(0, 20_000, 400):

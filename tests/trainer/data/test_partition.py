@@ -15,8 +15,9 @@ from safetensors.numpy import load_file
 from sklearn.metrics import adjusted_rand_score
 
 from tests.shared import shared
+from tests.trainer.small_runs import SMALL
 from trainer.config.data import DataConfig, MaskConfig, PartitionConfig
-from trainer.data.base import MultiLabelDataset, Split
+from trainer.data.base import MultiLabelDataset, Split, owners
 from trainer.data.masking import masked
 from trainer.data.partition import (
     KINDS,
@@ -263,3 +264,10 @@ def test_a_split_in_two_places_is_refused() -> None:
     data = dataset(random_labels(5, 2))
     with pytest.raises(ValueError, match="is in test and in another split"):
         replace(data, test=replace(data.train, name="test"))
+
+
+def test_owners_are_the_sites() -> None:
+    dataset = load_dataset(resolve(overrides=SMALL).data)
+    owned = owners(dataset.train)
+    assert [len(o) for o in owned] == [12, 12]
+    assert sorted(np.concatenate(owned).tolist()) == list(range(24))

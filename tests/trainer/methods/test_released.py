@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 
 from tests.shared import shared
 from tests.trainer.tiny import fixture_clip, method_context, random_clip
+from trainer.backbone.vision import frozen_tokens
 from trainer.data.batches import Batch
 from trainer.data.registry import load_dataset
 from trainer.evaluation.measuring import evaluate
@@ -60,7 +61,8 @@ def test_parity_with_the_published_program(fixture: str) -> None:
         conditions=hyper["conditions"],
     ).eval()
     method.receive({own: tensors[f"params.{theirs}"] for theirs, own in NAMES.items()})
-    batch = Batch(torch.empty(4, 0), torch.empty(4, 0, 0), tensors["inputs.labels"], tensors["inputs.images"])
+    frozen = frozen_tokens(method.clip, tensors["inputs.images"], 0)
+    batch = Batch.of(tensors["inputs.labels"], **frozen._asdict())
 
     torch.testing.assert_close(method(batch), tensors["outputs.logits"], atol=5e-4, rtol=1e-4)
     loss = method.loss(batch)
@@ -98,7 +100,7 @@ def test_a_second_word_is_overwritten_unless_all_are_kept() -> None:
     first, second = clip.token_ids("spatial layout")
     start, x = clip.tokenizer.sot_token_id, clip.token_ids("X")
     for words, kept, left in (("first", [first], x), ("all", [first, second], [])):
-        method = released(("cat",), clip, condition_words=words)
+        method = released(("cat",), clip, condition_words=words, conditions=("spatial layout",))
         expected = [
             clip.embed([start]),
             method.condition_tokens,
@@ -106,7 +108,7 @@ def test_a_second_word_is_overwritten_unless_all_are_kept() -> None:
             method.class_tokens,
             clip.embed(left),
         ]
-        torch.testing.assert_close(method._prefix([first, second]), torch.cat(expected))
+        torch.testing.assert_close(method._prefixes()[0], torch.cat(expected))
 
 
 def test_scores_lie_where_the_specification_says() -> None:
@@ -114,7 +116,7 @@ def test_scores_lie_where_the_specification_says() -> None:
     labels = tuple(f"thing {i}" for i in range(8))
     method = released(labels, random_clip()).eval()
     pixels = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    batch = Batch(torch.empty(6, 0), torch.empty(6, 0, 0), torch.zeros(6, 8), pixels)
+    batch = Batch.of(torch.zeros(6, 8), **frozen_tokens(method.clip, pixels, 0)._asdict())
     logits = method(batch)
     assert float(logits.detach().abs().max()) <= 7 / (5 * 8**0.5)
     torch.testing.assert_close(logits.sum(1), torch.zeros(6), atol=1e-5, rtol=0)
@@ -125,7 +127,7 @@ def test_scores_lie_where_the_specification_says() -> None:
     torch.testing.assert_close(evidence.places.sum(1), torch.ones(6, 8))
 
 
-def test_a_run_feeds_pixels_and_dropout_is_seeded(tmp_path: Path) -> None:
+def test_a_run_caches_tokens_and_dropout_is_seeded(tmp_path: Path) -> None:
     """The round's figures are the same bits twice, whatever the global generator did before."""
     config = resolve(
         overrides={
@@ -143,4 +145,4 @@ def test_a_run_feeds_pixels_and_dropout_is_seeded(tmp_path: Path) -> None:
         lines.append((run.folder / "metrics.jsonl").read_bytes())
     assert lines[0] == lines[1]
     assert evaluate(run, ready)["description"]["title"] == "fedmpt, as released"
-    assert not (tmp_path / "cache").exists()
+    assert {file.name for file in (tmp_path / "cache").rglob("*.npy")} == {"image.npy", "tokens.npy"}

@@ -89,7 +89,7 @@ def test_the_page_is_whole_and_needs_nothing_else(runs: dict[str, Run], folder: 
     assert "spatial layout" in page.text
 
 
-def test_a_method_that_takes_pixels_has_its_examples_too(folder: Path) -> None:
+def test_a_method_that_reads_tokens_has_its_examples_too(folder: Path) -> None:
     run = trained_run(folder / "released", folder / "cache", method__name="fedmpt-released")
     page = Page(write_report(run, ready(run, folder), []).read_text("utf-8"))
     assert any(str(image["alt"]).startswith("Where ") for image in page.all("img"))

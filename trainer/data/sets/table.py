@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fedmpt.common import tables
-from fedmpt.common.words import DIRECTION, fold
+from fedmpt.common.words import BIDI_CONTROLS, fold
 from trainer.config.data import DataConfig
 from trainer.data.assembly import Listed, Part, Place
 from trainer.data.base import UNKNOWN
@@ -129,7 +129,7 @@ def _unfit(name: str) -> Iterator[str]:
     """Why a name can't be a label: the same rules as in a bank."""
     if not 0 < len(name) <= 100:
         yield f"has {len(name)} characters; 1 to 100 are allowed"
-    if any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") or sign in DIRECTION for sign in name):
+    if any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") or sign in BIDI_CONTROLS for sign in name):
         yield "has a line break or another control character; remove it"
 
 

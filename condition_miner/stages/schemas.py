@@ -1,4 +1,4 @@
-"""What all answers have in common: read strictly (reading.py), checked against a model, one line of printable text."""
+"""Validation of answers against pydantic models, and the JSON schemas that requests ask for."""
 
 from __future__ import annotations
 
@@ -8,60 +8,60 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from condition_miner.model.reading import InvalidAnswer, parse
-from fedmpt.common.words import DIRECTION
+from fedmpt.common.words import BIDI_CONTROLS
 
 
-class Answered(BaseModel):
-    """Base of what a stage's answer must be: an unknown field is an error."""
+class AnswerModel(BaseModel):
+    """Base class of answers. Unknown fields are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-T = TypeVar("T", bound=Answered)
+T = TypeVar("T", bound=AnswerModel)
 
 
 def _printable(text: str) -> str:
     text = " ".join(text.split())
-    if any(unicodedata.category(sign) in ("Cc", "Cs", "Co", "Cn") or sign in DIRECTION for sign in text):
+    if any(unicodedata.category(sign) in ("Cc", "Cs", "Co", "Cn") or sign in BIDI_CONTROLS for sign in text):
         raise ValueError("has a control character")
     return text
 
 
-def _written(text: str) -> str:
+def _not_empty(text: str) -> str:
     if not text:
         raise ValueError("is empty")
     return text
 
 
 Line = Annotated[str, AfterValidator(_printable)]
-"""Text in one line; may be empty."""
-Phrase = Annotated[str, AfterValidator(_printable), AfterValidator(_written)]
-"""Text in one line that says something."""
+"""One line of printable text, possibly empty."""
+Phrase = Annotated[str, AfterValidator(_printable), AfterValidator(_not_empty)]
+"""One line of printable text, not empty."""
 
 
-def validated(model: type[T], text: str) -> T:
-    """An answer of a known form.
+def parse_answer(model: type[T], text: str) -> T:
+    """An answer, parsed as this model.
 
     Raises:
-        InvalidAnswer: it is not; says what is wrong and where.
+        InvalidAnswer: it is not JSON of this form; says where.
     """
-    return _checked(model, parse(text))
+    return _validate(model, parse(text))
 
 
-def numbered(model: type[T], text: str, numbers: list[str]) -> list[T]:
-    """An answer that is an object with one entry of the model's form for each number, in the order of the numbers.
+def parse_numbered(model: type[T], text: str, numbers: list[str]) -> list[T]:
+    """An answer that is an object with one entry per number, each parsed as this model, in the order of the numbers.
 
     Raises:
-        InvalidAnswer: other numbers, or an entry of another form.
+        InvalidAnswer: it has other numbers, or an entry of another form.
     """
     answer = parse(text)
     if not isinstance(answer, dict) or set(answer) != set(numbers):
         raise InvalidAnswer(f"the answer must be an object with the keys {', '.join(numbers)}")
-    return [_checked(model, answer[number], number) for number in numbers]
+    return [_validate(model, answer[number], number) for number in numbers]
 
 
 def object_schema(properties: dict[str, Any]) -> dict[str, Any]:
-    """The JSON schema of an object that has all of these properties and no other."""
+    """The JSON schema of an object with exactly these properties."""
     return {
         "type": "object",
         "properties": properties,
@@ -76,11 +76,11 @@ def array_schema(items: dict[str, Any], least: int, most: int) -> dict[str, Any]
 
 
 def text_schema(longest: int) -> dict[str, Any]:
-    """The JSON schema of a text; bounded, since small models run in circles."""
+    """The JSON schema of a string; limited, since small models may repeat themselves without end."""
     return {"type": "string", "maxLength": longest}
 
 
-def _checked(model: type[T], content: Any, number: str | None = None) -> T:
+def _validate(model: type[T], content: Any, number: str | None = None) -> T:
     try:
         return model.model_validate(content)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Who is asked: which endpoint, and which model where none is named."""
+"""Resolves the endpoint and the model from options, environment, answer cache and server."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from condition_miner.model.backend import Backend
 from condition_miner.settings import ServiceSettings
 
 
-def in_process(model: str | None) -> tuple[Address, str]:
-    """The address and the identity of a model that is run by this process.
+def resolve_in_process(model: str | None) -> tuple[Address, str]:
+    """The address and the identity of a model that runs in this process.
 
     Raises:
-        MinerError: none is named, or its folder has no model in it.
+        MinerError: no model is named, or its folder has no model.
     """
     named = model or os.environ.get("FEDMPT_MODEL")
     if not named:
@@ -26,22 +26,22 @@ def in_process(model: str | None) -> tuple[Address, str]:
     return Address(named, IN_PROCESS), model_identity(named)
 
 
-def origin(
+def resolve_model(
     cache: AnswerCache, base_url: str | None, model: str | None, service: ServiceSettings, offline: bool
 ) -> tuple[Address, str]:
-    """Which endpoint and which model: as named; else what the cache knows (offline) or the server offers.
+    """The endpoint and the model: as named, else the only one in the cache (offline) or on the server.
 
     Raises:
-        MinerError: they are not clear.
-        MiningFailed: the server cannot be reached.
+        MinerError: there are several or none to choose from.
+        MiningFailed: the server's models cannot be listed.
     """
     named = model or os.environ.get("FEDMPT_MODEL")
     if not offline:
-        address = Address.of(base_url)
+        address = Address.resolve(base_url)
         return address, named or offered_model(cache, address, service)
     origins = cache.origins()
     if base_url or os.environ.get("OPENAI_BASE_URL"):
-        origins = [o for o in origins if o[0] == Address.of(base_url).endpoint]
+        origins = [o for o in origins if o[0] == Address.resolve(base_url).endpoint]
     if named:
         origins = [o for o in origins if o[1] == named]
     if len(origins) == 1:
@@ -51,25 +51,25 @@ def origin(
     raise MinerError(f"offline: name --model (and --base-url) of the cached answers; there are: {listed}")
 
 
-def planned_origin(cache: AnswerCache, base_url: str | None, model: str | None) -> tuple[Address, str]:
-    """As `origin`, without sending anything: a model that would have to be asked for stands as "unnamed".
+def resolve_for_dry_run(cache: AnswerCache, base_url: str | None, model: str | None) -> tuple[Address, str]:
+    """As `resolve_model`, but without a request; the model is "unnamed" if only the server could tell it.
 
     Raises:
-        MinerError: not an address.
+        MinerError: the base URL is invalid.
     """
-    address = Address.of(base_url)
+    address = Address.resolve(base_url)
     known = [found for endpoint, found in cache.origins() if endpoint == address.endpoint]
     return address, model or os.environ.get("FEDMPT_MODEL") or (known[0] if len(known) == 1 else "unnamed")
 
 
 def offered_model(cache: AnswerCache, address: Address, service: ServiceSettings) -> str:
-    """The only model that has answered from this endpoint so far, else the only one that its server offers.
+    """The only model of this endpoint in the cache, else the only one that its server offers.
 
-    The cache is asked first, so that mining again with a warm cache sends nothing.
+    The cache comes first, so that mining with a warm cache sends nothing.
 
     Raises:
-        MinerError: several, or none.
-        MiningFailed: the server cannot be reached.
+        MinerError: the server offers several models, or none.
+        MiningFailed: the server's models cannot be listed.
     """
     known = [model for endpoint, model in cache.origins() if endpoint == address.endpoint]
     if len(known) == 1:
@@ -78,7 +78,7 @@ def offered_model(cache: AnswerCache, address: Address, service: ServiceSettings
     if len(offered) == 1:
         return offered[0]
     listed = ", ".join(offered[:20]) or "none"
-    raise MinerError(f"{address.shown} offers {len(offered)} models ({listed}): name one with --model")
+    raise MinerError(f"{address.display} offers {len(offered)} models ({listed}): name one with --model")
 
 
 async def _offered(address: Address, service: ServiceSettings) -> list[str]:
@@ -87,15 +87,15 @@ async def _offered(address: Address, service: ServiceSettings) -> list[str]:
 
 
 def connect(address: Address, service: ServiceSettings) -> Backend:
-    """The backend of an address.
+    """A backend for an address.
 
     Raises:
-        MinerError: an endpoint away from this machine, and no key.
+        MinerError: the endpoint is not on this machine, and there is no key.
     """
     if address.endpoint == IN_PROCESS:
-        from condition_miner.model.in_process import LocalModel
+        from condition_miner.model.in_process import InProcessModel
 
-        return LocalModel(address.base_url, service)
+        return InProcessModel(address.base_url, service)
     from condition_miner.model.endpoint import Endpoint
 
     return Endpoint(address, service)

@@ -1,7 +1,7 @@
-"""How many requests run at once: additive increase, multiplicative decrease (Chiu and Jain, 1989).
+"""Adaptive concurrency limit: additive increase, multiplicative decrease (AIMD; Chiu and Jain, 1989).
 
-It begins at the most that is allowed, halves where the server is overloaded or slow, and grows by one for each round of
-answers. A pause that the server asks for holds up all of them.
+The limit starts at the highest value allowed, is halved when the server is overloaded or slow, and grows by one per
+round of answers. A pause that the server asks for (Retry-After) holds back all requests.
 """
 
 from __future__ import annotations
@@ -13,25 +13,25 @@ from types import TracebackType
 from typing import Self
 
 DECREASE = 0.5
-SLOW = 0.5
-"""An answer that took more than this share of the time limit is a sign of overload: more at once would time out."""
+SLOW_SHARE = 0.5
+"""An answer that took more than this share of the time limit counts as overload, before requests time out."""
 
 
-class Pace:
-    """A gate for requests; an async context manager around each.
+class ConcurrencyLimiter:
+    """Limits the requests in flight; an async context manager around each of them.
 
     Args:
-        most: requests at once at the most.
-        timeout: seconds that one may take.
+        highest: the highest limit.
+        timeout: time limit of a request, in seconds.
 
     Attributes:
-        limit: how many may run now; at least 1.
-        lowest: the lowest that the limit has been.
+        limit: the current limit, at least 1.
+        lowest: the lowest limit so far.
     """
 
-    def __init__(self, most: int, timeout: float) -> None:
-        self.limit = self.lowest = float(most)
-        self._most, self._slow = most, SLOW * timeout
+    def __init__(self, highest: int, timeout: float) -> None:
+        self.limit = self.lowest = float(highest)
+        self._highest, self._slow = highest, SLOW_SHARE * timeout
         self._running = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._slowed_at = self._resume_at = 0.0
@@ -54,14 +54,14 @@ class Pace:
         self._wake()
 
     def answered(self, began: float) -> None:
-        """A request that left at `began` (monotonic seconds) has its answer."""
+        """Note the answer to a request that was sent at `began` (monotonic seconds)."""
         if time.monotonic() - began > self._slow:
             self.overloaded(began)
         else:
-            self.limit = min(self._most, self.limit + 1 / self.limit)
+            self.limit = min(self._highest, self.limit + 1 / self.limit)
 
     def overloaded(self, began: float) -> None:
-        """A request that left at `began` met an overloaded server; it counts if it left after the last decrease."""
+        """Note that a request met an overloaded server. It counts only if it was sent after the last decrease."""
         if began < self._slowed_at:
             return
         self.limit = max(1.0, self.limit * DECREASE)
@@ -69,7 +69,7 @@ class Pace:
         self._slowed_at = time.monotonic()
 
     def pause(self, seconds: float) -> None:
-        """No request leaves for so long."""
+        """Send no request for this time."""
         self._resume_at = max(self._resume_at, time.monotonic() + seconds)
 
     async def _turn(self) -> None:
@@ -79,7 +79,7 @@ class Pace:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._wake()  # its turn goes to the next one
+                self._wake()  # the next waiting request takes its turn
             raise
 
     def _wake(self) -> None:

@@ -1,4 +1,4 @@
-"""How many requests run at once, and how many tokens they may use, on their own."""
+"""Unit tests of the concurrency limiter and the token budget."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from condition_miner.asking.budget import Budget, BudgetSpent
-from condition_miner.asking.pacing import Pace
+from condition_miner.asking.budget import Budget, BudgetExceeded
+from condition_miner.asking.concurrency import ConcurrencyLimiter
 from condition_miner.model.backend import Reply
 
 TIMEOUT = 100.0
@@ -19,50 +19,50 @@ TIMEOUT = 100.0
 
 def test_additive_increase_multiplicative_decrease() -> None:
     """From 16 at once: 8 after an overload, 9 after a round of 8 answers (8 + 8·(1/8) or a little less)."""
-    pace = Pace(16, TIMEOUT)
-    assert pace.limit == 16
-    pace.overloaded(time.monotonic())
-    assert pace.limit == 8
+    limiter = ConcurrencyLimiter(16, TIMEOUT)
+    assert limiter.limit == 16
+    limiter.overloaded(time.monotonic())
+    assert limiter.limit == 8
     for _ in range(9):
-        pace.answered(time.monotonic())
-    assert 9 <= pace.limit < 9.1
-    assert pace.lowest == 8
+        limiter.answered(time.monotonic())
+    assert 9 <= limiter.limit < 9.1
+    assert limiter.lowest == 8
 
 
 def test_a_burst_of_refusals_counts_once() -> None:
-    pace = Pace(16, TIMEOUT)
+    limiter = ConcurrencyLimiter(16, TIMEOUT)
     left = time.monotonic()
     for _ in range(16):
-        pace.overloaded(left)
-    assert pace.limit == 8
+        limiter.overloaded(left)
+    assert limiter.limit == 8
 
 
 def test_a_slow_answer_is_a_sign_of_overload() -> None:
-    pace = Pace(16, TIMEOUT)
-    pace.answered(time.monotonic() - 0.4 * TIMEOUT)
-    assert pace.limit == 16
-    pace.answered(time.monotonic() - 0.6 * TIMEOUT)
-    assert pace.limit == 8
+    limiter = ConcurrencyLimiter(16, TIMEOUT)
+    limiter.answered(time.monotonic() - 0.4 * TIMEOUT)
+    assert limiter.limit == 16
+    limiter.answered(time.monotonic() - 0.6 * TIMEOUT)
+    assert limiter.limit == 8
 
 
 @given(events=st.lists(st.booleans(), max_size=60), most=st.integers(1, 64))
-def test_the_limit_stays_between_one_and_the_most(events: list[bool], most: int) -> None:
-    pace = Pace(most, TIMEOUT)
+def test_the_limit_stays_between_one_and_the_highest(events: list[bool], most: int) -> None:
+    limiter = ConcurrencyLimiter(most, TIMEOUT)
     for overloaded in events:
-        (pace.overloaded if overloaded else pace.answered)(time.monotonic())
-        assert 1 <= pace.limit <= most
+        (limiter.overloaded if overloaded else limiter.answered)(time.monotonic())
+        assert 1 <= limiter.limit <= most
 
 
 @pytest.mark.parametrize("cancelled", [0, 3])
-def test_no_more_run_than_the_limit_and_all_get_their_turn(cancelled: int) -> None:
-    """Also where some of those that wait are cancelled."""
+def test_the_limit_is_respected_and_every_request_gets_its_turn(cancelled: int) -> None:
+    """Also if waiting requests are cancelled."""
 
     async def run() -> tuple[int, int]:
-        pace, running, most, done = Pace(4, TIMEOUT), 0, 0, 0
+        limiter, running, most, done = ConcurrencyLimiter(4, TIMEOUT), 0, 0, 0
 
         async def one() -> None:
             nonlocal running, most, done
-            async with pace:
+            async with limiter:
                 running += 1
                 most = max(most, running)
                 await asyncio.sleep(0)
@@ -84,7 +84,7 @@ BODY: dict[str, Any] = {"messages": [{"role": "user", "content": "x" * 400}], "m
 
 @given(most=st.integers(1, 3000), costs=st.lists(st.tuples(st.integers(1, 110), st.integers(1, 100)), max_size=30))
 def test_a_budget_is_never_exceeded(most: int, costs: list[tuple[int, int]]) -> None:
-    """Five at a time, each of which costs what it may at the most or less."""
+    """Five concurrent requests, each of which uses at most what it reserved."""
 
     async def run() -> int:
         budget, queue = Budget(most), list(costs)
@@ -96,7 +96,7 @@ def test_a_budget_is_never_exceeded(most: int, costs: list[tuple[int, int]]) -> 
                     async with budget.reserved(BODY):
                         await asyncio.sleep(0)
                         budget.spend(BODY, Reply("", "stop", into, out))
-                except BudgetSpent:
+                except BudgetExceeded:
                     return
 
         await asyncio.wait_for(asyncio.gather(*[worker() for _ in range(5)]), 30)

@@ -1,0 +1,67 @@
+"""A trained method with personal parts: the global model, a client's, and the exported one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import trainer
+from tests.trainer.personal import Adapted
+from tests.trainer.runs import pictures, trained_run
+from trainer.errors import TrainerError
+from trainer.federation.memory import ClientMemory
+from trainer.inference.export import export
+from trainer.inference.model import Model
+from trainer.methods import registry
+from trainer.run.folder import Run
+
+
+@pytest.fixture(scope="module", autouse=True)
+def adapted() -> Iterator[None]:
+    """A method with personal parts in CoOp's place, so that runs can be opened by its name."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(registry._METHODS, "coop", Adapted)
+        yield
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Run:
+    return trained_run(tmp_path_factory.mktemp("run") / "run", cache, method__name="coop", seeds__initial=3)
+
+
+def shift(model: Model) -> list[float]:
+    values: list[float] = model.method.personal_parts()["shift"].tolist()
+    return values
+
+
+def test_the_global_model_and_each_clients(run: Run, tmp_path: Path) -> None:
+    """Their parts are the run's, whatever seed the method is built with; they predict differently."""
+    memory = ClientMemory.open(run.clients, 2)
+    shown = pictures(tmp_path / "photos")
+    models = [trainer.load(run.folder, device="cpu", client=client) for client in (None, 0, 1)]
+    assert shift(models[0]) == memory.start()["shift"].tolist()
+    for client in (0, 1):
+        kept = memory.load(client)
+        assert kept is not None
+        assert shift(models[1 + client]) == kept.personal["shift"].tolist()
+    first, second, third = (model.predict(shown) for model in models)
+    assert first != second
+    assert second != third
+
+
+def test_an_export_carries_the_parts(run: Run, tmp_path: Path) -> None:
+    shown = pictures(tmp_path / "photos")
+    loaded = trainer.load(run.folder, device="cpu")
+    exported = trainer.load(export(run, tmp_path / "model"), device="cpu")
+    assert shift(exported) == shift(loaded)
+    for one, other in zip(loaded.predict(shown), exported.predict(shown), strict=True):
+        assert other == pytest.approx(one, abs=1e-6)
+    with pytest.raises(TrainerError, match="an exported model has no clients; load client 0 from the run's folder"):
+        trainer.load(tmp_path / "model", client=0)
+
+
+def test_a_client_that_never_trained_is_named(run: Run) -> None:
+    with pytest.raises(TrainerError, match="client 9 has no personal parts after 2 rounds; have: 0, 1"):
+        trainer.load(run.folder, device="cpu", client=9)

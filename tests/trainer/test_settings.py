@@ -1,0 +1,49 @@
+"""A run's settings: layers, presets, problems, what is read from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from trainer.errors import TrainerError
+from trainer.resolving import parse_assignment, resolve
+from trainer.run_config import RunConfig
+
+
+class TestSettings:
+    def test_layers(self, tmp_path: Path) -> None:
+        """Defaults, then preset, then file, then overrides."""
+        file = tmp_path / "f.toml"
+        file.write_text("[optimiser]\nlearning_rate = 0.5\n[method]\nrank = 3\n")
+        config = resolve(file, "paper", {"method.rank": 7})
+        assert config.optimiser.name == "sgd"
+        assert config.optimiser.learning_rate == 0.5
+        assert config.method.model_dump()["rank"] == 7
+
+    def test_a_preset_of_another_method_leaves_the_chosen_one_alone(self) -> None:
+        """The paper's optimiser for CoOp, without FedMPT's own settings; not even PRESETS is touched by it."""
+        for _ in range(2):
+            config = resolve(preset="paper", overrides={"method.name": "coop"})
+            assert (config.method.name, config.optimiser.name) == ("coop", "sgd")
+        assert resolve(preset="paper").method.model_dump()["matching"] == "transport"
+
+    def test_a_group_is_no_value(self) -> None:
+        with pytest.raises(TrainerError, match=r"write method\.name=coop"):
+            resolve(overrides={"method": "coop"})
+
+    def test_round_trip(self) -> None:
+        config = resolve(overrides={"method.name": "coop", "method.context_tokens": 4})
+        assert RunConfig.model_validate_json(config.model_dump_json()) == config
+
+    def test_all_problems_at_once(self) -> None:
+        with pytest.raises(TrainerError) as caught:
+            resolve(overrides={"method.rnak": 3, "optimiser.learning_rate": -1})
+        assert "'method.rnak' is not a setting" in str(caught.value)
+        assert "'optimiser.learning_rate'" in str(caught.value)
+
+    def test_assignments(self) -> None:
+        assert parse_assignment("method.adapters=false") == ("method.adapters", False)
+        assert parse_assignment("backbone.name=ViT-B-16") == ("backbone.name", "ViT-B-16")
+        with pytest.raises(TrainerError, match="key=value"):
+            parse_assignment("method.rank")
