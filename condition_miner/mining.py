@@ -9,7 +9,6 @@ from importlib.metadata import version
 from condition_miner.asking.asker import Asker
 from condition_miner.combinations.choosing import choose_combinations
 from condition_miner.errors import MinerError
-from condition_miner.labels.cooccurrence import Cooccurrence, provenance
 from condition_miner.messages.templates import MESSAGES, PromptTemplates
 from condition_miner.settings import MESSAGES_BY_STAGE, STAGES, MinerSettings
 from condition_miner.stages.abstract import abstract
@@ -20,6 +19,7 @@ from condition_miner.stages.measure import condition_warnings, dependencies, sma
 from condition_miner.stages.questions import Questions
 from condition_miner.stages.vocabulary import Vocabulary
 from condition_miner.stages.voting import ElectedCondition
+from prompt_bank.dependencies.observed import Cooccurrence, provenance
 from prompt_bank.editing.conditions import identifier
 from prompt_bank.editing.measures import explained
 from prompt_bank.recording.store import now

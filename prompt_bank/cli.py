@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from prompt_bank.commands import decide, edit, exchange, look, prompts, record, review
+from prompt_bank.commands import decide, dependencies, edit, exchange, look, prompts, record, review
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
@@ -14,6 +14,8 @@ LOOK, DECIDE, KEEP = "Look", "Decide", "Revisions"
 app.command(rich_help_panel=LOOK)(look.show)
 app.command(rich_help_panel=LOOK)(look.check)
 app.command(rich_help_panel=LOOK)(prompts.prompts)
+app.command(rich_help_panel=LOOK)(dependencies.dependencies)
+app.command(rich_help_panel=LOOK)(dependencies.score)
 app.command(rich_help_panel=DECIDE)(review.review)
 app.command(rich_help_panel=DECIDE)(edit.edit)
 app.command(rich_help_panel=DECIDE)(decide.accept)

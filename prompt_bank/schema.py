@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializerFunctionWrapHandler, model_serializer
 
 SCHEMA_FILE = Path(__file__).parent / "banks" / "bank.schema.json"
 SCHEMA_REFERENCE = f"./{SCHEMA_FILE.name}"
@@ -20,6 +20,22 @@ Name = Annotated[str, Field(min_length=1, max_length=100)]
 Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
 Hash = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
+
+MOST_VALUES = 500
+"""Values of a condition at the most."""
+
+LIFT_DIGITS = 2
+"""Decimals of a lift: finer ones would be noise, and a line of changes in git."""
+
+
+def _rounded(number: float) -> float:
+    return round(number, LIFT_DIGITS) + 0.0  # no -0.0
+
+
+Lift = Annotated[float, Field(ge=-100, le=100), AfterValidator(_rounded)]
+"""A log-lift in nats."""
+
+Cosine = Annotated[float, Field(ge=-1, le=1)]
 
 
 class Part(BaseModel):
@@ -45,6 +61,41 @@ class Label(Part):
     aliases: tuple[Name, ...] = ()
 
 
+class Correction(Part):
+    """A cell of an affinity that a person set; its number stands in the rows."""
+
+    label: Name
+    value: Name
+    mined: Lift | None = None
+    """What mining says of the cell; comes back where the person takes the correction back."""
+    by: Annotated[str, Field(max_length=100)] = ""
+    """Who set it; "" until it is recorded."""
+
+
+class Reading(Part):
+    """How numbers were obtained from a language model."""
+
+    kind: Literal["next-token", "completion", "yes-no", "lists"]
+    wordings: tuple[Text, ...] = ()
+    """The messages, with fields in braces, whose answers were averaged."""
+    model: Name = "none"
+
+
+class Affinity(Part):
+    """How usual labels are under the values of a condition: a matrix of C labels × V values.
+
+    A number is log p(value | label) − log p(value) in nats: positive where the value is usual for the label, negative
+    where it is unusual, null where it was not asked. A label without a row was not asked at all.
+    """
+
+    rows: Annotated[dict[Name, tuple[Lift | None, ...]], Field(min_length=1)]
+    """From a label's name to one number for each value of the condition, in its order."""
+    corrected: tuple[Correction, ...] = ()
+    """The cells that a person set; mining again leaves them."""
+    asked: tuple[Reading, ...] = ()
+    """How the numbers were obtained; empty where a person wrote them all."""
+
+
 class Condition(Part):
     """An abstract factor under which labels occur together (METHOD.md §1)."""
 
@@ -56,13 +107,15 @@ class Condition(Part):
     origin: Literal["mined", "edited", "added"] = "mined"
     support: Annotated[float, Field(ge=0, le=1)] | None = None
     """Share of the captions that this condition explains; null where it was not measured."""
-    values: tuple[Name, ...] = ()
+    values: Annotated[tuple[Name, ...], Field(max_length=MOST_VALUES)] = ()
+    """What a viewer would tell apart under this condition; the columns of its affinity."""
     kinds: tuple[Name, ...] = ()
     """Kinds of the captions' factors that belong to this condition (measures.py)."""
     evidence: tuple[Identifier, ...] = ()
     note: Annotated[str, Field(max_length=2000)] = ""
+    affinity: Affinity | None = None
 
-    WITHOUT_IF_EMPTY = ("kinds",)
+    WITHOUT_IF_EMPTY = ("kinds", "affinity")
 
 
 class Dependency(Part):
@@ -109,6 +162,15 @@ class Tokens(Part):
     out: Count = 0
 
 
+class Control(Part):
+    """How alike the labels are as words, whatever any condition says: what a bank must beat to have told anything."""
+
+    how: Text
+    """What was compared, for instance the model's states behind "A photo of a …"."""
+    rows: Annotated[dict[Name, tuple[Cosine, ...]], Field(min_length=1)]
+    """From a label's name to its cosine with each label, in the order of the rows: a symmetric C × C matrix."""
+
+
 class Provenance(Part):
     """Where the mined content comes from."""
 
@@ -121,6 +183,9 @@ class Provenance(Part):
     seed: int = 0
     tool: Name = "fedmpt"
     created: Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")] = "1970-01-01T00:00:00Z"
+    control: Control | None = None
+
+    WITHOUT_IF_EMPTY = ("control",)
 
 
 class Revision(Part):
@@ -137,8 +202,10 @@ class Bank(Part):
     """A prompt bank."""
 
     schema_: str = Field(SCHEMA_REFERENCE, alias="$schema")
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     name: Name
+    about: Annotated[str, Field(max_length=200)] = ""
+    """What the images are, as everything that a model is asked says: "everyday photos", "aerial images"."""
     revision: Count = 0
     labels: Annotated[tuple[Label, ...], Field(min_length=1)]
     conditions: tuple[Condition, ...] = ()
@@ -147,6 +214,8 @@ class Bank(Part):
     prompt: Prompt = Prompt()
     provenance: Provenance = Provenance()
     history: tuple[Revision, ...] = ()
+
+    WITHOUT_IF_EMPTY = ("about",)
 
 
 def json_schema() -> str:

@@ -7,7 +7,7 @@ from itertools import combinations as subsets
 
 from condition_miner.combinations.covering import Design, combination_sizes
 from condition_miner.combinations.pairs import extend_pair, rank_pairs
-from condition_miner.labels.cooccurrence import Cooccurrence
+from prompt_bank.dependencies.observed import Cooccurrence
 
 CANDIDATES = 24
 """Labels tried for each place; the one that adds most new pairs is taken."""

@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator, Sequence
 from math import log, sqrt
 
-from condition_miner.labels.cooccurrence import Cooccurrence
+from prompt_bank.dependencies.observed import Cooccurrence
 
 Pair = tuple[int, int]
 

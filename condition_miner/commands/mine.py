@@ -102,13 +102,13 @@ def mine_conditions(
         from condition_miner.asking.asker import Asker, DryRunStop
         from condition_miner.errors import MinerError
         from condition_miner.estimate import estimate_stages
-        from condition_miner.labels.cooccurrence import read_cooccurrence
         from condition_miner.labels.labels import read_labels
         from condition_miner.messages.checks import load_templates
         from condition_miner.mining import Miner, StagePlan
         from condition_miner.model.resolving import resolve_for_dry_run, resolve_in_process, resolve_model
         from condition_miner.settings import MinerSettings, ServiceSettings
         from fedmpt.common.progress import ProgressBar, print_note
+        from prompt_bank.dependencies.observed import read_cooccurrence
 
         read = read_labels(labels, column)
         observed = read_cooccurrence(cooccurrence, read.labels) if cooccurrence else None

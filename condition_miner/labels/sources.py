@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from condition_miner.errors import MinerError
-from condition_miner.labels import voc_folders
-from condition_miner.labels.json_stream import is_json, is_list, items
-from fedmpt.common import tables
+from fedmpt.common import tables, voc_folders
+from fedmpt.common.json_stream import is_json, is_list, items
 from fedmpt.common.tables import column_of
 from fedmpt.common.words import split_names
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from fedmpt.common.errors import FedmptError
+
 if TYPE_CHECKING:
     from prompt_bank.editing.diff import Change
     from prompt_bank.errors import BankError, Problem
@@ -26,14 +28,21 @@ MessageOption = Annotated[
 
 @contextmanager
 def reported(as_json: bool) -> Iterator[None]:
-    """Prints the problems of a bank, one a line, and ends with exit code 2; 1 where the disk failed."""
-    from prompt_bank.errors import BankConflict, BankError
+    """Prints the problems of a bank or another file, one a line, and ends with exit code 2; 1 where the disk failed."""
+    from prompt_bank.errors import BankError
 
     try:
         yield
     except BankError as error:
         _print_problems(error, as_json)
-        raise typer.Exit(1 if isinstance(error, BankConflict) else 2) from error
+        raise typer.Exit(error.exit_code) from error
+    except FedmptError as error:
+        if as_json:
+            print_json({"ok": False, "errors": [{"place": "", "line": None, "message": str(error)}], "warnings": []})
+        else:
+            for line in str(error).splitlines():
+                typer.echo(f"error: {line}", err=True)
+        raise typer.Exit(error.exit_code) from error
     except OSError as error:
         typer.echo(f"error: {error.filename or 'writing'}: {error.strerror or error}", err=True)
         raise typer.Exit(1) from error

@@ -31,7 +31,9 @@ HELP = """\
 # The bank {name}, revision {revision}. Save and close to record what you changed; change nothing, and nothing happens.
 #
 # status is proposed, accepted or rejected. A condition without an id is a new one; one whose entry is gone is removed.
-# A label gets another name where it stands. What a condition is supported by is kept, and not shown here.
+# A label gets another name where it stands, and so does a value. What a condition is supported by is kept, and not
+# shown here. corrected holds the cells of labels × values that people set, `label: {{value: number}}`; a cell without
+# an entry is as mined.
 
 """
 

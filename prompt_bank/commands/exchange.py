@@ -18,9 +18,14 @@ def export(
     bank: BankArgument,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.", show_default=False)],
     form: FormatOption = None,
+    affinity: Annotated[
+        str | None, typer.Option(metavar="ID", help="This condition's labels × values, in place of the conditions.")
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write the conditions as a spreadsheet (CSV), or as Label Studio tasks with their labelling interface.
+
+    With --affinity, the numbers of one condition: a row a label, a column a value. `import` knows the file again.
 
     Example:  fedmpt bank export bank.json conditions.csv
     """
@@ -30,10 +35,10 @@ def export(
         from prompt_bank.recording.store import load
 
         loaded = load(bank)
-        for path in write(loaded.bank, file, format_of(file, form), force):
-            typer.echo(
-                f"{path}: {len(loaded.bank.conditions)} conditions" if path == file else f"{path}: the interface"
-            )
+        written = write(loaded.bank, file, format_of(file, form), force, affinity)
+        told = f"labels × values of {affinity}" if affinity else f"{len(loaded.bank.conditions)} conditions"
+        for path in written:
+            typer.echo(f"{path}: {told}" if path == file else f"{path}: the interface")
 
 
 def import_(

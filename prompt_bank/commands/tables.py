@@ -14,33 +14,49 @@ from rich.text import Text
 from fedmpt.common.words import printable
 from prompt_bank.editing.diff import Change
 from prompt_bank.editing.measures import explained, overlaps
-from prompt_bank.schema import Bank, Condition, Provenance
+from prompt_bank.editing.told import cells_told, size
+from prompt_bank.schema import Affinity, Bank, Condition, Provenance
 
 NEARLY_ONE = 0.5
 """Two conditions that explain so much in common (Jaccard) are pointed out."""
+
+SHOWN_VALUES = 12
+"""More values of a condition than these are counted, not listed."""
 
 
 def print_bank(bank: Bank) -> None:
     """Print what a bank holds, where it comes from, and its conditions as a table."""
     console = Console()
     counts = f"{len(bank.labels)} labels, {len(bank.captions)} captions, {len(bank.dependencies)} dependencies"
-    for line in (f"{bank.name}  revision {bank.revision}  {counts}", _origin(bank.provenance)):
+    head = [f"{bank.name}  revision {bank.revision}  {counts}", _origin(bank.provenance)]
+    for line in [*head, *([f"images: {bank.about}"] if bank.about else [])]:
         console.print(Text(printable(line)))
     table = Table()
     for heading in ("id", "text", "status", "support", "definition", "values"):
         table.add_column(heading, overflow="fold")
     for condition in bank.conditions:
-        table.add_row(*(Text(printable(cell)) for cell in _cells(condition)))
+        table.add_row(*(Text(printable(cell)) for cell in _columns(condition)))
     console.print(table)
+    for condition in bank.conditions:
+        if condition.affinity:
+            console.print(Text(printable(_affinity(condition, condition.affinity))))
     for (a, b), share in overlaps(bank.conditions, explained(bank.captions, bank.conditions)).items():
         if share >= NEARLY_ONE:
             console.print(Text(printable(f"{a} and {b} explain {100 * share:.0f} % of their captions in common")))
 
 
-def _cells(condition: Condition) -> tuple[str, ...]:
+def _columns(condition: Condition) -> tuple[str, ...]:
     support = "" if condition.support is None else f"{100 * condition.support:.0f} %"
-    values = ", ".join(condition.values)
+    values = ", ".join(condition.values[:SHOWN_VALUES])
+    if len(condition.values) > SHOWN_VALUES:
+        values += f" and {len(condition.values) - SHOWN_VALUES} more"
     return condition.id, condition.text, condition.status, support, condition.definition, values
+
+
+def _affinity(condition: Condition, affinity: Affinity) -> str:
+    asked = ", ".join(dict.fromkeys(f"{reading.kind} by {reading.model}" for reading in affinity.asked)) or "by hand"
+    corrected = f"; {len(affinity.corrected)} corrected" if affinity.corrected else ""
+    return f"{condition.id}: {len(affinity.rows)} labels × {len(condition.values)} values ({asked}{corrected})"
 
 
 def _origin(provenance: Provenance) -> str:
@@ -96,14 +112,28 @@ def _told(change: Change) -> list[Text]:
         return [Text(f"    place       {change.before + 1} → {change.after + 1}")]
     if change.kind == "added":
         return [
-            _field(name, Text(_value(value))) for name, value in change.after.items() if _worth(change, name, value)
+            _field(name, Text(size(value) if name == "affinity" else _value(value)))
+            for name, value in change.after.items()
+            if _worth(change, name, value)
         ]
     if change.kind == "removed":
         return []
     if isinstance(change.before, list) and isinstance(change.after, list):
         return [_field(change.field, _list_change(change.before, change.after))]
-    both = Text.assemble((_value(change.before), "red"), " → ", (_value(change.after), "green"))
-    return [_field(change.field, both)]
+    if change.field == "affinity":
+        return _cells(change)
+    return [_field(change.field, _sides(_value(change.before), _value(change.after)))]
+
+
+def _cells(change: Change) -> list[Text]:
+    """A line for each of the first cells, and one that counts the others."""
+    first, more = cells_told(change.before, change.after)
+    cells = [Text.assemble(f"{printable(c.cell)}: ", _sides(c.before, c.after)) for c in first]
+    return [_field(change.field, line) for line in (*cells, *([Text(f"cells: {', '.join(more)}")] if more else []))]
+
+
+def _sides(before: str, after: str) -> Text:
+    return Text.assemble((before, "red"), " → ", (after, "green"))
 
 
 def _worth(change: Change, name: str, value: Any) -> bool:
@@ -130,6 +160,8 @@ def _field(name: str, told: Text) -> Text:
 def _value(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(_value(item) for item in value) or "none"
+    if isinstance(value, dict) and set(value) == {"how", "rows"}:  # a control
+        return f"{_value(value['how'])}: {len(value['rows'])} labels"
     if isinstance(value, dict):
         return ", ".join(f"{name} {_value(item)}" for name, item in value.items())
     if value is None or value == "":

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 
 from fedmpt.common.words import fold
+from prompt_bank.editing.affinities import marked
 from prompt_bank.schema import Bank, Caption, Condition
 
 SUPPORT_DIGITS = 4
@@ -19,9 +20,14 @@ def with_origins(before: Bank, after: Bank) -> Bank:
     """The changed bank with honest origins, for one that a person wrote in an editor.
 
     A mined condition whose words a person changed is an edited one; one that was not there before is an added one.
+    Cells of an affinity whose numbers are others are corrections.
     """
     known = {c.id: c for c in before.conditions}
-    conditions = (as_edited(known[c.id], c) if c.id in known else as_added(c) for c in after.conditions)
+    old, new = ({label.name for label in bank.labels} for bank in (before, after))
+    conditions = (
+        marked(known[c.id], as_edited(known[c.id], c), old) if c.id in known else marked(None, as_added(c), new)
+        for c in after.conditions
+    )
     return after.model_copy(update={"conditions": tuple(conditions)})
 
 

@@ -28,7 +28,8 @@ class Change:
             name where there is only one.
         kind: "changed" is one field of it, "moved" its place in the order.
         field: what changed; "" where the whole was added or removed, "position" where it moved.
-        before: as the first bank holds it, a JSON value; None where it was added.
+        before: as the first bank holds it, a JSON value; None where it was added. Of an affinity the cells that differ,
+            {label: {value: number}}; its corrected cells and readings are the fields "corrected" and "asked".
         after: as the second bank holds it; None where it was removed.
         position: its index among its kind in the second bank; None where it is not there, or not in a list.
     """
@@ -51,7 +52,7 @@ def diff(before: Bank, after: Bank) -> tuple[Change, ...]:
     return (
         *_fields("bank", "bank", _head(old), _head(new)),
         *_rows("label", _keyed(old["labels"], "name"), _keyed(new["labels"], "name")),
-        *_rows("condition", _keyed(old["conditions"], "id"), _keyed(new["conditions"], "id")),
+        *_rows("condition", *(_keyed([*map(_named, b["conditions"])], "id") for b in (old, new))),
         *_rows("dependency", _by_labels(old["dependencies"]), _by_labels(new["dependencies"])),
         *_rows("caption", _keyed(old["captions"], "id"), _keyed(new["captions"], "id")),
         *_fields("prompt", "prompt", old["prompt"], new["prompt"]),
@@ -60,11 +61,20 @@ def diff(before: Bank, after: Bank) -> tuple[Change, ...]:
 
 
 def _head(bank: Row) -> Row:
-    return {name: bank[name] for name in ("$schema", "format", "name")}
+    return {name: bank.get(name, "") for name in ("$schema", "format", "name", "about")}
 
 
 def _keyed(rows: Sequence[Row], name: str) -> dict[Key, Row]:
     return {(row[name],): row for row in rows}
+
+
+def _named(condition: Row) -> Row:
+    """A condition whose cells are named by label and value: so a column that moves changes nothing."""
+    if "affinity" not in condition:
+        return condition
+    affinity = condition["affinity"]
+    cells = {label: dict(zip(condition["values"], numbers, strict=True)) for label, numbers in affinity["rows"].items()}
+    return {**condition, "affinity": cells, "corrected": affinity["corrected"], "asked": affinity["asked"]}
 
 
 def _by_labels(rows: Sequence[Row]) -> dict[Key, Row]:
@@ -97,7 +107,20 @@ def _rows(part: Part, old: Mapping[Key, Row], new: Mapping[Key, Row]) -> list[Ch
 def _fields(part: Part, key: str, old: Row, new: Row, position: int | None = None) -> list[Change]:
     names = [*old, *(name for name in new if name not in old)]
     changed = [name for name in names if old.get(name) != new.get(name)]
-    return [Change(part, key, "changed", name, old.get(name), new.get(name), position) for name in changed]
+    sides = {name: (old.get(name), new.get(name)) for name in changed}
+    if part == "condition" and "affinity" in sides:
+        before, after = (side or {} for side in sides["affinity"])
+        sides["affinity"] = (_other_cells(before, after), _other_cells(after, before))
+    return [Change(part, key, "changed", name, *both, position) for name, both in sides.items()]
+
+
+def _other_cells(mine: Row, other: Row) -> Row:
+    """The cells that the other side does not have, or has with another number."""
+    cells = {
+        label: {value: x for value, x in row.items() if value not in other.get(label, {}) or other[label][value] != x}
+        for label, row in mine.items()
+    }
+    return {label: row for label, row in cells.items() if row}
 
 
 def _moved(order: Sequence[Key], places: Mapping[Key, int]) -> set[Key]:

@@ -12,6 +12,7 @@ from typing import Any, Literal, NoReturn
 from pydantic import ValidationError
 
 from fedmpt.common.words import suggestions
+from prompt_bank.editing.affinities import aligned, united
 from prompt_bank.editing.conditions import as_edited, identifier, once, united_support
 from prompt_bank.errors import BankError, Problem
 from prompt_bank.reading.checks import check
@@ -70,7 +71,8 @@ def edit(
     """Change fields of a condition; None leaves a field as it is.
 
     A mined condition with another text, definition or other values becomes an edited one. A note says something about
-    the condition and leaves its origin.
+    the condition and leaves its origin. The affinity follows the values: where there are as many as before, one in
+    the place of one that is gone is that one with another name; others are new, and have no numbers yet.
 
     Raises:
         BankError: there is no such condition, or a field is wrong.
@@ -78,13 +80,15 @@ def edit(
     at = _index(bank, condition_id)
     given = {"text": text, "definition": definition, "values": values, "note": note}
     changed = _condition(bank.conditions[at], at, {name: value for name, value in given.items() if value is not None})
-    return _with_conditions(bank, _replaced(bank.conditions, at, as_edited(bank.conditions[at], changed)))
+    changed = aligned(bank.conditions[at], as_edited(bank.conditions[at], changed))
+    return _with_conditions(bank, _replaced(bank.conditions, at, changed))
 
 
 def merge(bank: Bank, ids: Sequence[str], *, text: str, definition: str | None = None) -> Bank:
     """Make one condition of several: the first id stays, the others go.
 
-    Values, kinds, evidence, notes and dependencies are united. It is accepted if one of them was, else it has the first
+    Values, affinities, kinds, evidence, notes and dependencies are united; of each cell the first number is taken, a
+    person's before a mined one. It is accepted if one of them was, else it has the first
     one's status. Its support is counted again from the captions' factors, or where the evidence of each is complete;
     else it is unknown.
 
@@ -114,7 +118,9 @@ def merge(bank: Bank, ids: Sequence[str], *, text: str, definition: str | None =
         "note": "\n".join(once(c.note for c in merged if c.note)),
     }
     gone = set(ids[1:])
-    conditions = _replaced(bank.conditions, at, _condition(first, at, changes))
+    one = _condition(first, at, changes)
+    one = one.model_copy(update={"affinity": united(merged, one.values)})
+    conditions = _replaced(bank.conditions, at, one)
     kept = tuple(c for c in conditions if c.id not in gone)
     return _with_conditions(bank, kept, dict.fromkeys(gone, (ids[0],)))
 
@@ -123,7 +129,7 @@ def split(bank: Bank, condition_id: str, parts: Sequence[tuple[str, str, Sequenc
     """Make several conditions of one. The first part keeps the id; the others stand behind it with new ones.
 
     Nobody has said yet which caption or dependency belongs to which part: each part gets all of them, and its support
-    is unknown.
+    is unknown. Of the affinity each part has the columns of its values.
 
     Args:
         bank: the bank.
@@ -150,7 +156,7 @@ def split(bank: Bank, condition_id: str, parts: Sequence[tuple[str, str, Sequenc
             "support": None,
             "origin": "added" if whole.origin == "added" else "edited",
         }
-        made.append(_condition(whole, at + number, changes))
+        made.append(aligned(whole, _condition(whole, at + number, changes), renamed=False))
     conditions = (*bank.conditions[:at], *made, *bank.conditions[at + 1 :])
     return _with_conditions(bank, conditions, {condition_id: tuple(c.id for c in made)})
 

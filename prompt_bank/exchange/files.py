@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fedmpt.common.files import write_atomically
 from prompt_bank.errors import BankError, Problem
-from prompt_bank.exchange import label_studio, spreadsheet
+from prompt_bank.exchange import label_studio, matrix_sheet, spreadsheet
 from prompt_bank.exchange.formats import Format
 from prompt_bank.exchange.rewriting import no_bank
 from prompt_bank.exchange.three_way import taken_over
@@ -32,14 +32,26 @@ def format_of(file: Path, named: Format | None) -> Format:
     return found
 
 
-def export(bank: Bank, file: Path, form: Format, overwrite: bool) -> list[Path]:
+def export(bank: Bank, file: Path, form: Format, overwrite: bool, affinity: str | None = None) -> list[Path]:
     """Write a bank for another program, and return what was written.
 
+    Args:
+        bank: the bank.
+        file: the file to write.
+        form: its format.
+        overwrite: replace a file that is there.
+        affinity: the condition whose labels × values a spreadsheet is to hold; None for the conditions.
+
     Raises:
-        BankError: a file is there already, which may hold a person's work.
+        BankError: a file is there already, which may hold a person's work; or there is no such condition.
         OSError: it cannot be written.
     """
-    texts = {file: spreadsheet.dump(bank)} if form is Format.CSV else _label_studio(bank, file)
+    if affinity is not None and form is not Format.CSV:
+        raise no_bank(file, "labels × values go to a spreadsheet alone; name a .csv file")
+    if affinity is not None:
+        texts = {file: matrix_sheet.dump(bank, affinity, file)}
+    else:
+        texts = {file: spreadsheet.dump(bank)} if form is Format.CSV else _label_studio(bank, file)
     there = [path for path in texts if path.exists()]
     if there and not overwrite:
         raise BankError(there[0], [Problem("", "is there already; choose another name, or --force to replace it")])
@@ -71,7 +83,13 @@ def take_in(
     text = _text(file)
     notes: list[str] = []
     edit: Callable[[Bank], Bank]
-    if form is Format.CSV:
+    if form is Format.CSV and matrix_sheet.MatrixSheet.is_one(text, file):
+        matrix = matrix_sheet.MatrixSheet(text, file)
+
+        def edit(bank: Bank) -> Bank:
+            return matrix.taken_over(bank, _made_of(path, matrix.revision, file) if matrix.revision else bank)
+
+    elif form is Format.CSV:
         sheet = spreadsheet.read(text, file)
 
         def edit(bank: Bank) -> Bank:

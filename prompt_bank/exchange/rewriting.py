@@ -9,6 +9,7 @@ from typing import Any
 from fedmpt.common.words import suggestions
 from prompt_bank.editing.conditions import identifier, with_origins
 from prompt_bank.errors import BankError, Problem
+from prompt_bank.exchange.matrices import with_affinities
 from prompt_bank.reading.locate import Place, written
 from prompt_bank.reading.validation import built
 from prompt_bank.schema import Bank
@@ -16,7 +17,7 @@ from prompt_bank.schema import Bank
 OPEN = ("text", "status", "definition", "values", "note")
 """What a person may change of a condition."""
 
-CLOSED = ("origin", "support", "evidence")
+CLOSED = ("origin", "support", "evidence", "affinity")
 """What is counted or recorded of a condition, and not written by hand."""
 
 Row = dict[str, Any]
@@ -30,20 +31,23 @@ def rewritten(
     *,
     labels: Sequence[Row] | None = None,
     prompt: Row | None = None,
+    about: Any = None,
 ) -> Bank:
     """The bank with other conditions, and, if they are given, other labels and another prompt.
 
     A condition without an id is a new one; one that is not among the rows is removed, and dependencies drop it. A field
     that a row lacks stays as it is. A label that stands at the place of one that is gone is that one with another name:
-    captions and dependencies follow. A label that is gone takes its dependencies along.
+    captions, dependencies and affinities follow. A label that is gone takes its dependencies along. Affinities follow
+    the conditions' values as `edits.edit` says; `corrected` are all cells of one that a person has set.
 
     Args:
         bank: the bank that they were taken from.
-        conditions: rows with `id` and the fields of OPEN.
+        conditions: rows with `id`, the fields of OPEN and `corrected`, {label: {value: number}}.
         source: what the problems name.
         line: where each place ("conditions", 2, "text") stands in the source.
         labels: rows with `name` and `aliases`.
         prompt: the prompt's fields.
+        about: what the images are.
 
     Raises:
         BankError: with all problems at once.
@@ -54,18 +58,21 @@ def rewritten(
     def problem(place: Place, message: str) -> None:
         problems.append(Problem(written(place), message, line(place)))
 
-    if labels is not None:
-        _relabel(content, labels, problem)
+    renamed = _relabel(content, labels, problem) if labels is not None else {}
     content["conditions"] = _completed(content["conditions"], conditions, problem)
+    corrected = {at: row.pop("corrected") for at, row in enumerate(content["conditions"]) if "corrected" in row}
     _forget_conditions(content)
     if prompt is not None:
         content["prompt"] |= prompt
-    return with_origins(bank, built(content, source, line, problems)[0])
+    if about is not None:
+        content["about"] = about
+    plain = built(content, source, line, problems)[0]
+    return with_origins(bank, with_affinities(bank, plain, renamed, corrected, source, line))
 
 
 def _completed(old: Sequence[Row], rows: Sequence[Row], problem: Callable[[Place, str], None]) -> list[Row]:
     """The rows with what they leave out."""
-    known = {row["id"]: row for row in old}
+    known = {row["id"]: {field: row[field] for field in row if field != "affinity"} for row in old}
     taken = set(known)
     found = []
     for at, row in enumerate(rows):
@@ -90,8 +97,12 @@ def _completed(old: Sequence[Row], rows: Sequence[Row], problem: Callable[[Place
     return found
 
 
-def _relabel(content: Row, labels: Sequence[Row], problem: Callable[[Place, str], None]) -> None:
-    """Put other labels in; captions and dependencies follow those that were renamed, and forget those that are gone."""
+def _relabel(content: Row, labels: Sequence[Row], problem: Callable[[Place, str], None]) -> dict[str, str]:
+    """Put other labels in; captions and dependencies follow those that were renamed, and forget those that are gone.
+
+    Returns:
+        From the old name to the new one of each label that was renamed.
+    """
     old = [label["name"] for label in content["labels"]]
     new = [label.get("name") for label in labels]
     gone = [name for name in old if name not in new]
@@ -107,7 +118,7 @@ def _relabel(content: Row, labels: Sequence[Row], problem: Callable[[Place, str]
                 "stands, and add or remove labels in an edit of its own"
             )
             problem(("labels",), message)
-            return
+            return {}
     known = {label["name"]: label for label in content["labels"]}
     content["labels"] = [{**known.get(str(row.get("name")), {}), **row} for row in labels]
     content["dependencies"] = [
@@ -121,6 +132,7 @@ def _relabel(content: Row, labels: Sequence[Row], problem: Callable[[Place, str]
     ]
     content["captions"] = [row for row in captions if row["labels"]]
     _forget_captions(content)
+    return renamed
 
 
 def _forget_captions(content: Row) -> None:

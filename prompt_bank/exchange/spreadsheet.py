@@ -56,7 +56,7 @@ def dump(bank: Bank) -> str:
         cells = _cells(condition)
         cells["support"] = "" if condition.support is None else f"{condition.support:g}"
         cells["origin"] = condition.origin
-        cells["example"] = _safe(captions[condition.evidence[0]]) if condition.evidence else ""
+        cells["example"] = safe(captions[condition.evidence[0]]) if condition.evidence else ""
         cells["revision"] = revision
         writer.writerow([cells[column] for column in COLUMNS])
     return BYTE_ORDER_MARK + file.getvalue()
@@ -71,7 +71,7 @@ def read(text: str, source: Path | str) -> Sheet:
     text = text.removeprefix(BYTE_ORDER_MARK)
     if not text.strip():
         raise no_bank(source, "is empty")
-    lines = _records(text, source)
+    lines = records(text, source)
     heading, first = next(lines)
     columns = [cell.strip().lower() for cell in heading]
     twice = {column for column in columns if columns.count(column) > 1 and column in COLUMNS}
@@ -130,7 +130,7 @@ def missing(sheet: Sheet, base: Bank) -> list[str]:
     return [c.id for c in base.conditions if c.id not in there]
 
 
-def _records(text: str, source: Path | str) -> Iterator[tuple[list[str], int]]:
+def records(text: str, source: Path | str) -> Iterator[tuple[list[str], int]]:
     """Each record with the line on which it begins."""
     skipped, delimiter = 0, None
     named = re.match(r"sep=(.)\r?\n", text, re.IGNORECASE)  # how Excel names its delimiter
@@ -152,11 +152,11 @@ def _cells(condition: Condition) -> dict[str, str]:
     """The cells of what a person may change."""
     return {
         "id": condition.id,
-        "text": _safe(condition.text),
+        "text": safe(condition.text),
         "status": condition.status,
-        "definition": _safe(condition.definition),
-        "values": _safe(SEPARATOR.join(_escaped(value) for value in condition.values)),
-        "note": _safe(condition.note),
+        "definition": safe(condition.definition),
+        "values": safe(SEPARATOR.join(_escaped(value) for value in condition.values)),
+        "note": safe(condition.note),
     }
 
 
@@ -177,9 +177,7 @@ def _new(cells: dict[str, str]) -> dict[str, Cell]:
 
 
 def _value(field: str, cell: str) -> str | list[str]:
-    text = _lines(cell)
-    if FORMULA.match(text) and text.startswith("'"):
-        text = text[1:]
+    text = plain(_lines(cell))
     if field == "values":
         parts = re.findall(r"(?:\\.|[^;\\]|\\$)+", text, re.DOTALL)
         return [re.sub(r"\\(.)", r"\1", part.strip(), flags=re.DOTALL) for part in parts if part.strip()]
@@ -192,7 +190,12 @@ def _escaped(value: str) -> str:
     return re.sub(r"([;\\])", r"\\\1", value)
 
 
-def _safe(text: str) -> str:
+def plain(text: str) -> str:
+    """The text without the apostrophe that `safe` has put before it."""
+    return text[1:] if FORMULA.match(text) and text.startswith("'") else text
+
+
+def safe(text: str) -> str:
     """The text behind an apostrophe if a spreadsheet could take it for a formula."""
     return f"'{text}" if FORMULA.match(text) else text
 

@@ -12,17 +12,23 @@ from typing import Any
 
 import yaml
 
+from prompt_bank.editing.affinities import cell
 from prompt_bank.exchange.rewriting import OPEN, no_bank, rewritten
 from prompt_bank.reading.locate import Place
-from prompt_bank.schema import Bank
+from prompt_bank.schema import Bank, Condition
 
-PARTS = ("conditions", "labels", "prompt")
+PARTS = ("conditions", "labels", "prompt", "about")
 LISTS = ("values", "aliases")
 NUMBERS = ("condition_tokens", "class_tokens")
+LIFT = re.compile(r"[+-]?[0-9]{1,6}(\.[0-9]{1,9})?")
 
 
 class _Line(list[str]):
     """A list that is written in one line."""
+
+
+class _Row(dict[str, "float | None"]):
+    """A map that is written in one line."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -39,6 +45,7 @@ def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
 
 
 _Dumper.add_representer(str, _text)
+_Dumper.add_representer(_Row, lambda dumper, row: dumper.represent_mapping("tag:yaml.org,2002:map", row, True))
 _Dumper.add_representer(_Line, lambda dumper, words: dumper.represent_sequence("tag:yaml.org,2002:seq", words, True))
 
 
@@ -46,7 +53,12 @@ def dump(bank: Bank) -> str:
     """The view's text."""
     view: dict[str, Any] = {
         "conditions": [
-            {"id": c.id, **{field: getattr(c, field) for field in OPEN}, "values": _Line(c.values)}
+            {
+                "id": c.id,
+                **{field: getattr(c, field) for field in OPEN},
+                "values": _Line(c.values),
+                **({"corrected": _corrected(c)} if c.affinity else {}),
+            }
             for c in bank.conditions
         ],
         "labels": [
@@ -55,9 +67,18 @@ def dump(bank: Bank) -> str:
         ],
         "prompt": bank.prompt.model_dump(),
     }
+    view["about"] = bank.about
     text = yaml.dump(view, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=110)
     # A blank line before each condition and each part: that is what people look for.
-    return re.sub(r"\n(?=- id: |labels:|prompt:)", "\n\n", text)
+    return re.sub(r"\n(?=- id: |labels:|prompt:|about:)", "\n\n", text)
+
+
+def _corrected(condition: Condition) -> dict[str, _Row]:
+    """The cells of the affinity that people set, by label and value."""
+    found: dict[str, _Row] = {}
+    for c in condition.affinity.corrected if condition.affinity else ():
+        found.setdefault(c.label, _Row())[c.value] = cell(condition, c.label, c.value)
+    return found
 
 
 def read(text: str, bank: Bank, source: Path | str, first_line: int = 1) -> Bank:
@@ -95,7 +116,15 @@ def read(text: str, bank: Bank, source: Path | str, first_line: int = 1) -> Bank
         return first_line + lines[place]
 
     parts = _parts(view, source, line_of)
-    return rewritten(bank, parts["conditions"], source, line_of, labels=parts.get("labels"), prompt=parts.get("prompt"))
+    return rewritten(
+        bank,
+        parts["conditions"],
+        source,
+        line_of,
+        labels=parts.get("labels"),
+        prompt=parts.get("prompt"),
+        about=parts.get("about"),
+    )
 
 
 class _Unwanted(ValueError):
@@ -169,8 +198,18 @@ def _row(row: Any, part: str) -> Any:
     if part == "labels" and isinstance(row, str):
         return {"name": row, "aliases": []}
     if isinstance(row, dict):
-        return {field: [] if field in LISTS and value == "" else value for field, value in row.items()}
+        found = {field: [] if field in LISTS and value == "" else value for field, value in row.items()}
+        if isinstance(found.get("corrected"), dict):
+            found["corrected"] = {label: _lifts(cells) for label, cells in found["corrected"].items()}
+        return found
     return row
+
+
+def _lifts(cells: Any) -> Any:
+    """The cells of a label with numbers where numbers are written."""
+    if not isinstance(cells, dict):
+        return cells
+    return {v: float(x) if isinstance(x, str) and LIFT.fullmatch(x) else x for v, x in cells.items()}
 
 
 def _numbered(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -27,6 +27,8 @@ def check(content: Content) -> list[Found]:
         *_words(content),
         *_unique(content),
         *_references(content),
+        *_affinities(content),
+        *_control(content),
         *_template(content),
         *_near_duplicates(content),
         *_history(content),
@@ -59,8 +61,9 @@ def _texts(content: Content, part: str, *fields: str) -> Texts:
 
 
 def _words(content: Content) -> Iterator[Found]:
-    """Labels and conditions stand in prompts: one line of printable text."""
-    for place, text in [*_texts(content, "labels", "name", "aliases"), *_texts(content, "conditions", "text")]:
+    """Labels and conditions stand in prompts, and what the images are in messages: one line of printable text."""
+    about = [(("about",), content["about"])] if isinstance(content.get("about"), str) and content["about"] else []
+    for place, text in [*_texts(content, "labels", "name", "aliases"), *_texts(content, "conditions", "text"), *about]:
         if not text.strip():
             yield _problem(place, "is empty")
         elif text != text.strip():
@@ -76,6 +79,8 @@ def _unique(content: Content) -> Iterator[Found]:
     texts = [(place, fold(text)) for place, text in _texts(content, "conditions", "text") if place[:2] in in_use]
     yield from _once(texts, "condition")
     yield from _once(_texts(content, "captions", "id"), "caption id")
+    for at, (_, row) in enumerate(_rows(content, "conditions")):
+        yield from _once(((("conditions", at, *place), fold(value)) for place, value in _values(row)), "value")
 
 
 def _once(values: Iterable[tuple[Place, str]], what: str) -> Iterator[Found]:
@@ -101,6 +106,52 @@ def _references(content: Content) -> Iterator[Found]:
         for place, name in used:
             if name not in there[what]:
                 yield _problem(place, f"there is no {what} '{name}'")
+
+
+def _values(condition: Content) -> Texts:
+    values = condition.get("values")
+    listed = values if isinstance(values, list) else []
+    return [(("values", i), value) for i, value in enumerate(listed) if isinstance(value, str)]
+
+
+def _affinities(content: Content) -> Iterator[Found]:
+    """Rows belong to labels and have a number for each value; what was corrected is a cell that is there, once."""
+    labels = {text for _, text in _texts(content, "labels", "name")}
+    for (part, at), condition in _rows(content, "conditions"):
+        affinity = condition.get("affinity")
+        rows = affinity.get("rows") if isinstance(affinity, dict) else None
+        if not isinstance(affinity, dict) or not isinstance(rows, dict):
+            continue
+        place: Place = (part, at, "affinity")
+        values = [value for _, value in _values(condition)]
+        for label, numbers in rows.items():
+            if label not in labels:
+                yield _problem((*place, "rows", label), f"there is no label '{label}'")
+            elif isinstance(numbers, list) and len(numbers) != len(values):
+                message = f"has {len(numbers)} numbers, but the condition has {len(values)} values"
+                yield _problem((*place, "rows", label), message)
+        seen: set[tuple[Any, Any]] = set()
+        for (_, i), cell in _rows(affinity, "corrected"):
+            label, value = cell.get("label"), cell.get("value")
+            if isinstance(label, str) and label not in rows:
+                yield _problem((*place, "corrected", i, "label"), f"'{label}' has no row")
+            if isinstance(value, str) and value not in values:
+                yield _problem((*place, "corrected", i, "value"), f"the condition has no value '{value}'")
+            if isinstance(label, str) and isinstance(value, str) and (label, value) in seen:
+                yield _problem((*place, "corrected", i), f"'{label}' under '{value}' is corrected already")
+            seen.add((str(label), str(value)))
+
+
+def _control(content: Content) -> Iterator[Found]:
+    provenance = content.get("provenance")
+    control = provenance.get("control") if isinstance(provenance, dict) else None
+    rows = control.get("rows") if isinstance(control, dict) else None
+    if not isinstance(rows, dict):
+        return
+    for label, numbers in rows.items():
+        if isinstance(numbers, list) and len(numbers) != len(rows):
+            place: Place = ("provenance", "control", "rows", label)
+            yield _problem(place, f"has {len(numbers)} numbers, but there are {len(rows)} rows")
 
 
 def _template(content: Content) -> Iterator[Found]:

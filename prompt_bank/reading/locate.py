@@ -15,6 +15,10 @@ from prompt_bank.errors import Problem
 NOT_JSON = re.compile(r"NaN|-?Infinity")
 """Numbers that Python's json writes and reads, although JSON has none of them."""
 
+_NUMBER = r"(?:-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,17})?|null)"
+NUMBERS = re.compile(rf"\[ *{_NUMBER}(?: *, *{_NUMBER})* *\]")
+"""A list of plain numbers in one line, as the rows of an affinity are written: read at once, as there are thousands."""
+
 Place = tuple[str | int, ...]
 
 
@@ -59,6 +63,8 @@ class Located:
         if sign == "{":
             return self._object(at + 1, place)
         if sign == "[":
+            if numbers := NUMBERS.match(self._text, at):
+                return numbers.end(), json.loads(numbers.group())
             return self._array(at + 1, place)
         if sign == '"':
             value, end = self._string(at)

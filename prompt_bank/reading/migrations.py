@@ -5,11 +5,33 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-FORMAT = 1
+from fedmpt.common.words import fold
+
+FORMAT = 2
 """The newest format, the one that schema.py describes."""
 
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
-"""From format n to n + 1. Format 1 is the first, so there is none yet."""
+
+def _values_are_columns(content: dict[str, Any]) -> dict[str, Any]:
+    """Format 2: the values of a condition are the columns of its affinity, so that each stands there once."""
+    conditions = content.get("conditions")
+    if not isinstance(conditions, list):
+        return {**content, "format": 2}
+    return {**content, "format": 2, "conditions": [_with_distinct_values(condition) for condition in conditions]}
+
+
+def _with_distinct_values(condition: Any) -> Any:
+    values = condition.get("values") if isinstance(condition, dict) else None
+    if not isinstance(values, list):
+        return condition
+    # What is no text stays, for the types to complain about.
+    first: dict[Any, Any] = {}
+    for place, value in enumerate(values):
+        first.setdefault(fold(value) if isinstance(value, str) else place, value)
+    return {**condition, "values": list(first.values())}
+
+
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _values_are_columns}
+"""From format n to n + 1."""
 
 
 class UnknownFormat(ValueError):

@@ -1,6 +1,7 @@
 """Mine again into a bank that people have worked on: new proposals come beside their decisions and change none of them.
 
-What counts as a person's: every condition that is accepted, rejected, edited, added or has a note; every revision that
+What counts as a person's: every condition that is accepted, rejected, edited, added, has a note or a corrected cell;
+every revision that
 somebody else than the miner recorded; and what such a revision took away, which stays away.
 """
 
@@ -11,10 +12,12 @@ from itertools import pairwise
 from pathlib import Path
 
 from fedmpt.common.words import fold
+from prompt_bank.editing.affinities import relabelled
 from prompt_bank.editing.conditions import identifier
 from prompt_bank.editing.edits import checked
 from prompt_bank.errors import BankError, Problem
 from prompt_bank.recording.changes import Recorded, change, record_hand_edit
+from prompt_bank.recording.remining import remined, untouched
 from prompt_bank.recording.revisions import kept
 from prompt_bank.recording.store import LoadedBank, load, record
 from prompt_bank.schema import Bank, Caption, Condition, Dependency, Label
@@ -58,7 +61,8 @@ def propose(existing: Bank, mined: Bank, recorded: Sequence[Bank] = ()) -> Bank:
     Where nobody has decided or changed anything yet, what was mined takes the place of what was. Otherwise everything
     stays, and
     - a condition with new words is added as a proposal, unless somebody took these words away;
-    - a proposal that nobody has touched gets the new support and evidence of the same words;
+    - a proposal that nobody has touched gets the new support, evidence and values of the same words;
+    - any condition but a rejected one gets the new numbers of its affinity, but for the cells that people set;
     - captions and labels that are not there yet are added, unless somebody took the label away; a label that is the
       alias of another one is that one; ids of new captions follow on;
     - conditions that govern labels are added to those that do already, unless somebody changed that dependency.
@@ -79,7 +83,7 @@ def propose(existing: Bank, mined: Bank, recorded: Sequence[Bank] = ()) -> Bank:
     labels = (*existing.labels, *(label for label in mined.labels if fold(label.name) not in names))
     names = {**{fold(label.name): label.name for label in mined.labels}, **names}
     captions, caption_ids = _united_captions(existing, mined, names)
-    conditions, condition_ids = _united_conditions(existing, mined, _words_taken_away(recorded), caption_ids)
+    conditions, condition_ids = _united_conditions(existing, mined, _words_taken_away(recorded), names, caption_ids)
     return checked(
         existing.model_copy(
             update={
@@ -90,6 +94,7 @@ def propose(existing: Bank, mined: Bank, recorded: Sequence[Bank] = ()) -> Bank:
                 ),
                 "captions": captions,
                 "provenance": mined.provenance,
+                "about": existing.about or mined.about,
             }
         )
     )
@@ -110,11 +115,6 @@ def same_world(existing: Bank, labels: Sequence[Label]) -> None:
         raise BankError(existing.name, [Problem("labels", message)])
 
 
-def untouched(condition: Condition) -> bool:
-    """Whether no person has decided or said anything about a condition."""
-    return condition.status == "proposed" and condition.origin == "mined" and not condition.note
-
-
 def _touched_by_people(bank: Bank) -> bool:
     return any(entry.by != MINER for entry in bank.history) or not all(map(untouched, bank.conditions))
 
@@ -126,7 +126,8 @@ def _by_people(recorded: Sequence[Bank]) -> list[tuple[Bank, Bank]]:
 
 def _label_names(bank: Bank) -> dict[str, str]:
     """From each label's name or alias, folded, to its name."""
-    aliases = {fold(alias): label.name for label in bank.labels for alias in label.aliases}
+    # Backwards, so that of two labels with the same alias the first one has it, however many come behind it.
+    aliases = {fold(alias): label.name for label in reversed(bank.labels) for alias in label.aliases}
     return {**aliases, **{fold(label.name): label.name for label in bank.labels}}
 
 
@@ -206,13 +207,17 @@ def _united_captions(existing: Bank, mined: Bank, names: dict[str, str]) -> tupl
 
 
 def _united_conditions(
-    existing: Bank, mined: Bank, taken_away: set[str], caption_ids: dict[str, str]
+    existing: Bank, mined: Bank, taken_away: set[str], names: dict[str, str], caption_ids: dict[str, str]
 ) -> tuple[tuple[Condition, ...], dict[str, str]]:
     """All conditions, and under which id each mined one stands that is wanted."""
     conditions = {c.id: c for c in existing.conditions}
     # One that is in use comes before a rejected one with the same words.
     by_words = {fold(c.text): c.id for c in sorted(existing.conditions, key=lambda c: c.status != "rejected")}
     ids: dict[str, str] = {}
+
+    def name(label: str) -> str | None:
+        return names.get(fold(label))
+
     for proposal in mined.conditions:
         measured = {"support": proposal.support, "evidence": tuple(caption_ids[i] for i in proposal.evidence)}
         words = fold(proposal.text)
@@ -221,13 +226,15 @@ def _united_conditions(
             condition = conditions[there]
             if condition.status != "rejected":
                 ids[proposal.id] = there
+                conditions[there] = remined(condition, proposal, name)
             if untouched(condition):
                 kinds = tuple(dict.fromkeys((*condition.kinds, *proposal.kinds)))
-                conditions[there] = condition.model_copy(update={**measured, "kinds": kinds})
+                conditions[there] = conditions[there].model_copy(update={**measured, "kinds": kinds})
         elif words not in taken_away:
-            name = identifier(proposal.text, conditions.keys())
-            conditions[name] = proposal.model_copy(update={"id": name, **measured})
-            by_words[words] = ids[proposal.id] = name
+            new = identifier(proposal.text, conditions.keys())
+            affinity = relabelled(proposal.affinity, name)
+            conditions[new] = proposal.model_copy(update={"id": new, **measured, "affinity": affinity})
+            by_words[words] = ids[proposal.id] = new
     return tuple(conditions.values()), ids
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,10 +13,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from fedmpt.common.files import locked, remove_leftovers, write_atomically
+from prompt_bank.editing.affinities import signed
 from prompt_bank.errors import BankConflict, BankError, Problem
 from prompt_bank.reading.locate import written
 from prompt_bank.reading.validation import BYTE_ORDER_MARK, described, validate
 from prompt_bank.schema import SCHEMA_FILE, Bank, Revision
+
+NUMBER = r"(?:-?\d[\d.eE+-]*|null)"
+STRING = r'"(?:[^"\\]|\\.)*"'
 
 
 @dataclass(frozen=True)
@@ -40,14 +45,37 @@ class LoadedBank:
         return content_hash(self.bank)
 
 
+ROW = re.compile(rf"\[\n\s+({NUMBER}(?:,\n\s+{NUMBER})*)\n\s+\]")
+CELL = re.compile(
+    rf'\{{\n\s+("label": {STRING},)\n\s+("value": {STRING},)\n\s+("mined": {NUMBER},)\n\s+("by": {STRING})\n\s+\}}'
+)
+"""What is written in one line: no text can look like it, as no line of JSON breaks within a text."""
+
+
 def dumps(bank: Bank) -> str:
-    """The file's text: UTF-8, two spaces of indent, keys in the schema's order, a line break at the end."""
-    return json.dumps(bank.model_dump(mode="json", by_alias=True), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """The file's text: UTF-8, two spaces of indent, keys in the schema's order, a line break at the end.
+
+    A list of numbers, as a row of an affinity, and a corrected cell stand in one line: so they read in git's diffs.
+    """
+    content = bank.model_dump(mode="json", by_alias=True)
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    text = ROW.sub(lambda row: "[" + re.sub(r",\s+", ", ", row[1]) + "]", text)
+    return CELL.sub(lambda cell: "{" + " ".join(cell.groups()) + "}", text) + "\n"
 
 
 def content_hash(bank: Bank) -> str:
-    """ "sha256:…" over everything but the history."""
-    return _hash(bank.model_dump(mode="json", by_alias=True))
+    """ "sha256:…" over everything but the history.
+
+    A bank that says nothing that format 1 could not say keeps the hash that it had there: runs and pages know it by it.
+    """
+    content = bank.model_dump(mode="json", by_alias=True)
+    if not _needs_format_2(bank):
+        content["format"] = 1
+    return _hash(content)
+
+
+def _needs_format_2(bank: Bank) -> bool:
+    return bool(bank.about or bank.provenance.control or any(c.affinity for c in bank.conditions))
 
 
 def loads(text: str, source: Path | str = "bank") -> tuple[Bank, tuple[Problem, ...]]:
@@ -142,10 +170,10 @@ def _valid(bank: Bank, source: Path) -> None:
 
 
 def _next_revision(bank: Bank, before: Bank, by: str, did: str, source: Path) -> Bank:
-    """The bank numbered after what `before` has recorded, with its entry in the history."""
+    """The bank numbered after what `before` has recorded, its new corrections signed, with its entry in the history."""
     # The highest, not the last: where git merged two histories, the last one may be the lower one.
     number = max((entry.revision for entry in before.history), default=0) + 1
-    numbered = bank.model_copy(update={"revision": number})
+    numbered = signed(bank.model_copy(update={"revision": number}), by)
     try:
         entry = Revision(revision=number, at=now(), by=by, did=did, hash=content_hash(numbered))
     except ValidationError as error:

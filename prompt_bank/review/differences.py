@@ -7,9 +7,18 @@ from itertools import groupby
 from typing import Any
 
 from prompt_bank.editing.diff import Change, diff
+from prompt_bank.editing.told import FEW, cells_told
 from prompt_bank.schema import Bank
 
-NAMES = {"text": "words", "position": "order", "because": "reason", "": "labels"}
+NAMES = {
+    "text": "words",
+    "position": "order",
+    "because": "reason",
+    "affinity": "how usual",
+    "corrected": "set by hand",
+    "asked": "obtained by",
+    "": "labels",
+}
 """Fields by the names that the page uses, where they differ."""
 
 DERIVED = "origin"
@@ -39,7 +48,9 @@ def _entry(part: str, key: str, changes: list[Change], words: dict[str, str]) ->
         fields = [(field, row[field]) for field in SHOWN if row.get(field)]
         sides = [(f, v, None) if first.kind == "removed" else (f, None, v) for f, v in fields]
     else:
-        sides = [(change.field, change.before, change.after) for change in changes if change.field != DERIVED]
+        sides = [
+            (change.field, *SIDES.get(change.field, _both)(change)) for change in changes if change.field != DERIVED
+        ]
     title = words.get(key, key) if part == "condition" else key
     shown = _shown(words)
     return {
@@ -53,20 +64,53 @@ def _entry(part: str, key: str, changes: list[Change], words: dict[str, str]) ->
     }
 
 
+def _lines(change: Change) -> tuple[str, str]:
+    """The first cells that differ, a line each; the others are counted."""
+    first, more = cells_told(change.before, change.after)
+    before = "\n".join(f"{c.cell}: {c.before}" for c in first)
+    after = [*(f"{c.cell}: {c.after}" for c in first), *(f"{count} cells" for count in more)]
+    return before, "\n".join(after)
+
+
+def _other_marks(change: Change) -> tuple[list[Any], list[Any]]:
+    """The corrected cells that one side alone has; an older correction says nothing about this change."""
+    before, after = change.before or [], change.after or []
+    return [c for c in before if c not in after], [c for c in after if c not in before]
+
+
+def _both(change: Change) -> tuple[Any, Any]:
+    return change.before, change.after
+
+
+SIDES: dict[str, Callable[[Change], tuple[Any, Any]]] = {"affinity": _lines, "corrected": _other_marks}
+"""Fields of which only what differs is shown."""
+
+
 def _shown(words: dict[str, str]) -> Callable[[str, Any], str]:
     """A function from a field and its value to text."""
+    said: dict[str, Callable[[Any], str]] = {
+        "position": lambda place: f"place {place + 1}",
+        "support": lambda share: f"{100 * share:.0f} %",
+        "evidence": lambda ids: f"{len(ids)} description" + ("s" if len(ids) != 1 else ""),
+        "conditions": lambda ids: ", ".join(words.get(i, i) for i in ids),
+        "corrected": lambda cells: "\n".join([*map(_cell, cells[:FEW]), *_rest(cells)]),
+        "asked": lambda readings: "\n".join(f"{reading['kind']} by {reading['model']}" for reading in readings),
+        "control": lambda control: f"{control['how']}: {len(control['rows'])} labels",
+    }
 
     def shown(field: str, value: Any) -> str:
         if value is None or value == "":
             return ""
-        if field == "position":
-            return f"place {value + 1}"
-        if field == "support":
-            return f"{100 * value:.0f} %"
-        if field == "evidence":
-            return f"{len(value)} description" + ("s" if len(value) != 1 else "")
-        if field == "conditions":
-            return ", ".join(words.get(i, i) for i in value)
+        if field in said:
+            return said[field](value)
         return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
     return shown
+
+
+def _rest(cells: list[Any]) -> list[str]:
+    return [f"and {len(cells) - FEW} more"] if len(cells) > FEW else []
+
+
+def _cell(cell: dict[str, Any]) -> str:
+    return f"{cell['label']} × {cell['value']}" + (f" ({cell['by']})" if cell["by"] else "")

@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from prompt_bank.editing import edits as editing
-from prompt_bank.schema import Bank
+from prompt_bank.editing.cells import correct
+from prompt_bank.schema import MOST_VALUES, Bank
 
 MOST = 2000
 """Operations that a page may hold unsaved."""
@@ -16,7 +17,7 @@ MOST = 2000
 Short = Annotated[str, Field(max_length=200)]
 Long = Annotated[str, Field(max_length=4000)]
 Id = Annotated[str, Field(max_length=64)]
-Values = Annotated[list[Short], Field(max_length=200)]
+Values = Annotated[list[Short], Field(max_length=MOST_VALUES)]
 
 
 class Operation(BaseModel):
@@ -181,7 +182,28 @@ class SetDependency(Operation):
         return f"set what governs {' and '.join(self.labels)}"
 
 
-AnyOperation = Annotated[Decide | Edit | Merge | Split | Move | Add | Remove | SetDependency, Field(discriminator="do")]
+class SetCell(Operation):
+    """How usual a label is under a value; without a number as it was mined."""
+
+    do: Literal["set_cell"]
+    id: Id
+    label: Short
+    value: Short
+    number: float | None = None
+
+    def apply(self, bank: Bank) -> Bank:
+        """See cells.correct."""
+        return correct(bank, self.id, self.label, self.value, self.number)
+
+    def told(self) -> str:
+        """ "set fork under street to -2" """
+        number = "what was mined" if self.number is None else f"{self.number:+g}"
+        return f"set {self.label} under {self.value} to {number}"
+
+
+AnyOperation = Annotated[
+    Decide | Edit | Merge | Split | Move | Add | Remove | SetDependency | SetCell, Field(discriminator="do")
+]
 Operations = Annotated[list[AnyOperation], Field(max_length=MOST)]
 
 

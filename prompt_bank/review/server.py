@@ -70,6 +70,12 @@ class Save(Edits):
     over: Annotated[str, Field(max_length=100)] | None = None
 
 
+class WhichMatrix(Edits):
+    """Names a condition after the edits."""
+
+    condition: Annotated[str, Field(max_length=64)]
+
+
 class WhichDraft(Asked):
     """Names a draft."""
 
@@ -95,6 +101,7 @@ def application(session: Session, token: str) -> Starlette:
                     Route("/draft", partial(_answered, WhichDraft, partial(_draft, session)), methods=["POST"]),
                     Route("/discard", partial(_answered, WhichDraft, partial(_discard, session)), methods=["POST"]),
                     Route("/preview", partial(_answered, Edits, partial(_preview, session)), methods=["POST"]),
+                    Route("/affinity", partial(_answered, WhichMatrix, partial(_affinity, session)), methods=["POST"]),
                     Route("/rebase", partial(_answered, Edits, partial(_rebase, session)), methods=["POST"]),
                     Route("/save", partial(_answered, Save, partial(_save, session)), methods=["POST"]),
                 ],
@@ -150,6 +157,10 @@ def _guarded(answer: Callable[[], dict[str, Any]]) -> Response:
 
 def _preview(session: Session, edits: Edits) -> dict[str, Any]:
     return session.preview(edits.draft(session.by))
+
+
+def _affinity(session: Session, asked: WhichMatrix) -> dict[str, Any]:
+    return session.affinity(Edits(**asked.model_dump(exclude={"condition"})).draft(session.by), asked.condition)
 
 
 def _rebase(session: Session, edits: Edits) -> dict[str, Any]:

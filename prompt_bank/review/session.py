@@ -96,6 +96,20 @@ class Session:
         drafts.keep(self.path, draft)
         return {**self._state(draft.base, bank, draft.operations), "outdated": self.now() != draft.base}
 
+    def affinity(self, draft: drafts.Draft, condition_id: str) -> dict[str, Any]:
+        """The matrix of a condition after the edits.
+
+        Raises:
+            OperationRefused: the bank does not allow an edit.
+            UnknownBase: the base is unknown to this server.
+            BankError: there is no such condition.
+        """
+        bank = self._replay(draft.base, draft.operations)
+        found = next((c for c in bank.conditions if c.id == condition_id), None)
+        if found is None:
+            raise BankError(self.path, [Problem("condition", f"there is no condition '{condition_id}'")])
+        return view.matrix(bank, found)
+
     def save(self, draft: drafts.Draft, did: str, over: str | None = None) -> dict[str, Any]:
         """Record the edits as a new revision; the draft is dropped.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from fedmpt.common.words import fold
 from prompt_bank.errors import Problem
-from prompt_bank.schema import Bank, Caption, Label
+from prompt_bank.schema import Bank, Caption, Condition, Label
 
 
 def whole(bank: Bank) -> dict[str, Any]:
@@ -19,6 +19,7 @@ def whole(bank: Bank) -> dict[str, Any]:
         "labels": [label.name for label in bank.labels],
         "captions": {caption.id: marked(caption, known) for caption in bank.captions},
         "template": bank.prompt.template,
+        "about": bank.about,
         "model": bank.provenance.model if bank.provenance.requests else None,
         "created": bank.provenance.created,
         "last": bank.history[-1].model_dump(include={"revision", "at", "by", "did"}) if bank.history else None,
@@ -26,11 +27,38 @@ def whole(bank: Bank) -> dict[str, Any]:
 
 
 def edited(bank: Bank) -> dict[str, Any]:
-    """What the page's edits change."""
+    """What the page's edits change; of an affinity only its size, as the page asks for it where a person opens it."""
     return {
-        "conditions": [condition.model_dump(mode="json") for condition in bank.conditions],
+        "conditions": [
+            {**condition.model_dump(mode="json", exclude={"affinity"}), "matrix": _size(condition)}
+            for condition in bank.conditions
+        ],
         "dependencies": [dependency.model_dump(mode="json") for dependency in bank.dependencies],
     }
+
+
+def matrix(bank: Bank, condition: Condition) -> dict[str, Any]:
+    """The affinity of a condition.
+
+    Returns:
+        labels, all of the bank; values; rows, for each label its numbers, or None where it has no row; corrected, for
+        each corrected cell [label's place, value's place, mined number, by]; asked, how the numbers were obtained.
+    """
+    labels = [label.name for label in bank.labels]
+    affinity = condition.affinity
+    corrected = affinity.corrected if affinity else ()
+    return {
+        "labels": labels,
+        "values": condition.values,
+        "rows": [affinity.rows.get(label) if affinity else None for label in labels],
+        "corrected": [[labels.index(c.label), condition.values.index(c.value), c.mined, c.by] for c in corrected],
+        "asked": [f"{reading.kind} by {reading.model}" for reading in (affinity.asked if affinity else ())],
+    }
+
+
+def _size(condition: Condition) -> dict[str, int] | None:
+    affinity = condition.affinity
+    return {"labels": len(affinity.rows), "corrected": len(affinity.corrected)} if affinity else None
 
 
 def marked(caption: Caption, labels: dict[str, Label]) -> dict[str, Any]:

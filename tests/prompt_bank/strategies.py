@@ -5,7 +5,19 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from fedmpt.common.words import fold
-from prompt_bank.schema import Bank, Caption, Condition, Dependency, Label, Prompt, Provenance
+from prompt_bank.schema import (
+    Affinity,
+    Bank,
+    Caption,
+    Condition,
+    Control,
+    Correction,
+    Dependency,
+    Label,
+    Prompt,
+    Provenance,
+    Reading,
+)
 
 WORDS = st.text(st.characters(categories=("L", "N")), min_size=1, max_size=12)
 PROSE = st.text(st.characters(exclude_categories=("Cs",)), max_size=30)
@@ -19,7 +31,26 @@ ODD = st.sampled_from(
 """Texts that YAML, spreadsheets, HTML or templates like to take for something else."""
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | PROSE
 NAMES = st.lists(WORDS, min_size=1, max_size=4, unique_by=fold)
-VALUES = st.lists((PROSE | ODD).filter(bool), max_size=3)
+VALUES = st.lists((PROSE | ODD).filter(bool), max_size=3, unique_by=fold)
+LIFTS = st.floats(-9, 9, allow_nan=False).map(lambda number: round(number, 2))
+
+
+@st.composite
+def affinities(draw: st.DrawFn, labels: list[str], values: list[str]) -> Affinity | None:
+    """A matrix of some labels × all values, with some cells that a person set."""
+    if not values or draw(st.booleans()):
+        return None
+    chosen = draw(st.lists(st.sampled_from(labels), min_size=1, unique=True))
+    row = st.lists(st.none() | LIFTS, min_size=len(values), max_size=len(values)).map(tuple)
+    cells = st.lists(st.tuples(st.sampled_from(chosen), st.sampled_from(values)), max_size=3, unique=True)
+    return Affinity(
+        rows={label: draw(row) for label in chosen},
+        corrected=tuple(
+            Correction(label=label, value=value, mined=draw(st.none() | LIFTS), by=draw(st.sampled_from(["ada", "bo"])))
+            for label, value in draw(cells)
+        ),
+        asked=(Reading(kind="yes-no", wordings=("Is {label} usual in {value}?",), model="m"),) * draw(st.booleans()),
+    )
 
 
 @st.composite
@@ -32,6 +63,7 @@ def banks(draw: st.DrawFn) -> Bank:
         for i in range(draw(st.integers(0, 3)))
     )
     evidence = st.lists(st.sampled_from([c.id for c in captions]), max_size=3) if captions else st.just([])
+    values = [draw(VALUES) for _ in texts]
     conditions = tuple(
         Condition(
             id=f"c{i}",
@@ -40,18 +72,22 @@ def banks(draw: st.DrawFn) -> Bank:
             status=draw(st.sampled_from(["proposed", "accepted", "rejected"])),
             origin=draw(st.sampled_from(["mined", "edited", "added"])),
             support=draw(st.none() | st.floats(0, 1)),
-            values=tuple(draw(VALUES)),
+            values=tuple(values[i]),
             evidence=tuple(draw(evidence)),
             note=draw(PROSE | ODD),
+            affinity=draw(affinities(labels, values[i])),
         )
         for i, words in enumerate(texts)
     )
     prompt = Prompt(condition_tokens=draw(st.integers(0, 64)), class_tokens=draw(st.integers(0, 64)))
     provenance = Provenance(
-        parameters=draw(st.dictionaries(PROSE, SCALARS, max_size=4)), seed=draw(st.integers(-(2**40), 2**40))
+        parameters=draw(st.dictionaries(PROSE, SCALARS, max_size=4)),
+        seed=draw(st.integers(-(2**40), 2**40)),
+        control=draw(st.none() | st.just(Control(how="words", rows={labels[0]: (1.0,)}))),
     )
     return Bank(
         name="any",
+        about=draw(st.sampled_from(["", "aerial images", "no: {x} & <b>"])),
         labels=tuple(Label(name=name, aliases=tuple(draw(st.lists(WORDS, max_size=1)))) for name in labels),
         conditions=conditions,
         dependencies=tuple(draw(_dependencies(labels, [c.id for c in conditions], evidence))),

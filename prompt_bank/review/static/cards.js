@@ -1,5 +1,6 @@
 // The conditions as cards.
 
+import { affinityButton } from "./affinity.js";
 import { button, byId, h, icon, percent, plural, refill } from "./dom.js";
 import { captions } from "./evidence.js";
 import { editCondition, mergeCondition, splitCondition } from "./forms.js";
@@ -9,6 +10,7 @@ import { act, find, state } from "./state.js";
 
 const STATUS = { proposed: "Proposed", accepted: "Accepted", rejected: "Rejected" };
 const ORIGIN = { mined: null, edited: "edited", added: "added by hand" };
+const FIRST_VALUES = 16;
 let current = null; // id of the condition that the keys act on
 
 export function drawCards() {
@@ -43,7 +45,7 @@ function card(condition, at) {
       ),
       condition.definition && h("p", { class: "definition" }, condition.definition),
       condition.values.length > 0 &&
-        h("ul", { class: "values", aria: { label: "Typical values" } }, condition.values.map((value) => h("li", {}, value))),
+        h("ul", { class: "values", aria: { label: "Values" } }, chips(condition.values)),
       support(condition),
       condition.note && h("p", { class: "note" }, h("strong", {}, "Note "), condition.note),
       actions(condition, at),
@@ -52,7 +54,13 @@ function card(condition, at) {
   );
 }
 
-function support({ id, support: share }) {
+function chips(values) {
+  const rest = values.length - FIRST_VALUES;
+  return [...values.slice(0, FIRST_VALUES).map((value) => h("li", {}, value)), rest > 0 && h("li", { class: "soft" }, `and ${rest} more`)];
+}
+
+function support(condition) {
+  const { id, support: share } = condition;
   const total = Object.keys(state.bank.captions).length;
   const told = total ? `explains ${percent(share)} of ${plural(total, "description")}` : `explains ${percent(share)} of the descriptions`;
   const pairs = state.shown.dependencies.filter(({ conditions }) => conditions.includes(id)).length;
@@ -61,6 +69,7 @@ function support({ id, support: share }) {
     { class: "support" },
     share === null ? h("span", { class: "soft" }, "support not measured") : [h("meter", { value: share, min: 0, max: 1, aria: { hidden: "true" } }), h("span", {}, told)],
     pairs > 0 && button(`governs ${plural(pairs, "label pair")}`, () => showGoverned(id), { class: "link", data: { key: `governs:${id}` } }),
+    affinityButton(condition),
   );
 }
 

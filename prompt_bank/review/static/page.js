@@ -1,6 +1,7 @@
 // The review page: opens the bank, draws it after each edit, and wires the buttons and keys.
 
 import { ask } from "./api.js";
+import { refreshAffinity, setUpAffinity } from "./affinity.js";
 import { drawCards, onCurrent } from "./cards.js";
 import { anyTouched, openDialog, setUpDialogs } from "./dialogs.js";
 import { byId, dressButtons, h, plural, when } from "./dom.js";
@@ -28,14 +29,16 @@ function draw() {
   name(byId("redo"), "Redo", !state.undone.length);
   drawCards();
   if (!byId("dependencies").hidden) drawMatrix();
+  attempt(refreshAffinity);
   if (shown.outdated) offerRebase();
 }
 
 function drawLead() {
-  const { labels, captions, model } = state.bank;
+  const { labels, captions, model, about } = state.bank;
   const count = Object.keys(captions).length;
   const source = model ? `A language model described ${plural(count, "scene")} with your ${plural(labels.length, "label")} and proposed these conditions` : "These are the bank's conditions";
-  byId("lead").textContent = `${source}: circumstances that decide which labels occur together. Accept what is real and distinct, correct the words, reject the rest. Training uses what you accept.`;
+  const images = about ? ` The images: ${about}.` : "";
+  byId("lead").textContent = `${source}: circumstances that decide which labels occur together. Accept what is real and distinct, correct the words, reject the rest. Training uses what you accept.${images}`;
 }
 
 function name(button, text, off) {
@@ -100,6 +103,7 @@ function setUp() {
   dressButtons(document);
   setUpDialogs();
   setUpMatrix();
+  setUpAffinity();
   const help = () => openDialog("help-dialog", {});
   const undoLast = () => takeBack(undo, "Undone");
   const redoLast = () => takeBack(redo, "Done again");

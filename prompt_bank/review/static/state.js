@@ -42,6 +42,9 @@ export const act = (operation) =>
     if (asked) await preview([...state.operations, asked], []);
   });
 
+// The matrix of a condition, as it is after the edits.
+export const askAffinity = (id) => inTurn(() => ask("affinity", { ...draft(state.operations, state.undone), condition: id }));
+
 // Returns what was undone, or null where there is nothing to undo.
 export const undo = () =>
   inTurn(async () => {

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from condition_miner.combinations.choosing import choose_combinations
 from condition_miner.combinations.covering import Design, combination_sizes
 from condition_miner.combinations.pairs import rank_pairs
-from condition_miner.labels.cooccurrence import Cooccurrence
+from prompt_bank.dependencies.observed import Cooccurrence
 
 
 def named(count: int) -> tuple[str, ...]:

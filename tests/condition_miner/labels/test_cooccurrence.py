@@ -17,10 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from condition_miner.combinations.choosing import choose_combinations
-from condition_miner.errors import MinerError
-from condition_miner.labels.annotations import Annotations
-from condition_miner.labels.cooccurrence import provenance, read_cooccurrence
 from condition_miner.settings import MinerSettings
+from fedmpt.common.annotations import Annotations
+from fedmpt.common.errors import InputFileError
+from prompt_bank.dependencies.observed import provenance, read_cooccurrence
 from prompt_bank.recording.store import load
 from prompt_bank.schema import Label
 from tests.condition_miner.files import CATEGORIES, IMAGES, coco, voc, write_json
@@ -160,7 +160,7 @@ def test_counts_equal_plain_counting(tmp_path: Path, images: list[set[int]]) -> 
     expected = Counter(pair for image in images for pair in combinations(sorted(image), 2))
     labels = tuple(Label(name=f"l{i}") for i in range(31))
     if not expected:
-        with pytest.raises(MinerError, match="no image shows two"):
+        with pytest.raises(InputFileError, match="no image shows two"):
             read_cooccurrence(path, labels)
         return
     read = read_cooccurrence(path, labels)
@@ -196,23 +196,23 @@ def test_counts_equal_plain_counting(tmp_path: Path, images: list[set[int]]) -> 
 )
 def test_errors_name_the_place(tmp_path: Path, name: str, content: str, error: str) -> None:
     (tmp_path / name).write_text(content)
-    with pytest.raises(MinerError) as caught:
+    with pytest.raises(InputFileError) as caught:
         read_cooccurrence(tmp_path / name, LABELS)
     assert error in str(caught.value)
     assert str(tmp_path / name) in str(caught.value)
 
 
 def test_missing_files_and_broken_folders(tmp_path: Path) -> None:
-    with pytest.raises(MinerError, match="no such file"):
+    with pytest.raises(InputFileError, match="no such file"):
         read_cooccurrence(tmp_path / "x.json", LABELS)
-    with pytest.raises(MinerError, match="no VOC devkit folder"):
+    with pytest.raises(InputFileError, match="no VOC devkit folder"):
         read_cooccurrence(tmp_path, LABELS)
     (nus(tmp_path / "nus") / "Labels_dog_Train.txt").write_text("0\nx\n")
-    with pytest.raises(MinerError, match="line 2: 'x' is not 0 or 1"):
+    with pytest.raises(InputFileError, match="line 2: 'x' is not 0 or 1"):
         read_cooccurrence(tmp_path / "nus", LABELS)
     sets = voc(tmp_path / "voc") / "VOCdevkit" / "VOC2007" / "ImageSets" / "Main"
     (sets / "dog_trainval.txt").write_text("a  1\nb maybe\n")
-    with pytest.raises(MinerError, match="line 2: 'b maybe'"):
+    with pytest.raises(InputFileError, match="line 2: 'b maybe'"):
         read_cooccurrence(tmp_path / "voc", LABELS)
 
 

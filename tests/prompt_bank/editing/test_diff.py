@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from prompt_bank.commands.tables import change_lines
 from prompt_bank.editing import edits as editing
+from prompt_bank.editing.cells import correct
 from prompt_bank.editing.diff import Change, diff
 from prompt_bank.recording.store import content_hash
-from prompt_bank.schema import Bank, Label
+from prompt_bank.review.differences import differences
+from prompt_bank.schema import Affinity, Bank, Condition, Label
 from tests.prompt_bank.banks import good
 from tests.prompt_bank.strategies import banks
 
@@ -35,25 +37,58 @@ def names(part: str, rows: list[dict[str, Any]]) -> list[str]:
     return found
 
 
+def named(row: dict[str, Any]) -> dict[str, Any]:
+    """A condition with its cells by label and value, as a diff speaks of them."""
+    affinity = row.get("affinity")
+    if affinity is None:
+        return row
+    cells = {label: dict(zip(row["values"], numbers, strict=True)) for label, numbers in affinity["rows"].items()}
+    return {**row, "affinity": cells, "corrected": affinity["corrected"], "asked": affinity["asked"]}
+
+
+def unnamed(row: dict[str, Any]) -> dict[str, Any]:
+    cells = row.pop("affinity", None)
+    corrected, asked = row.pop("corrected", None), row.pop("asked", None)
+    if not cells:
+        return row
+    rows = {label: [numbers[value] for value in row["values"]] for label, numbers in cells.items()}
+    return {**row, "affinity": {"rows": rows, "corrected": corrected, "asked": asked}}
+
+
+def recelled(cells: dict[str, Any] | None, change: Change) -> dict[str, Any]:
+    """Cells after a change of some of them."""
+    found = {(label, value): x for label, row in (cells or {}).items() for value, x in row.items()}
+    for label, row in change.before.items():
+        for value, number in row.items():
+            assert found.pop((label, value)) == number
+    found |= {(label, value): x for label, row in change.after.items() for value, x in row.items()}
+    return {label: {v: x for (a, v), x in found.items() if a == label} for label, _ in found}
+
+
 def applied(bank: Bank, changes: tuple[Change, ...]) -> Bank:
     """The bank after the changes: a diff that leaves something out does not lead to the other bank."""
     content = bank.model_dump(mode="json", by_alias=True)
     for part in ("prompt", "provenance"):
         content[part] |= {c.field: c.after for c in changes if c.part == part}
     content |= {c.field: c.after for c in changes if c.part == "bank"}
+    content["conditions"] = [named(row) for row in content["conditions"]]
     for part, name in LISTS.items():
         mine = [c for c in changes if c.part == part]
         rows = dict(zip(names(part, content[name]), content[name], strict=True))
         for change in mine:
             if change.kind == "removed":
                 assert rows.pop(change.key) == change.before
+            elif change.kind == "changed" and change.field == "affinity":
+                cells = recelled(rows[change.key].get("affinity"), change)
+                rows[change.key] = {**rows[change.key], "affinity": cells}
             elif change.kind == "changed":
-                assert rows[change.key][change.field] == change.before
+                assert rows[change.key].get(change.field) == change.before
                 rows[change.key] = {**rows[change.key], change.field: change.after}
         placed = {c.position: rows.pop(c.key) for c in mine if c.kind == "moved"}
         placed |= {c.position: c.after for c in mine if c.kind == "added"}
         stayed = iter(rows.values())
         content[name] = [placed[i] if i in placed else next(stayed) for i in range(len(rows) + len(placed))]
+    content["conditions"] = [unnamed(dict(row)) for row in content["conditions"]]
     return Bank.model_validate(content)
 
 
@@ -80,6 +115,35 @@ def test_a_rename_is_one_change_of_the_text() -> None:
         Change("condition", "pose", "changed", "text", "object pose", "body pose", 1),
         Change("condition", "pose", "changed", "origin", "mined", "edited", 1),
     )
+
+
+def test_a_cell_is_one_change_named_by_label_and_value() -> None:
+    rows = {"cat": (1.0, -1.0), "potted plant": (0.5, None)}
+    place = Condition(id="place", text="place", values=("room", "roof"), affinity=Affinity(rows=rows))
+    bank = good().model_copy(update={"conditions": (*good().conditions, place)})
+    changed = correct(editing.edit(bank, "place", values=["roof", "room", "sea"]), "place", "cat", "roof", 2.0)
+    by_field = {change.field: change for change in diff(bank, changed)}
+    assert list(by_field) == ["origin", "values", "affinity", "corrected"]
+    cells = by_field["affinity"]
+    assert cells.before == {"cat": {"roof": -1.0}}, "a column that moved has not changed"
+    assert cells.after == {"cat": {"roof": 2.0, "sea": None}, "potted plant": {"sea": None}}
+    lines = [" ".join(line.plain.split()) for line in change_lines(diff(bank, changed))]
+    assert "affinity cat × roof: -1.00 → +2.00" in lines and "affinity cells: 2 new" in lines
+    (entry,) = differences(bank, changed)
+    told = {field["field"]: (field["before"], field["after"]) for field in entry["fields"]}
+    assert told["how usual"] == ("cat × roof: -1.00", "cat × roof: +2.00\n2 new cells")
+    assert told["set by hand"] == ("", "cat × roof")
+
+
+def test_many_cells_are_counted() -> None:
+    values = tuple(f"v{i}" for i in range(30))
+    place = Condition(id="place", text="place", values=values, affinity=Affinity(rows={"cat": (1.0,) * 30}))
+    bank = good().model_copy(update={"conditions": (place,), "dependencies": ()})
+    other = place.model_copy(update={"affinity": Affinity(rows={"cat": (2.0,) * 30})})
+    lines = change_lines(diff(bank, bank.model_copy(update={"conditions": (other,)})))
+    assert len(lines) == 12 and lines[-1].plain.split() == ["affinity", "cells:", "20", "more"]
+    added = [line.plain for line in change_lines(diff(bank.model_copy(update={"conditions": ()}), bank))]
+    assert any("1 labels × 30 values" in line for line in added) and len("".join(added)) < 500
 
 
 def test_moving_one_condition_moves_one() -> None:

@@ -86,7 +86,7 @@ FAULTS: dict[str, tuple[Spoil, str, str]] = {
         "is not a field",
     ),
     "stray brace": (lambda b: b["prompt"].update(template="{condition} {label} }"), "prompt.template", "'}'"),
-    "newer format": (lambda b: b.update(format=2), "format", "update fedmpt"),
+    "newer format": (lambda b: b.update(format=3), "format", "update fedmpt"),
     "no format": (lambda b: b.pop("format"), "format", "is missing"),
     "format in words": (lambda b: b.update(format="one"), "format", "whole number"),
     "bad hash": (

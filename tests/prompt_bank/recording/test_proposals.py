@@ -10,12 +10,14 @@ from hypothesis import strategies as st
 
 from fedmpt.common.words import fold
 from prompt_bank.editing import edits as editing
+from prompt_bank.editing.affinities import cell
+from prompt_bank.editing.cells import correct
 from prompt_bank.editing.conditions import identifier
 from prompt_bank.errors import BankError
 from prompt_bank.recording.changes import change
 from prompt_bank.recording.proposals import propose, record_mined, untouched
 from prompt_bank.recording.store import dumps, load, loads
-from prompt_bank.schema import Bank, Caption, Condition, Dependency, Label, Provenance
+from prompt_bank.schema import Affinity, Bank, Caption, Condition, Correction, Dependency, Label, Provenance, Reading
 from tests.prompt_bank.strategies import banks
 
 
@@ -200,6 +202,48 @@ def test_prompt_and_name_are_peoples(path: Path) -> None:
     assert (bank.prompt.class_tokens, bank.name) == (3, "ours")
 
 
+def placed(values: tuple[str, ...], model: str, **rows: tuple[float | None, ...]) -> Bank:
+    """A mined bank of one condition with an affinity."""
+    affinity = Affinity(rows=dict(rows), asked=(Reading(kind="yes-no", model=model),))
+    bank = mined("place", model=model)
+    one = bank.conditions[0].model_copy(update={"values": values, "affinity": affinity})
+    return bank.model_copy(update={"conditions": (one,), "about": f"photos of {model}"})
+
+
+def test_a_cell_that_a_person_set_stays_whatever_is_mined(tmp_path: Path) -> None:
+    path = tmp_path / "bank.json"
+    mine(path, placed(("bed", "yard"), "m", cat=(1.0, 0.5), dog=(-1.0, 2.0)))
+    change(path, lambda b: correct(b, "place", "cat", "yard", -2.0), by="ada", did="no")
+    change(path, lambda b: correct(b, "place", "sofa", "bed", 2.0), by="ada", did="yes")
+    bank = mine(path, placed(("sea", "Yard", "bed"), "n", cat=(0.1, 0.9, None), sofa=(-3.0, 0.2, -0.5)))
+    (place,) = bank.conditions
+    assert place.values == ("bed", "yard", "sea") and bank.about == "photos of m"
+    assert place.affinity == Affinity(
+        rows={"cat": (1.0, -2.0, 0.1), "dog": (-1.0, 2.0, None), "sofa": (2.0, 0.2, -3.0)},
+        corrected=(
+            Correction(label="cat", value="yard", mined=0.9, by="ada"),
+            Correction(label="sofa", value="bed", mined=-0.5, by="ada"),
+        ),
+        asked=(Reading(kind="yes-no", model="n"), Reading(kind="yes-no", model="m")),
+    )
+    back = correct(correct(bank, "place", "cat", "yard", None), "place", "sofa", "bed", None).conditions[0].affinity
+    assert back and (back.rows["cat"][1], back.rows["sofa"][0], back.corrected) == (0.9, -0.5, ())
+
+
+def test_values_that_a_person_wrote_stay_and_get_their_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "bank.json"
+    mine(path, placed(("bed", "yard"), "m", cat=(1.0, 0.5)))
+    change(path, lambda b: editing.edit(b, "place", values=["yard", "garden shed", "sea"]), by="ada", did="values")
+    (place,) = mine(path, placed(("bed", "sea", "yard"), "n", cat=(3.0, -1.0, 0.75))).conditions
+    assert place.values == ("yard", "garden shed", "sea")
+    assert place.affinity and place.affinity.rows == {"cat": (0.75, None, -1.0)}
+    assert place.affinity.asked == (Reading(kind="yes-no", model="n"),), "no older number is left"
+    change(path, lambda b: editing.reject(b, ["place"]), by="ada", did="no")
+    assert mine(path, placed(("yard",), "o", cat=(9.0,))).conditions == (
+        place.model_copy(update={"status": "rejected"}),
+    )
+
+
 @settings(max_examples=60, deadline=None)
 @given(banks(), banks(), st.data())
 def test_no_mining_changes_what_a_person_decided(existing: Bank, new: Bank, data: st.DataObject) -> None:
@@ -207,18 +251,30 @@ def test_no_mining_changes_what_a_person_decided(existing: Bank, new: Bank, data
     shared = data.draw(st.sampled_from(existing.labels))
     if fold(shared.name) not in {fold(label.name) for label in new.labels}:
         new = new.model_copy(update={"labels": (*new.labels, Label(name=shared.name))})
+    conditions = (
+        c.model_copy(update={"affinity": c.affinity.model_copy(update={"corrected": ()})}) if c.affinity else c
+        for c in new.conditions
+    )
+    new = new.model_copy(update={"conditions": tuple(conditions)})  # a model corrects nothing
     existing = editing.edit(existing, existing.conditions[0].id, note="decided")
     bank = propose(existing, new)
     assert loads(dumps(bank))[0] == bank
     before, after = ({c.id: c for c in b.conditions} for b in (existing, bank))
     for name, condition in before.items():
+        # Numbers may be others, of cells that no person set; and values, where no person wrote them.
+        mined = {"affinity": condition.affinity, "values": condition.values}
         if untouched(condition):
-            assert (
-                after[name].model_copy(update={"support": condition.support, "evidence": condition.evidence})
-                == condition
-            )
+            mined |= {"support": condition.support, "evidence": condition.evidence}
+        elif condition.origin != "mined" or condition.status == "rejected":
+            assert after[name].values == condition.values
         else:
-            assert after[name] == condition
+            assert after[name].values[: len(condition.values)] == condition.values
+        assert after[name].model_copy(update=mined) == condition
+        for corrected in condition.affinity.corrected if condition.affinity else ():
+            where = (corrected.label, corrected.value)
+            assert cell(after[name], *where) == cell(condition, *where)
+            affinity = after[name].affinity
+            assert affinity and where in {(c.label, c.value) for c in affinity.corrected}
     assert bank.captions[: len(existing.captions)] == existing.captions
     assert bank.labels[: len(existing.labels)] == existing.labels
     known = {fold(c.text) for c in bank.conditions}

@@ -9,7 +9,7 @@ from typing import IO, Any
 
 import ijson
 
-from condition_miner.errors import MinerError
+from fedmpt.common.errors import InputFileError
 
 
 def is_json(path: Path) -> bool:
@@ -21,33 +21,33 @@ def items(path: Path, prefix: str) -> Iterator[Any]:
     """The values at an ijson prefix: "item" for the items of a list, "categories.item" for those of a field's list.
 
     Raises:
-        MinerError: the file cannot be read, is not JSON, or is truncated.
+        InputFileError: the file cannot be read, is not JSON, or is truncated.
     """
     try:
         with _open(path) as file:
             yield from ijson.items(file, prefix, use_float=True)
     except (ijson.JSONError, UnicodeDecodeError) as error:
         said = " ".join(str(error).split())[:120]
-        raise MinerError(f"{path}: not JSON, or cut off ({said})") from error
+        raise InputFileError(f"{path}: not JSON, or cut off ({said})") from error
     except (gzip.BadGzipFile, EOFError) as error:
-        raise MinerError(f"{path}: not a whole gzip file") from error
+        raise InputFileError(f"{path}: not a whole gzip file") from error
     except OSError as error:
-        raise MinerError(f"{path}: cannot be read ({error.strerror})") from error
+        raise InputFileError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def is_list(path: Path) -> bool:
     """Whether the top level of a JSON file is a list.
 
     Raises:
-        MinerError: the file cannot be read.
+        InputFileError: the file cannot be read.
     """
     try:
         with _open(path) as file:
             start = file.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")
     except (gzip.BadGzipFile, EOFError) as error:
-        raise MinerError(f"{path}: not a whole gzip file") from error
+        raise InputFileError(f"{path}: not a whole gzip file") from error
     except OSError as error:
-        raise MinerError(f"{path}: cannot be read ({error.strerror})") from error
+        raise InputFileError(f"{path}: cannot be read ({error.strerror})") from error
     return start.startswith(b"[")
 
 

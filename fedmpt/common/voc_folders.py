@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
-from condition_miner.errors import MinerError
+from fedmpt.common.errors import InputFileError
 
 YEAR_FOLDERS = ("VOC[0-9]*", "VOCdevkit/VOC[0-9]*", "*/VOCdevkit/VOC[0-9]*")
 """Patterns of a year's folder below the given one."""
@@ -18,12 +18,12 @@ def year_folder(path: Path) -> Path:
     """The folder with ImageSets and Annotations: the given one, or the first one below it.
 
     Raises:
-        MinerError: there is none.
+        InputFileError: there is none.
     """
     below = [folder for place in YEAR_FOLDERS for folder in sorted(path.glob(place))]
     found = [folder for folder in (path, *below) if _is_year(folder)]
     if not found:
-        raise MinerError(f"{path}: neither ImageSets/Main nor Annotations, so no VOC devkit folder")
+        raise InputFileError(f"{path}: neither ImageSets/Main nor Annotations, so no VOC devkit folder")
     return found[0]
 
 
@@ -39,7 +39,7 @@ def image_class_pairs(year: Path) -> Iterator[tuple[str, str]]:
     Test sets are not read. If there are no files in ImageSets/Main, the pairs of all annotations.
 
     Raises:
-        MinerError: a file is invalid.
+        InputFileError: a file is invalid.
     """
     files = class_files(year)
     if not files:
@@ -48,7 +48,7 @@ def image_class_pairs(year: Path) -> Iterator[tuple[str, str]]:
         for number, line in enumerate(_lines(file), start=1):
             words = line.split()
             if words and (len(words) != 2 or words[1] not in ("-1", "0", "1")):
-                raise MinerError(f"{file}, line {number}: {line[:60]!r} is not an image and -1, 0 or 1")
+                raise InputFileError(f"{file}, line {number}: {line[:60]!r} is not an image and -1, 0 or 1")
             if words and words[1] == "1":
                 yield words[0], name
 
@@ -72,11 +72,11 @@ def _annotated_pairs(year: Path) -> Iterator[tuple[str, str]]:
     for file in annotation_files(year):
         content = file.read_bytes()
         if b"<!ENTITY" in content:
-            raise MinerError(f"{file}: defines entities, which no annotation needs")
+            raise InputFileError(f"{file}: defines entities, which no annotation needs")
         try:
             root = ElementTree.fromstring(content)  # noqa: S314  # entities were refused above
         except ElementTree.ParseError as error:
-            raise MinerError(f"{file}: not XML ({error})") from error
+            raise InputFileError(f"{file}: not XML ({error})") from error
         for thing in root.iter("object"):
             if (thing.findtext("difficult") or "0").strip() != "1":
                 yield file.stem, (thing.findtext("name") or "").strip()
@@ -94,4 +94,4 @@ def _lines(file: Path) -> list[str]:
     try:
         return file.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
-        raise MinerError(f"{file}: not UTF-8") from error
+        raise InputFileError(f"{file}: not UTF-8") from error

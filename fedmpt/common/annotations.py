@@ -7,16 +7,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from condition_miner.errors import MinerError
-from condition_miner.labels import voc_folders
-from condition_miner.labels.json_stream import is_json, is_list, items
-from fedmpt.common import tables
+from fedmpt.common import tables, voc_folders
+from fedmpt.common.errors import InputFileError
+from fedmpt.common.json_stream import is_json, is_list, items
 from fedmpt.common.tables import column_of
 from fedmpt.common.words import split_names
 
 IMAGE_COLUMNS = ("image", "file", "file_name", "filename", "path", "image_id", "id")
 LABEL_COLUMNS = ("labels", "label", "tags", "tag", "class", "category", "name")
 NUS_LABEL_FILE = re.compile(r"Labels_(.+)_Train\.txt")
+
+CLASS_LISTS = "JSON of classes and images"
 
 ImageLabelPairs = Iterator[tuple[str | int, str]]
 
@@ -40,21 +41,23 @@ class Annotations:
         """Detect the format: COCO instances, {"classes", "images"} lists, CSV, or a folder of VOC or NUS-WIDE.
 
         Raises:
-            MinerError: the path is missing or has none of these formats. `pairs` raises it for invalid content.
+            InputFileError: the path is missing or has none of these formats. `pairs` raises it for invalid content.
         """
         if not path.exists():
-            raise MinerError(f"{path}: there is no such file")
+            raise InputFileError(f"{path}: there is no such file")
         if path.is_dir():
             return _folder(path)
         if is_json(path):
             if is_list(path):
-                raise MinerError(f"{path}: a JSON list; expected COCO's instances, or an object of classes and images")
+                raise InputFileError(
+                    f"{path}: a JSON list; expected COCO's instances, or an object of classes and images"
+                )
             coco = next(items(path, "categories.item"), None) is not None
-            read, name = (_coco, "COCO JSON") if coco else (_class_lists, "JSON of classes and images")
+            read, name = (_coco, "COCO JSON") if coco else (_class_lists, CLASS_LISTS)
             return cls(name, (path,), lambda: read(path))
         if tables.is_csv(path):
             return cls("CSV", (path,), lambda: _csv(path))
-        raise MinerError(f"{path}: expected .json, .json.gz, .csv or .tsv, or a folder of VOC or NUS-WIDE")
+        raise InputFileError(f"{path}: expected .json, .json.gz, .csv or .tsv, or a folder of VOC or NUS-WIDE")
 
 
 def _folder(path: Path) -> Annotations:
@@ -77,35 +80,35 @@ def _coco(path: Path) -> ImageLabelPairs:
             case {"id": int(number), "name": str(name)}:
                 names[number] = name
             case _:
-                raise MinerError(f"{path}, categories[{place}]: expected an object with id and name")
+                raise InputFileError(f"{path}, categories[{place}]: expected an object with id and name")
     for place, annotation in enumerate(items(path, "annotations.item")):
         match annotation:
             case {"image_id": int() | str() as image, "category_id": int(number)} if number in names:
                 yield image, names[number]
             case {"image_id": int() | str(), "category_id": number}:
-                raise MinerError(f"{path}, annotations[{place}]: there is no category {number!r}")
+                raise InputFileError(f"{path}, annotations[{place}]: there is no category {number!r}")
             case _:
-                raise MinerError(f"{path}, annotations[{place}]: expected an object with image_id and category_id")
+                raise InputFileError(f"{path}, annotations[{place}]: expected an object with image_id and category_id")
 
 
 def _class_lists(path: Path) -> ImageLabelPairs:
     """Images as [file, labels], where a label is a name or an index into `classes`."""
     classes = list(items(path, "classes.item"))
     if not classes or not all(isinstance(name, str) for name in classes):
-        raise MinerError(f"{path}: neither COCO's categories nor a list of classes")
+        raise InputFileError(f"{path}: neither COCO's categories nor a list of classes")
     for place, image in enumerate(items(path, "images.item")):
         match image:
             case [str(file), [*labels]]:
                 pass
             case _:
-                raise MinerError(f"{path}, images[{place}]: expected [file, [labels]]")
+                raise InputFileError(f"{path}, images[{place}]: expected [file, [labels]]")
         for label in labels:
             if isinstance(label, int) and 0 <= label < len(classes):
                 yield file, classes[label]
             elif isinstance(label, str):
                 yield file, label
             else:
-                raise MinerError(f"{path}, images[{place}]: {label!r} is neither a name nor a place in classes")
+                raise InputFileError(f"{path}, images[{place}]: {label!r} is neither a name nor a place in classes")
 
 
 def _csv(path: Path) -> ImageLabelPairs:
@@ -113,13 +116,15 @@ def _csv(path: Path) -> ImageLabelPairs:
     rows = tables.rows(path)
     line, header = next(rows, (0, []))
     if len(header) < 2:
-        raise MinerError(f"{path}: expected a header and columns: image and labels, or image and one column a label")
+        raise InputFileError(
+            f"{path}: expected a header and columns: image and labels, or image and one column a label"
+        )
     image, labels = column_of(header, IMAGE_COLUMNS), column_of(header, LABEL_COLUMNS)
     matrix = labels is None
     image = 0 if image is None else image
     for line, row in rows:
         if len(row) != len(header):
-            raise MinerError(f"{path}, line {line}: {len(row)} cells under a header of {len(header)}")
+            raise InputFileError(f"{path}, line {line}: {len(row)} cells under a header of {len(header)}")
         if matrix:
             yield from ((row[image], name) for name in _ones(path, line, header, row, image))
         elif header[labels or 0].lower() in tables.LIST_COLUMNS:
@@ -134,7 +139,9 @@ def _ones(path: Path, line: int, header: list[str], row: list[str], image: int) 
             continue
         if cell not in ("0", "1", "-1", "0.0", "1.0", ""):
             said = f"{cell[:40]!r} under '{header[column][:40]}' is not 0 or 1"
-            raise MinerError(f"{path}, line {line}: {said}; name the columns image and labels where labels are words")
+            raise InputFileError(
+                f"{path}, line {line}: {said}; name the columns image and labels where labels are words"
+            )
         if cell in ("1", "1.0"):
             yield header[column]
 
@@ -144,6 +151,6 @@ def _nus(files: list[tuple[str, Path]]) -> ImageLabelPairs:
         with file.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, start=1):
                 if line.strip() not in ("0", "1", ""):
-                    raise MinerError(f"{file}, line {number}: {line.strip()[:40]!r} is not 0 or 1")
+                    raise InputFileError(f"{file}, line {number}: {line.strip()[:40]!r} is not 0 or 1")
                 if line.strip() == "1":
                     yield number, name

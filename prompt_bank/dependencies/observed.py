@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import random
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from itertools import accumulate
 from itertools import combinations as subsets
 from pathlib import Path
 
-from condition_miner.errors import MinerError
-from condition_miner.labels.annotations import Annotations
+from fedmpt.common.annotations import CLASS_LISTS, Annotations
+from fedmpt.common.errors import InputFileError
 from fedmpt.common.words import fold, fold_loosely
+from prompt_bank.dependencies.counts import Counts, read_counts
 from prompt_bank.schema import Label
 
 MAX_LISTED = 8
@@ -63,14 +64,16 @@ def read_cooccurrence(path: Path, labels: tuple[Label, ...]) -> Cooccurrence:
     """Count labels and label pairs in annotations. Annotated names are matched to label names and aliases.
 
     Args:
-        path: a file or folder that `Annotations.detect` recognises.
+        path: a file or folder that `Annotations.detect` recognises, or a table that `counts.read_counts` reads.
         labels: C labels.
 
     Raises:
-        MinerError: the annotations cannot be read, or no image has two of the labels.
+        InputFileError: the annotations cannot be read, or no image has two of the labels.
     """
     annotations = Annotations.detect(path)
-    match = _label_matcher(labels)
+    match = label_matcher(labels)
+    if annotations.format == CLASS_LISTS and (table := read_counts(path)):
+        return _from_table(table, path, labels, match)
     shown: dict[str | int, int] = {}
     """For each image the set of its labels, as a bit mask."""
     unmatched: dict[str, None] = {}
@@ -88,16 +91,52 @@ def read_cooccurrence(path: Path, labels: tuple[Label, ...]) -> Cooccurrence:
             label_counts[label] += images
         for pair in subsets(together, 2):
             pair_counts[pair] += images
+    counts = tuple(label_counts[i] for i in range(len(labels)))
+    warnings = _warnings(path, labels, counts, pair_counts, unmatched)
+    return Cooccurrence(path.name, _sha256(annotations.files), len(shown), counts, dict(pair_counts), warnings)
+
+
+def _from_table(
+    table: Counts, path: Path, labels: tuple[Label, ...], match: Callable[[str], int | None]
+) -> Cooccurrence:
+    """The labels' counts out of a table, which may hold further labels and another order."""
+    rows: dict[int, int] = {}
+    unmatched: dict[str, None] = {}
+    duplicates: list[str] = []
+    for row, name in enumerate(table.names):
+        index = match(name)
+        if index is None:
+            unmatched[name] = None
+        elif rows.setdefault(index, row) != row:
+            first = table.names[rows[index]]
+            duplicates.append(f"{path}: '{name}' and '{first}' are one label here; the latter is used")
+    counts = tuple(table.together[rows[i]][rows[i]] if i in rows else 0 for i in range(len(labels)))
+    pair_counts = {(a, b): count for a, b in subsets(sorted(rows), 2) if (count := table.together[rows[a]][rows[b]])}
+    warnings = (*duplicates, *_warnings(path, labels, counts, pair_counts, unmatched))
+    return Cooccurrence(path.name, _sha256((path,)), table.images, counts, pair_counts, warnings)
+
+
+def _warnings(
+    path: Path,
+    labels: tuple[Label, ...],
+    label_counts: tuple[int, ...],
+    pair_counts: Mapping[tuple[int, int], int],
+    unmatched: dict[str, None],
+) -> tuple[str, ...]:
+    """Warnings about annotated names that match no label, and labels without images.
+
+    Raises:
+        InputFileError: no image has two of the labels.
+    """
     if not pair_counts:
         seen = f"; its names are {_listed(unmatched)}" if unmatched else ""
-        raise MinerError(f"{path}: no image shows two of the labels{seen}")
-    counts = tuple(label_counts[i] for i in range(len(labels)))
+        raise InputFileError(f"{path}: no image shows two of the labels{seen}")
     warnings = []
     if unmatched:
         warnings.append(f"{path}: no label is called {_listed(unmatched)}")
-    if absent := {label.name: None for label, count in zip(labels, counts, strict=True) if not count}:
+    if absent := {label.name: None for label, count in zip(labels, label_counts, strict=True) if not count}:
         warnings.append(f"{path}: no image shows {_listed(absent)}")
-    return Cooccurrence(path.name, _sha256(annotations.files), len(shown), counts, dict(pair_counts), tuple(warnings))
+    return tuple(warnings)
 
 
 def provenance(observed: Cooccurrence | None) -> dict[str, dict[str, str]]:
@@ -105,7 +144,7 @@ def provenance(observed: Cooccurrence | None) -> dict[str, dict[str, str]]:
     return {"cooccurrence": {"file": observed.source, "sha256": observed.sha256}} if observed else {}
 
 
-def _label_matcher(labels: tuple[Label, ...]) -> Callable[[str], int | None]:
+def label_matcher(labels: Sequence[Label]) -> Callable[[str], int | None]:
     """A cached function from an annotated name to the index of its label, None if there is none."""
     exact: dict[str, int] = {}
     nearly: dict[str, int | None] = {}

@@ -1,0 +1,110 @@
+"""Affinities of a bank whose conditions and labels a person has written anew: carried along, and corrected."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from fedmpt.common.words import suggestions
+from prompt_bank.editing.affinities import aligned, as_mined, relabelled, with_cell
+from prompt_bank.errors import BankError, Problem
+from prompt_bank.reading.locate import Place, written
+from prompt_bank.reading.validation import described
+from prompt_bank.schema import Bank, Condition, Lift
+
+NUMBER = TypeAdapter[float | None](Lift | None)
+
+
+def with_affinities(
+    before: Bank,
+    after: Bank,
+    renamed: Mapping[str, str],
+    corrected: Mapping[int, Any],
+    source: Path | str,
+    line: Callable[[Place], int | None],
+) -> Bank:
+    """The rewritten bank with the affinities that it had before, and with the cells that a person wrote.
+
+    Args:
+        before: the bank as it was.
+        after: the bank as a person wrote it, without affinities.
+        renamed: from a label's old name to its new one.
+        corrected: for the index of a condition all cells that a person has set, {label: {value: number}}; a correction
+            that is not among them is taken back. Those of other conditions stay.
+        source: what the problems name.
+        line: where each place stands in the source.
+
+    Raises:
+        BankError: a label, value or number of `corrected` is wrong; all of them at once.
+    """
+    known = {c.id: c for c in before.conditions}
+    labels = [label.name for label in after.labels]
+
+    def name(label: str) -> str | None:
+        now = renamed.get(label, label)
+        return now if now in labels else None
+
+    problems: list[Problem] = []
+    conditions = []
+    for at, condition in enumerate(after.conditions):
+        old = known.get(condition.id)
+        carried = condition
+        if old:
+            old = old.model_copy(update={"affinity": relabelled(old.affinity, name)})
+            carried = aligned(old, condition)
+        if at in corrected:
+            place: Place = ("conditions", at, "corrected")
+            cells, wrong = _cells(corrected[at], carried, labels)
+            problems += [Problem(written((*place, *where)), said, line((*place, *where))) for where, said in wrong]
+            carried = _corrected(carried, cells, labels) if not wrong else carried
+        conditions.append(carried)
+    if problems:
+        raise BankError(source, problems)
+    control = before.provenance.control
+    if control and renamed:
+        rows = {renamed.get(label, label): cells for label, cells in control.rows.items()}
+        provenance = after.provenance.model_copy(update={"control": control.model_copy(update={"rows": rows})})
+        after = after.model_copy(update={"provenance": provenance})
+    return after.model_copy(update={"conditions": tuple(conditions)})
+
+
+def _cells(
+    given: Any, condition: Condition, labels: list[str]
+) -> tuple[dict[tuple[str, str], float | None], list[tuple[Place, str]]]:
+    """The numbers by label and value, None for an empty one, and what is wrong with them."""
+    found: dict[tuple[str, str], float | None] = {}
+    if given in ("", None):  # the heading is left, its entries are gone
+        return found, []
+    if not isinstance(given, dict):
+        return found, [((), "must be a map of labels")]
+    wrong: list[tuple[Place, str]] = []
+    for label, row in given.items():
+        if label not in labels:
+            wrong.append(((label,), f"there is no label '{label}'; there are {suggestions(label, labels)}"))
+        elif not isinstance(row, dict):
+            wrong.append(((label,), "must be a map of values to numbers"))
+        else:
+            for value, number in row.items():
+                if value not in condition.values:
+                    said = f"there is no value '{value}'; there are {suggestions(value, condition.values)}"
+                    wrong.append(((label, value), said))
+                    continue
+                try:
+                    found[label, value] = NUMBER.validate_python(number if number != "" else None, strict=True)
+                except ValidationError as error:
+                    wrong += [((label, value), described(problem)) for problem in error.errors()]
+    return found, wrong
+
+
+def _corrected(condition: Condition, cells: Mapping[tuple[str, str], float | None], labels: list[str]) -> Condition:
+    """The condition whose corrected cells are these and no others."""
+    before = condition.affinity.corrected if condition.affinity else ()
+    for cell in before:
+        if (cell.label, cell.value) not in cells:
+            condition = as_mined(condition, cell.label, cell.value)
+    for (label, value), number in cells.items():
+        condition = with_cell(condition, label, value, number, labels)
+    return condition

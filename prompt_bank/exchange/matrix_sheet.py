@@ -1,0 +1,153 @@
+"""The affinity of one condition as CSV for a spreadsheet, a row a label and a column a value, and back."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from fedmpt.common.words import suggestions
+from prompt_bank.editing.affinities import cell
+from prompt_bank.editing.cells import correct_all
+from prompt_bank.errors import BankError, Problem
+from prompt_bank.exchange.rewriting import no_bank
+from prompt_bank.exchange.spreadsheet import plain, records, safe
+from prompt_bank.reading.validation import BYTE_ORDER_MARK, described
+from prompt_bank.schema import Bank, Condition, Lift
+
+FIRST = ("condition", "revision", "label")
+"""The columns before the values': which matrix of which revision the sheet was made of."""
+
+LIFT = TypeAdapter[float](Lift)
+NUMBER = re.compile(r"[+-]?\d{1,6}(?:[.,]\d{1,9})?")
+
+
+def dump(bank: Bank, condition_id: str, source: Path | str) -> str:
+    """The sheet's text; a cell is a log-lift in nats, or empty where it was not asked.
+
+    Raises:
+        BankError: there is no such condition, or it has no values.
+    """
+    condition = _condition(bank, condition_id, source)
+    if not condition.values:
+        raise no_bank(source, f"'{condition_id}' has no values; add some first")
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, quoting=csv.QUOTE_MINIMAL)
+    writer.writerow([*FIRST, *map(safe, condition.values)])
+    revision = str(bank.history[-1].revision) if bank.history else ""
+    for label in bank.labels:
+        numbers = (cell(condition, label.name, value) for value in condition.values)
+        row = ["" if number is None else f"{number:g}" for number in numbers]
+        writer.writerow([condition.id, revision, safe(label.name), *row])
+    return BYTE_ORDER_MARK + file.getvalue()
+
+
+class MatrixSheet:
+    """A sheet that came back.
+
+    Attributes:
+        condition: the id of its condition.
+        revision: of the bank that it was made of, "" where it does not say.
+
+    Raises:
+        BankError: it is no such sheet.
+    """
+
+    def __init__(self, text: str, source: Path | str) -> None:
+        rows = [(row, line) for row, line in records(text.removeprefix(BYTE_ORDER_MARK), source) if any(row)]
+        self._source = source
+        self._values = [plain(name) for name in rows[0][0][len(FIRST) :]]
+        self._rows = rows[1:]
+        if not self._rows:
+            raise no_bank(source, "has no rows")
+        told = {(row[0].strip(), row[1].strip()) for row, _ in self._rows if len(row) > 1}
+        if len(told) > 1:
+            raise no_bank(source, "its rows name several conditions or revisions; a sheet is of one")
+        self.condition, self.revision = told.pop() if told else ("", "")
+
+    @staticmethod
+    def is_one(text: str, source: Path | str) -> bool:
+        """Whether a CSV text is the sheet of a matrix."""
+        first = next(records(text.removeprefix(BYTE_ORDER_MARK), source), ([], 1))[0]
+        return tuple(name.strip().lower() for name in first[: len(FIRST)]) == FIRST
+
+    def taken_over(self, bank: Bank, base: Bank) -> Bank:
+        """The bank with the cells that a person changed in the sheet.
+
+        A number that is another one becomes a correction. An emptied cell takes a correction back. Where others have
+        changed the same cell meanwhile, that is a problem.
+
+        Args:
+            bank: as it is now.
+            base: what the sheet was made of.
+
+        Raises:
+            BankError: with all problems at once.
+        """
+        before, now = (_condition(each, self.condition, self._source) for each in (base, bank))
+        problems: list[Problem] = []
+        wanted: dict[tuple[str, str], float | None] = {}
+        labels = [label.name for label in bank.labels]
+        for value in self._values:
+            if value not in now.values:
+                problems.append(
+                    Problem("", f"there is no value '{value}'; there are {suggestions(value, now.values)}", 1)
+                )
+        for row, line in self._rows:
+            label = plain(row[len(FIRST) - 1]) if len(row) >= len(FIRST) else ""
+            if label not in labels:
+                message = f"there is no label '{label}'; there are {suggestions(label, labels)}"
+                problems.append(Problem("", message, line))
+                continue
+            for value, text in zip(self._values, row[len(FIRST) :], strict=False):
+                if value in now.values:
+                    _read(before, now, label, value, text.strip(), line, wanted, problems)
+        if problems:
+            raise BankError(self._source, problems)
+        return correct_all(bank, self.condition, wanted)
+
+
+def _read(
+    before: Condition,
+    now: Condition,
+    label: str,
+    value: str,
+    text: str,
+    line: int,
+    wanted: dict[tuple[str, str], float | None],
+    problems: list[Problem],
+) -> None:
+    """What a cell asks for, or what is wrong with it."""
+    place = f"{label} under {value}"
+    if text and not NUMBER.fullmatch(text):
+        problems.append(Problem(place, f"'{text[:40]}' is not a number", line))
+        return
+    was = cell(before, label, value) if value in before.values else None
+    try:
+        number = LIFT.validate_python(float(text.replace(",", "."))) if text else None
+    except ValidationError as error:
+        problems += [Problem(place, described(found), line) for found in error.errors()]
+        return
+    if number == was:
+        return
+    there = cell(now, label, value)
+    if there not in (was, number):
+        said = f"was {_said(was)}; it is {_said(number)} here and {_said(there)} in the bank: make the two the same"
+        problems.append(Problem(place, said, line))
+        return
+    wanted[label, value] = number
+
+
+def _said(number: float | None) -> str:
+    return "empty" if number is None else f"{number:g}"
+
+
+def _condition(bank: Bank, condition_id: str, source: Path | str) -> Condition:
+    ids: Sequence[str] = [c.id for c in bank.conditions]
+    if condition_id not in ids:
+        raise no_bank(source, f"there is no condition '{condition_id}'; there are {suggestions(condition_id, ids)}")
+    return bank.conditions[ids.index(condition_id)]
