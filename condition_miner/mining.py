@@ -1,4 +1,4 @@
-"""From labels to a bank: describe → explain → abstract → attribute → measure, one module each in stages/."""
+"""From labels to a bank by the stages of settings.STAGES, one module each in stages/."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from condition_miner.asking.asker import Asker
 from condition_miner.combinations.choosing import choose_combinations
 from condition_miner.errors import MinerError
 from condition_miner.messages.templates import MESSAGES, PromptTemplates
-from condition_miner.settings import MESSAGES_BY_STAGE, STAGES, MinerSettings
+from condition_miner.settings import AFFINITY_SETTINGS, MESSAGES_BY_STAGE, STAGES, MinerSettings
 from condition_miner.stages.abstract import abstract
+from condition_miner.stages.affinities import affinities
 from condition_miner.stages.attribute import attribute
 from condition_miner.stages.describe import describe
 from condition_miner.stages.explain import explain
@@ -19,6 +20,7 @@ from condition_miner.stages.measure import condition_warnings, dependencies, sma
 from condition_miner.stages.questions import Questions
 from condition_miner.stages.vocabulary import Vocabulary
 from condition_miner.stages.voting import ElectedCondition
+from fedmpt.common.words import fold
 from prompt_bank.dependencies.observed import Cooccurrence, provenance
 from prompt_bank.editing.conditions import identifier
 from prompt_bank.editing.measures import explained
@@ -65,6 +67,11 @@ class StagePlan:
         return cls(ordered, {stage: take for stage, take in counted.items() if take})
 
     @property
+    def alone(self) -> bool:
+        """Whether affinities alone are asked. They need no other stage, so a bank that is there takes their place."""
+        return self.stages == ("affinities",)
+
+    @property
     def last(self) -> int:
         """The index of the last stage to run."""
         return STAGES.index(self.stages[-1])
@@ -84,6 +91,7 @@ class Miner:
         observed: co-occurrence counts of annotated images, from which combinations are chosen; None for a design
             that covers all labels evenly.
         plan: the stages to run.
+        existing: the bank that is mined again; None if there is none.
     """
 
     labels: tuple[Label, ...]
@@ -94,6 +102,7 @@ class Miner:
     asker: Asker
     observed: Cooccurrence | None = None
     plan: StagePlan = StagePlan()
+    existing: Bank | None = None
 
     def mine(self) -> Bank:
         """Run the planned stages and return the bank. It lacks the results of the skipped stages.
@@ -101,8 +110,19 @@ class Miner:
         Raises:
             MiningFailed: answers are missing, or they contain no usable condition.
         """
+        questions = Questions(
+            self.model, self.settings, self.templates, self.asker, self.plan.takes, frozenset(self.plan.stages)
+        )
+        mined = self._from_existing() if self.plan.alone else self._from_captions(questions)
+        if self.plan.last >= STAGES.index("affinities"):
+            known = self.existing.conditions if self.existing else ()
+            conditions = affinities(questions, self.labels, mined.conditions, known)
+            mined = mined.model_copy(update={"conditions": tuple(conditions)})
+        return mined.model_copy(update={"provenance": self._provenance(questions)})
+
+    def _from_captions(self, questions: Questions) -> Bank:
+        """The bank by all planned stages that rest on captions."""
         s, last = self.settings, self.plan.last
-        questions = Questions(self.model, s, self.templates, self.asker, self.plan.takes, frozenset(self.plan.stages))
         vocabulary = Vocabulary(name for label in self.labels for name in (label.name, *label.aliases))
         names = tuple(label.name for label in self.labels)
         chosen = choose_combinations(names, s.combinations_for(len(names)), s.largest, s.seed, self.observed)
@@ -119,12 +139,21 @@ class Miner:
             conditions, governing = self._measured(captions, conditions, vocabulary)
         return Bank(
             name=self.name,
+            about=s.about,
             labels=self.labels,
             conditions=tuple(conditions),
             dependencies=tuple(governing),
             captions=tuple(captions),
-            provenance=self._provenance(questions),
         )
+
+    def _from_existing(self) -> Bank:
+        """The bank that is there, or an empty one."""
+        new = Bank(name=self.name, about=self.settings.about, labels=self.labels)
+        if self.existing is None:
+            return new
+        named = {fold(label.name) for label in self.existing.labels}
+        labels = (*self.existing.labels, *(label for label in self.labels if fold(label.name) not in named))
+        return self.existing.model_copy(update={"labels": labels, "about": new.about or self.existing.about})
 
     def _measured(
         self, captions: Sequence[Caption], conditions: list[Condition], vocabulary: Vocabulary
@@ -148,19 +177,44 @@ class Miner:
 
     def _provenance(self, questions: Questions) -> Provenance:
         used = questions.used
-        parameters = self.settings.model_dump(exclude={"seed"})
+        if self.plan.alone and self.existing:
+            return self._added_provenance(questions, self.existing.provenance)
+        without = {"seed"} if self.settings.about else {"seed", "about"}
+        parameters = self.settings.model_dump(exclude=without)
         parameters["combinations"] = self.settings.combinations_for(len(self.labels))
         parameters |= {"stages": list(STAGES[: self.plan.last + 1]), "takes": self.plan.takes}
         return Provenance(
             model=self.model,
             endpoint=self.asker.address.endpoint,
-            templates={message: self.templates.hash(message) for message in MESSAGES},
+            templates={message: self.templates.hash(message, self.settings.about) for message in MESSAGES},
             parameters=parameters | provenance(self.observed) | self.asker.provenance(),
             requests=sum(answer.requests for answer in used),
             tokens=Tokens(into=sum(a.tokens_in for a in used), out=sum(a.tokens_out for a in used)),
             seed=self.settings.seed,
             tool=f"fedmpt {version('fedmpt')}",
             created=max((answer.at for answer in used), default=now()),
+        )
+
+    def _added_provenance(self, questions: Questions, before: Provenance) -> Provenance:
+        """The provenance of a bank to which affinities are added: what was asked before stays told."""
+        used = questions.used
+        own = {
+            "model": self.model,
+            "endpoint": self.asker.address.endpoint,
+            "seed": self.settings.seed,
+            "takes": self.plan.takes.get("affinities", 0),
+            **self.settings.model_dump(include=set(AFFINITY_SETTINGS)),
+        }
+        into, out = (sum(a.tokens_in for a in used), sum(a.tokens_out for a in used))
+        tokens = Tokens(into=before.tokens.into + into, out=before.tokens.out + out)
+        return before.model_copy(
+            update={
+                "parameters": before.parameters | {"affinities": own},
+                "requests": before.requests + sum(answer.requests for answer in used),
+                "tokens": tokens,
+                "tool": f"fedmpt {version('fedmpt')}",
+                "created": max((answer.at for answer in used), default=now()),
+            }
         )
 
 

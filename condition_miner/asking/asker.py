@@ -26,6 +26,7 @@ from condition_miner.model.dialect import (
     less_strict,
     probe,
     probe_question,
+    wants_json,
 )
 from condition_miner.model.reading import InvalidAnswer
 from condition_miner.model.resolving import connect
@@ -34,6 +35,11 @@ from prompt_bank.recording.store import now
 
 MAX_REASONS = 5
 """Different reasons of failure that an error lists."""
+
+
+class Unanswerable(MiningFailed):
+    """Answers are missing that the server cannot give, now or in an earlier run; to send again would not help."""
+
 
 Progress = Callable[[str, int, int], None]
 """Called with the stage, the number of answered questions and the number of all questions."""
@@ -64,7 +70,7 @@ class Asker:
         dry_run: whether to raise DryRunStop instead of sending.
         budget: the token budget of this run.
         sent: the number of requests sent so far.
-        mode_counts: the number of answers by output mode.
+        mode_counts: the number of answers in JSON by output mode.
     """
 
     cache: AnswerCache
@@ -119,6 +125,12 @@ class Asker:
             self._raise_missing(batch)
         self.mode_counts.update(batch.modes.values())
         return [batch.found[checked.question.cache_key] for checked in questions]
+
+    def cached(self, checked: CheckedQuestion) -> Answer | None:
+        """The answer to a question if it is in the cache. Nothing is sent."""
+        batch = _Batch([checked])
+        self._look_up(checked, batch)
+        return batch.found.get(checked.question.cache_key)
 
     def provenance(self) -> dict[str, dict[str, int]]:
         """The part of a bank's provenance about the answers: how many were requested in each output mode."""
@@ -179,7 +191,7 @@ class Asker:
     async def _probed_dialect(self, sender: Sender, question: Question) -> Dialect:
         """The server's dialect: a known one, else that of a probe, which is cached."""
         known = self._known_dialect(question)
-        if self._dialect is not None or self.address.endpoint == IN_PROCESS:
+        if self._dialect is not None or self.address.endpoint == IN_PROCESS or "prompt" in question.body:
             return known
         asked = probe_question(question.endpoint, str(question.body["model"]))
         try:
@@ -205,6 +217,7 @@ class Asker:
                 return
             except RequestFailed as error:
                 batch.failures.append(str(error))
+                batch.passing += isinstance(error, TransientFailure)
                 if not isinstance(error, TransientFailure):
                     requests = error.requests if isinstance(error, NoValidAnswer) else 0
                     self.cache.put_failure(checked.question, str(error), requests, now())
@@ -226,7 +239,7 @@ class Asker:
             try:
                 answer = await valid_answer(partial(self._send, sender, dialect, mode), checked, attempts, earlier)
             except BadRequest as error:
-                if mode is OutputMode.WORDS or _too_long(error):
+                if mode is OutputMode.WORDS or _too_long(error) or not wants_json(checked.question.body):
                     raise RequestFailed(str(error)) from error
                 mode, refusal = less_strict(mode), error
                 continue
@@ -260,7 +273,8 @@ class Asker:
                 f"{len(batch.skipped)} of {count} questions of stage {stage} failed in an earlier run: "
                 f"{_tally(batch.skipped)}. Ask them again with --retry-failed"
             )
-        raise MiningFailed("\n".join(lines))
+        kind = MiningFailed if batch.budget_exceeded or batch.passing else Unanswerable
+        raise kind("\n".join(lines))
 
 
 class _Batch:
@@ -273,6 +287,8 @@ class _Batch:
         self.modes: dict[str, str] = {}
         self.missing: list[CheckedQuestion] = []
         self.failures: list[str] = []
+        self.passing = 0
+        """Of the failures, those that may pass."""
         self.skipped: list[str] = []
         self.budget_exceeded = False
 
@@ -280,7 +296,8 @@ class _Batch:
         """Note the answer to a question."""
         key = checked.question.cache_key
         self.found[key] = answer
-        self.modes[key] = str(mode)
+        if wants_json(checked.question.body):
+            self.modes[key] = str(mode)
 
 
 def _starting_with(mode: OutputMode) -> list[OutputMode]:

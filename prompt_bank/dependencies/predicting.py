@@ -20,7 +20,7 @@ from prompt_bank.schema import Bank, Condition
 Matrix = NDArray[np.float64]
 
 SHARE = 0.1
-"""Of a pair's cosine that a value must carry to be named."""
+"""Of what is usual for both labels of a pair, the share that a value must have to be named."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Carrier:
         condition: its id.
         text: its words.
         score: how far the pair stands above the others under this condition, in standard deviations; above 0.
-        values: those that carry it, the most first, with the share of the pair's cosine that each has.
+        values: those that carry it, the most first, with the share that each has of what is usual for both.
     """
 
     condition: str
@@ -50,7 +50,7 @@ class Derived:
     Attributes:
         labels: C names, in the bank's order.
         conditions: those in use that have an affinity.
-        usual: for each condition C × V: what is usual for each label, of length 1, or 0 where nothing is.
+        usual: for each condition C × V: what is usual for each label, 0 elsewhere; it tells which values carry a pair.
         scores: for each condition C × C, standardised over the pairs; symmetric, 0 on the diagonal.
         total: C × C, their weighted sum.
     """
@@ -130,8 +130,8 @@ def derived(bank: Bank, weights: Mapping[str, float] | None = None) -> Derived:
             message = f"there is no condition '{name}' in use with an affinity; there are {suggestions(name, known)}"
             raise BankError(bank.name, [Problem("conditions", message)])
     labels = tuple(label.name for label in bank.labels)
-    usual = tuple(_usual(lifts(condition, labels)) for condition in conditions)
-    scores = tuple(pair_scores(rows) for rows in usual)
+    usual = tuple(np.maximum(lifts(condition, labels), 0.0) for condition in conditions)
+    scores = tuple(pair_scores(profiles(condition, labels)) for condition in conditions)
     total = np.zeros((len(labels), len(labels)))
     for condition, score in zip(conditions, scores, strict=True):
         total += (weights or {}).get(condition.id, 1.0) * score
@@ -155,22 +155,33 @@ def lifts(condition: Condition, labels: Sequence[str]) -> Matrix:
     return np.array(numbers, dtype=np.float64).reshape(len(labels), len(condition.values))
 
 
-def pair_scores(usual: Matrix) -> Matrix:
+def profiles(condition: Condition, labels: Sequence[str]) -> Matrix:
+    """C × V rows of length 1, of softplus(number) = log(1 + exp(number)); 0 where nothing was asked.
+
+    So what is unusual hardly counts: that two labels are both absent somewhere does not tie them. A hard cut at 0 would
+    lose what is nearly usual.
+    """
+    rows = condition.affinity.rows if condition.affinity else {}
+    nothing: tuple[float | None, ...] = (None,) * len(condition.values)
+    asked = np.array([[x is not None for x in rows.get(label, nothing)] for label in labels])
+    soft = np.logaddexp(0.0, lifts(condition, labels))
+    soft = np.where(asked.reshape(soft.shape), soft, 0.0)
+    length = np.linalg.norm(soft, axis=1, keepdims=True)
+    return np.divide(soft, length, out=np.zeros_like(soft), where=length > 0)
+
+
+def pair_scores(rows: Matrix) -> Matrix:
     """The cosine of each pair of rows, standardised over all pairs of different labels; 0 where all are equal.
 
     Args:
-        usual: C × V, rows of length 1 or 0.
+        rows: C × V, of length 1; a row of zeros is a label of which nothing is known, whose pairs get 0, the mean.
     """
-    cosine = usual @ usual.T
-    pairs = cosine[np.triu_indices(len(cosine), 1)]
+    known = np.abs(rows).sum(axis=1) > 0
+    cosine = rows @ rows.T
+    a, b = np.triu_indices(len(cosine), 1)
+    pairs = cosine[a, b][known[a] & known[b]]
     spread = pairs.std() if len(pairs) else 0.0
     scores = (cosine - pairs.mean()) / spread if spread > 1e-12 else np.zeros_like(cosine)
+    scores *= np.outer(known, known)
     np.fill_diagonal(scores, 0.0)
     return scores
-
-
-def _usual(matrix: Matrix) -> Matrix:
-    """What is usual alone, as rows of length 1: that two labels are both absent somewhere does not tie them."""
-    positive = np.maximum(matrix, 0.0)
-    length = np.linalg.norm(positive, axis=1, keepdims=True)
-    return np.divide(positive, length, out=np.zeros_like(positive), where=length > 0)
