@@ -27,6 +27,9 @@ from prompt_bank.editing.measures import explained
 from prompt_bank.recording.store import now
 from prompt_bank.schema import Bank, Caption, Condition, Dependency, Label, Provenance, Tokens
 
+SPENT = ("requests", "tokens_in", "tokens_out")
+"""What affinities took that were added to a bank, in its provenance, so that adding them again counts them once."""
+
 
 @dataclass(frozen=True)
 class StagePlan:
@@ -177,8 +180,8 @@ class Miner:
 
     def _provenance(self, questions: Questions) -> Provenance:
         used = questions.used
-        if self.plan.alone and self.existing:
-            return self._added_provenance(questions, self.existing.provenance)
+        if self.plan.alone:
+            return self._added_provenance(questions)
         without = {"seed"} if self.settings.about else {"seed", "about"}
         parameters = self.settings.model_dump(exclude=without)
         parameters["combinations"] = self.settings.combinations_for(len(self.labels))
@@ -195,23 +198,33 @@ class Miner:
             created=max((answer.at for answer in used), default=now()),
         )
 
-    def _added_provenance(self, questions: Questions, before: Provenance) -> Provenance:
+    def _added_provenance(self, questions: Questions) -> Provenance:
         """The provenance of a bank to which affinities are added: what was asked before stays told."""
         used = questions.used
+        new = Provenance(model=self.model, endpoint=self.asker.address.endpoint, seed=self.settings.seed)
+        before = self.existing.provenance if self.existing else new
+        spent = [
+            sum(answer.requests for answer in used),
+            sum(a.tokens_in for a in used),
+            sum(a.tokens_out for a in used),
+        ]
         own = {
             "model": self.model,
             "endpoint": self.asker.address.endpoint,
             "seed": self.settings.seed,
-            "takes": self.plan.takes.get("affinities", 0),
             **self.settings.model_dump(include=set(AFFINITY_SETTINGS)),
+            **dict(zip(SPENT, spent, strict=True)),
         }
-        into, out = (sum(a.tokens_in for a in used), sum(a.tokens_out for a in used))
-        tokens = Tokens(into=before.tokens.into + into, out=before.tokens.out + out)
+        earlier = before.parameters.get("affinities")
+        earlier = earlier if isinstance(earlier, dict) else {}
+        known = [n if type(n := earlier.get(name)) is int and n >= 0 else 0 for name in SPENT]
+        totals = zip((before.requests, before.tokens.into, before.tokens.out), known, spent, strict=True)
+        requests, into, out = (max(all_before - replaced, 0) + now_spent for all_before, replaced, now_spent in totals)
         return before.model_copy(
             update={
-                "parameters": before.parameters | {"affinities": own},
-                "requests": before.requests + sum(answer.requests for answer in used),
-                "tokens": tokens,
+                "parameters": before.parameters | {"affinities": own, "takes": self.plan.takes},
+                "requests": requests,
+                "tokens": Tokens(into=into, out=out),
                 "tool": f"fedmpt {version('fedmpt')}",
                 "created": max((answer.at for answer in used), default=now()),
             }

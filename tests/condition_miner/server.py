@@ -102,6 +102,17 @@ def next_tokens(body: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def judgement(body: dict[str, Any]) -> dict[str, Any]:
+    """A chat of one token with log-probabilities, as OpenAI sends it: yes where the label is at home."""
+    told = [json.loads(data) for data in re.findall(r"<data>(.*)</data>", body["messages"][-1]["content"])]
+    usual = len(told) == 2 and HOME.get(told[1]["object"]) == told[0]["answer"]
+    tops = [("Yes", -0.1), (" no", -3.0), ("The", -5.0)] if usual else [("no", -0.2), ("Yes", -2.0), ("The", -5.0)]
+    content = [{"token": tops[0][0], "top_logprobs": [{"token": t, "logprob": x} for t, x in tops]}]
+    answer = completion(tops[0][0], "length")
+    answer["choices"][0]["logprobs"] = {"content": content}
+    return answer
+
+
 class Handler(BaseHTTPRequestHandler):
     """Answers requests as the server's script says."""
 
@@ -115,6 +126,10 @@ class Handler(BaseHTTPRequestHandler):
         if "prompt" in body:
             self.server.prompts.append(body)
             self.server.completing(self, body)
+            return
+        if body.get("logprobs"):
+            self.server.judged.append(body)
+            self.server.judging(self, body)
             return
         if is_probe(body):
             self.server.probes.append(body)
@@ -148,7 +163,8 @@ class Handler(BaseHTTPRequestHandler):
 class Server(ThreadingHTTPServer):
     """Each chat consumes one of `faults`; `always` applies to all. Probes are answered by `probing`.
 
-    Completions are answered by `completing`, and kept apart in `prompts`.
+    Completions are answered by `completing` and kept apart in `prompts`, chats with log-probabilities by `judging`, in
+    `judged`.
     """
 
     daemon_threads = True
@@ -159,6 +175,8 @@ class Server(ThreadingHTTPServer):
         self.bodies: list[dict[str, Any]] = []
         self.probes: list[dict[str, Any]] = []
         self.prompts: list[dict[str, Any]] = []
+        self.judged: list[dict[str, Any]] = []
+        self.judging: Fault = lambda handler, body: handler.send(judgement(body))
         self.completing: Fault = lambda handler, body: handler.send(next_tokens(body))
         self.probing: Fault = text(json.dumps({"hue_code": PROBE_CODES[1]}))
         self.faults: list[Fault] = []
