@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from condition_miner.answers.cache import AnswerCache
 from condition_miner.answers.records import Answer, Question
 from condition_miner.asking.attempts import CheckedQuestion, NoValidAnswer, valid_answer
+from condition_miner.asking.batch import Batch
 from condition_miner.asking.budget import Budget, BudgetExceeded
 from condition_miner.asking.sending import Sender, Stopped
 from condition_miner.asking.workers import interruptible
@@ -100,7 +101,7 @@ class Asker:
         """
         if not questions:
             return []
-        batch = _Batch(questions)
+        batch = Batch(questions)
         damaged = len(self.cache.damaged)
         for checked in batch.questions:
             self._look_up(checked, batch)
@@ -128,7 +129,7 @@ class Asker:
 
     def cached(self, checked: CheckedQuestion) -> Answer | None:
         """The answer to a question if it is in the cache. Nothing is sent."""
-        batch = _Batch([checked])
+        batch = Batch([checked])
         self._look_up(checked, batch)
         return batch.found.get(checked.question.cache_key)
 
@@ -136,7 +137,7 @@ class Asker:
         """The part of a bank's provenance about the answers: how many were requested in each output mode."""
         return {"asked_by": dict(sorted(self.mode_counts.items()))}
 
-    def _look_up(self, checked: CheckedQuestion, batch: _Batch) -> None:
+    def _look_up(self, checked: CheckedQuestion, batch: Batch) -> None:
         """Take a cached answer of any output mode if it passes the current checks; else note that it is missing."""
         dialect = self._known_dialect(checked.question)
         for mode in _starting_with(dialect.mode):
@@ -151,7 +152,7 @@ class Asker:
             return
         batch.missing.append(checked)
 
-    def _skip_failed(self, batch: _Batch) -> None:
+    def _skip_failed(self, batch: Batch) -> None:
         """Skip questions that the model could not answer in an earlier run, unless they are to be retried."""
         if self.retry_failed:
             return
@@ -173,7 +174,7 @@ class Asker:
             self._dialect = dialect_from(answer) if answer else None
         return self._dialect or Dialect()
 
-    async def _ask_all(self, batch: _Batch) -> None:
+    async def _ask_all(self, batch: Batch) -> None:
         service, where = self.service, self.address.display
         async with connect(self.address, service) as backend:
             sender = Sender(backend, service, self.budget, where)
@@ -203,7 +204,7 @@ class Asker:
             self.notice(f"this server does not obey JSON schemas; answers are asked for by {self._dialect.mode}")
         return self._dialect
 
-    async def _run_worker(self, sender: Sender, dialect: Dialect, queue: list[CheckedQuestion], batch: _Batch) -> None:
+    async def _run_worker(self, sender: Sender, dialect: Dialect, queue: list[CheckedQuestion], batch: Batch) -> None:
         """Answer questions from the queue until it is empty."""
         while queue and not sender.stopping:
             checked = queue.pop()
@@ -252,7 +253,7 @@ class Asker:
     async def _send(sender: Sender, dialect: Dialect, mode: OutputMode, body: dict[str, Any]) -> Reply:
         return await sender.send(dialect.wire_body(body, mode))
 
-    def _raise_missing(self, batch: _Batch) -> NoReturn:
+    def _raise_missing(self, batch: Batch) -> NoReturn:
         """Raise MiningFailed with the number of missing answers and the reasons."""
         count, stage = len(batch.questions), batch.stage
         lines = []
@@ -275,29 +276,6 @@ class Asker:
             )
         kind = MiningFailed if batch.budget_exceeded or batch.passing else Unanswerable
         raise kind("\n".join(lines))
-
-
-class _Batch:
-    """The distinct questions of one call, and their state."""
-
-    def __init__(self, questions: list[CheckedQuestion]) -> None:
-        self.questions = list({checked.question.cache_key: checked for checked in questions}.values())
-        self.stage = questions[0].question.stage
-        self.found: dict[str, Answer] = {}
-        self.modes: dict[str, str] = {}
-        self.missing: list[CheckedQuestion] = []
-        self.failures: list[str] = []
-        self.passing = 0
-        """Of the failures, those that may pass."""
-        self.skipped: list[str] = []
-        self.budget_exceeded = False
-
-    def keep(self, checked: CheckedQuestion, answer: Answer, mode: OutputMode) -> None:
-        """Note the answer to a question."""
-        key = checked.question.cache_key
-        self.found[key] = answer
-        if wants_json(checked.question.body):
-            self.modes[key] = str(mode)
 
 
 def _starting_with(mode: OutputMode) -> list[OutputMode]:

@@ -69,8 +69,8 @@ class Questions:
         found = self.raw_answers(message, [self._checked_question(stage, message, spec) for spec in specs])
         return [spec.read(answer.text) for spec, answer in zip(specs, found, strict=True)]
 
-    def next_tokens(self, message: str, prompts: Sequence[Sequence[str]], top: int) -> list[NextTokens]:
-        """For each group of prompts, which is one request, the log-probabilities of the next token.
+    def next_tokens(self, message: str, prompts: Sequence[Sequence[str]], top: int) -> list[str]:
+        """For each group of prompts, which is one request, the answer's text, which NextTokens.parse reads.
 
         Args:
             message: "next-token" or "spelling".
@@ -80,13 +80,15 @@ class Questions:
         Raises:
             MiningFailed: answers are missing.
         """
-        reads = [partial(NextTokens.parse, prompts=len(group)) for group in prompts]
-        bodies = [next_token_body(self.model, group, top) for group in prompts]
+        endpoint = self.asker.address.endpoint
         asked = [
-            CheckedQuestion(Question(message, self.asker.address.endpoint, body, ""), read)
-            for body, read in zip(bodies, reads, strict=True)
+            CheckedQuestion(
+                Question(message, endpoint, next_token_body(self.model, group, top), ""),
+                partial(NextTokens.parse, prompts=len(group)),
+            )
+            for group in prompts
         ]
-        return [read(a.text) for read, a in zip(reads, self.raw_answers(message, asked), strict=True)]
+        return [answer.text for answer in self.raw_answers(message, asked)]
 
     def raw_answers(self, message: str, asked: list[CheckedQuestion]) -> list[Answer]:
         """The answers to questions of a message, in order.

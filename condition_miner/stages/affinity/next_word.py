@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from condition_miner.model.address import IN_PROCESS
+from condition_miner.model.next_tokens import NextTokens
 from condition_miner.stages.affinity.recipe import SOUGHT, fronts, sentence
 from condition_miner.stages.questions import Questions
 
@@ -46,12 +47,13 @@ def read_next_words(questions: Questions, labels: Sequence[str], top: int) -> di
                 prompts = [f"{text} {sentence(wording, label)}" for label in labels]
                 groups += [[prompt] for prompt in prompts] if alone else [prompts]
                 keys.append(sought.name)
-    answers = questions.next_tokens("next-token", groups, top if alone else TOP_IN_PROCESS)
-    each = len(labels) if alone else 1
-    readings: dict[str, list[Readings]] = {}
-    for number, name in enumerate(keys):
-        readings.setdefault(name, []).append(by_words(answers[number * each : (number + 1) * each]))
-    found = {name: telling(averaged(several), s.affinity_values) for name, several in readings.items()}
+    texts = questions.next_tokens("next-token", groups, top if alone else TOP_IN_PROCESS)
+    each, size = (len(labels), 1) if alone else (1, len(labels))
+    found = {}
+    for sought in SOUGHT:  # one condition at a time, for the memory's sake
+        own = [texts[at * each : (at + 1) * each] for at, name in enumerate(keys) if name == sought.name]
+        several = [by_words([NextTokens.parse(text, size) for text in reading]) for reading in own]
+        found[sought.name] = telling(averaged(several), s.affinity_values)
     return {name: united(told) for name, told in _spelled(questions, labels, before[0], found).items()}
 
 
@@ -82,7 +84,9 @@ def _spelled(
         if not open_words:
             break
         prompts = [prompt for _, _, prompt in open_words]
-        answers = questions.next_tokens("spelling", [[p] for p in prompts] if alone else [prompts], 1)
+        groups = [[prompt] for prompt in prompts] if alone else [prompts]
+        texts = questions.next_tokens("spelling", groups, 1)
+        answers = (NextTokens.parse(text, len(group)) for text, group in zip(texts, groups, strict=True))
         rest = [token for answer in answers for token in answer.most_likely()]
         still = [(*one, more) for one, more in zip(open_words, rest, strict=True) if _REST_OF_WORD.fullmatch(more)]
         for name, at, _, more in still:
