@@ -96,7 +96,7 @@ def _open_sentences(name: str, settings: MinerSettings, labels: int, in_process:
     each = estimate_prompt_tokens({"prompt": prompts}) / len(prompts)
     read = settings.affinity_draws * len(sentences) * labels if name == "affinities" else 0
     spelled = settings.affinity_values * len(SOUGHT)
-    grouped = settings.affinity_draws * len(sentences) * (name == "affinities") + 1
+    grouped = settings.affinity_draws * len(sentences) * (name == "affinities") + 2  # spelling and control
     requests = grouped if in_process else read + spelled
     return Estimate(name, requests, round((read + spelled) * each), read + spelled, exact=False)
 

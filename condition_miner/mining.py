@@ -13,6 +13,7 @@ from condition_miner.messages.templates import MESSAGES, PromptTemplates
 from condition_miner.settings import AFFINITY_SETTINGS, MESSAGES_BY_STAGE, STAGES, MinerSettings
 from condition_miner.stages.abstract import abstract
 from condition_miner.stages.affinities import affinities
+from condition_miner.stages.affinity.control import control
 from condition_miner.stages.attribute import attribute
 from condition_miner.stages.describe import describe
 from condition_miner.stages.explain import explain
@@ -117,11 +118,16 @@ class Miner:
             self.model, self.settings, self.templates, self.asker, self.plan.takes, frozenset(self.plan.stages)
         )
         mined = self._from_existing() if self.plan.alone else self._from_captions(questions)
+        compared = None
         if self.plan.last >= STAGES.index("affinities"):
             known = self.existing.conditions if self.existing else ()
             conditions = affinities(questions, self.labels, mined.conditions, known)
             mined = mined.model_copy(update={"conditions": tuple(conditions)})
-        return mined.model_copy(update={"provenance": self._provenance(questions)})
+            compared = control(questions, [label.name for label in self.labels])
+        provenance = self._provenance(questions)
+        if compared:
+            provenance = provenance.model_copy(update={"control": compared})
+        return mined.model_copy(update={"provenance": provenance})
 
     def _from_captions(self, questions: Questions) -> Bank:
         """The bank by all planned stages that rest on captions."""

@@ -14,10 +14,10 @@ MESSAGES_BY_STAGE: dict[str, tuple[str, ...]] = {
     "abstract": ("abstract", "refine"),
     "attribute": ("attribute",),
     "measure": (),
-    "affinities": ("values", "usual", "listed", "next-token", "spelling", "affinity-probe"),
+    "affinities": ("values", "usual", "listed", "next-token", "spelling", "affinity-probe", "control"),
 }
 """The messages that each stage sends. "measure" sends none: it only counts."""
-WITHOUT_TEMPLATE = ("next-token", "spelling", "affinity-probe")
+WITHOUT_TEMPLATE = ("next-token", "spelling", "affinity-probe", "control")
 """Messages that are no chat: sentences that the model goes on with (stages/affinity/)."""
 
 AFFINITY_SETTINGS = (

@@ -11,10 +11,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from condition_miner.answers.records import canonical_json
 from condition_miner.errors import MinerError
 from condition_miner.model.backend import BadRequest, Reply, RequestFailed
 from condition_miner.settings import ServiceSettings
 
+COSINE_DIGITS = 4
+"""Decimals of a cosine that are kept."""
 _MODEL_FILES = (".json", ".safetensors", ".jinja", ".model", ".txt")
 """Suffixes of the files in a model folder on which its answers depend."""
 
@@ -113,9 +116,12 @@ def _cpu_precision() -> str:
 
 
 def _next_tokens(name: str, body: dict[str, Any], stop: threading.Event) -> Reply:
-    from condition_miner.model.scoring import next_tokens
+    from condition_miner.model.scoring import cosines, next_tokens
 
     prompts = [body["prompt"]] if isinstance(body["prompt"], str) else body["prompt"]
+    if body.get("cosines"):
+        alike, into = cosines(*_load(name), prompts, stop)
+        return Reply(canonical_json([[round(x, COSINE_DIGITS) for x in row] for row in alike]), "stop", into, 0)
     found, into = next_tokens(*_load(name), prompts, body["logprobs"], stop)
     return Reply(found.text(), "stop", into, len(prompts))
 

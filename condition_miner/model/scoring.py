@@ -57,6 +57,26 @@ def _shared(ids: Sequence[list[int]]) -> int:
     return min(sum(takewhile(bool, alike)), min(map(len, ids)) - 1)
 
 
+def cosines(tokenizer: Any, model: Any, prompts: Sequence[str], stop: Event) -> tuple[list[list[float]], int]:
+    """P × P: the cosines of the model's last states behind the prompts, less their mean; and the tokens read.
+
+    Raises:
+        RequestFailed: it was told to stop.
+    """
+    ids: list[list[int]] = [tokenizer(prompt)["input_ids"] for prompt in prompts]
+    states: list[Any] = [None] * len(ids)
+    for batch in _batches(ids):
+        if stop.is_set():
+            raise RequestFailed("told to stop")
+        made = model(input_ids=_tensor(model, [ids[at] for at in batch]), output_hidden_states=True, logits_to_keep=1)
+        for at, state in zip(batch, made.hidden_states[-1][:, -1].float().cpu(), strict=True):
+            states[at] = state
+    centred = states[0].new_tensor([state.tolist() for state in states])
+    centred = centred - centred.mean(0)
+    unit = centred / centred.norm(dim=1, keepdim=True).clamp(min=1e-12)
+    return (unit @ unit.T).clamp(-1, 1).tolist(), sum(map(len, ids))
+
+
 def _batches(ids: Sequence[Sequence[int]]) -> Iterator[list[int]]:
     """Places of prompts of equal length, at most BATCH together."""
     by_length: dict[int, list[int]] = {}

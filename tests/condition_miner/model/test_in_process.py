@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -20,7 +21,10 @@ from condition_miner.model.address import IN_PROCESS, Address
 from condition_miner.model.backend import BadRequest, RequestFailed
 from condition_miner.model.in_process import InProcessModel, _load, model_identity
 from condition_miner.model.next_tokens import NextTokens
+from condition_miner.model.reading import InvalidAnswer
 from condition_miner.settings import ServiceSettings
+from condition_miner.stages.affinity.control import parse_cosines
+from prompt_bank.recording.store import load
 from tests.condition_miner.shell import Shell
 
 TEMPLATE = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}assistant: "
@@ -190,6 +194,26 @@ def test_next_tokens_are_those_of_each_prompt_alone(
                 assert number == pytest.approx(of_text[token], abs=0.01)
 
 
+def test_the_control_compares_the_last_states(model: Path) -> None:
+    """Against the whole model, prompt by prompt."""
+    prompts = ["A photo of a cat", "A photo of a dog", "A photo of a sofa", "A photo of an ox"]
+
+    async def once() -> Any:
+        async with InProcessModel(str(model), ServiceSettings()) as running:
+            return await running.complete({"model": "tiny", "prompt": prompts, "cosines": True})
+
+    found = parse_cosines(asyncio.run(once()).text, 4)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(model)
+    whole = LlamaForCausalLM.from_pretrained(model, dtype=torch.float32).model
+    states = torch.stack(
+        [whole(**tokenizer(p, return_tensors="pt")).last_hidden_state[0, -1].detach() for p in prompts]
+    )
+    unit = torch.nn.functional.normalize(states - states.mean(0), dim=1)
+    assert np.allclose(found, unit @ unit.T, atol=0.05)
+    with pytest.raises(InvalidAnswer, match="3 × 3"):
+        parse_cosines("[[1]]", 3)
+
+
 def test_a_base_model_gives_affinities(shell: Shell, tmp_path: Path) -> None:
     """It has no chat template, and needs none; a random model tells nothing, so the numbers mean nothing."""
     base = make(tmp_path / "base", template=None)
@@ -200,3 +224,5 @@ def test_a_base_model_gives_affinities(shell: Shell, tmp_path: Path) -> None:
     assert done.code == 0, done.err
     assert done.err.count("no answer tells the labels apart") == 5, "its tokens are bytes, no words"
     assert "0 requests sent" in shell.mine(None, *words).out
+    stored = load(shell.folder / "bank.json").bank.provenance.control
+    assert stored and list(stored.rows) == ["cat", "sofa", "person", "bus"]
