@@ -31,11 +31,11 @@ TITLES = {
     "spearman": "Spearman",
 }
 
-MOST_TITLES = 100
+MAX_TITLED_LABELS = 100
 """Labels up to which each cell says in words what it holds: the page grows with their square."""
 
 
-def page(score: Score, name: str, source: str) -> str:
+def render_page(score: Score, name: str, source: str) -> str:
     """The page's text.
 
     Args:
@@ -50,8 +50,8 @@ def page(score: Score, name: str, source: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    observed, predicted = shades(score)
-    order = _order(score)
+    observed, predicted = shade_indices(score)
+    order = _cluster_order(score)
     template = environment.get_template("score.html.j2")
     return template.render(
         score=score,
@@ -62,13 +62,13 @@ def page(score: Score, name: str, source: str) -> str:
         shades=SHADES,
         titles=TITLES,
         measures=MEASURES,
-        worded=len(score.labels) <= MOST_TITLES,
+        worded=len(score.labels) <= MAX_TITLED_LABELS,
         compared=int(np.triu(score.compared).sum()),
         version=version("fedmpt"),
     )
 
 
-def shades(score: Score) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+def shade_indices(score: Score) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
     """For each pair the number of its colour, C × C: by observed lift, and by prediction; -1 where not compared.
 
     A prediction has no unit. So as many pairs have each colour on its side as have it on the other: two matrices that
@@ -78,16 +78,18 @@ def shades(score: Score) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
     observed = np.digitize(score.lift[a, b], BOUNDS, right=True)
     ranks = Ranking.of(score.predicted[a, b]).ranks(np.ones((1, len(a))))[0]
     borders = np.cumsum(np.bincount(observed, minlength=len(SHADES)))[:-1]
-    return _square(observed, a, b, len(score.labels)), _square(np.digitize(ranks, borders), a, b, len(score.labels))
+    return _symmetric(observed, a, b, len(score.labels)), _symmetric(
+        np.digitize(ranks, borders), a, b, len(score.labels)
+    )
 
 
-def _square(numbers: NDArray[np.int_], a: NDArray[np.intp], b: NDArray[np.intp], size: int) -> NDArray[np.int_]:
+def _symmetric(numbers: NDArray[np.int_], a: NDArray[np.intp], b: NDArray[np.intp], size: int) -> NDArray[np.int_]:
     matrix = np.full((size, size), -1)
     matrix[a, b] = matrix[b, a] = numbers
     return matrix
 
 
-def _order(score: Score) -> list[int]:
+def _cluster_order(score: Score) -> list[int]:
     """The labels so that those that images show together stand together: average linkage, leaves in the best order."""
     size = len(score.labels)
     if size < 3:
@@ -95,4 +97,4 @@ def _order(score: Score) -> list[int]:
     distance = 1 / (1 + np.where(score.compared, score.lift, 0.0))
     np.fill_diagonal(distance, 0.0)
     condensed = squareform((distance + distance.T) / 2, checks=False)
-    return [int(at) for at in leaves_list(linkage(condensed, "average", optimal_ordering=size <= MOST_TITLES))]
+    return [int(at) for at in leaves_list(linkage(condensed, "average", optimal_ordering=size <= MAX_TITLED_LABELS))]

@@ -19,7 +19,7 @@ from prompt_bank.schema import Bank, Condition
 
 Matrix = NDArray[np.float64]
 
-SHARE = 0.1
+MIN_SHARE = 0.1
 """Of a pair's cosine that a value must carry to be named."""
 
 
@@ -44,7 +44,7 @@ class Carrier:
 
 
 @dataclass(frozen=True)
-class Derived:
+class DerivedDependencies:
     """The dependencies that follow from a bank.
 
     Attributes:
@@ -74,7 +74,7 @@ class Derived:
             if scores[i, j] <= 0 or not parts.any():
                 continue
             shares = parts / parts.sum()
-            order = [v for v in np.argsort(-shares, kind="stable") if shares[v] >= min(SHARE, shares.max())]
+            order = [v for v in np.argsort(-shares, kind="stable") if shares[v] >= min(MIN_SHARE, shares.max())]
             values = tuple((condition.values[v], round(float(shares[v]), 4)) for v in order)
             found.append(Carrier(condition.id, condition.text, round(float(scores[i, j]), 4), values))
         return tuple(sorted(found, key=lambda carrier: -carrier.score))
@@ -89,7 +89,7 @@ class Derived:
         return self.labels[a], self.labels[b]
 
 
-def predicted(bank: Bank, weights: Mapping[str, float] | None = None) -> Matrix:
+def predict_scores(bank: Bank, weights: Mapping[str, float] | None = None) -> Matrix:
     """How strongly each pair of labels is tied: C × C, symmetric, 0 on the diagonal.
 
     A score is comparable within the bank alone: it is a sum of standardised cosines, no log-lift.
@@ -101,7 +101,7 @@ def predicted(bank: Bank, weights: Mapping[str, float] | None = None) -> Matrix:
     Raises:
         BankError: no condition in use has an affinity, or there is no such condition.
     """
-    return derived(bank, weights).total
+    return derive_dependencies(bank, weights).total
 
 
 def carriers(bank: Bank, a: str, b: str) -> tuple[Carrier, ...]:
@@ -110,7 +110,7 @@ def carriers(bank: Bank, a: str, b: str) -> tuple[Carrier, ...]:
     Raises:
         BankError: no condition in use has an affinity, or there is no such label.
     """
-    found = derived(bank)
+    found = derive_dependencies(bank)
     for label in (a, b):
         if label not in found.labels:
             message = f"there is no label '{label}'; there are {suggestions(label, found.labels)}"
@@ -118,9 +118,9 @@ def carriers(bank: Bank, a: str, b: str) -> tuple[Carrier, ...]:
     return found.carriers(a, b)
 
 
-def derived(bank: Bank, weights: Mapping[str, float] | None = None) -> Derived:
+def derive_dependencies(bank: Bank, weights: Mapping[str, float] | None = None) -> DerivedDependencies:
     """What follows from a bank; see `predicted`."""
-    conditions = with_affinity(bank)
+    conditions = conditions_with_affinity(bank)
     if not conditions:
         message = "no condition in use says which values are usual for which labels; mine anew, or set some by hand"
         raise BankError(bank.name, [Problem("conditions", message)])
@@ -130,15 +130,15 @@ def derived(bank: Bank, weights: Mapping[str, float] | None = None) -> Derived:
             message = f"there is no condition '{name}' in use with an affinity; there are {suggestions(name, known)}"
             raise BankError(bank.name, [Problem("conditions", message)])
     labels = tuple(label.name for label in bank.labels)
-    usual = tuple(_usual(lifts(condition, labels)) for condition in conditions)
+    usual = tuple(_profiles(lift_matrix(condition, labels)) for condition in conditions)
     scores = tuple(pair_scores(rows) for rows in usual)
     total = np.zeros((len(labels), len(labels)))
     for condition, score in zip(conditions, scores, strict=True):
         total += (weights or {}).get(condition.id, 1.0) * score
-    return Derived(labels, conditions, usual, scores, total)
+    return DerivedDependencies(labels, conditions, usual, scores, total)
 
 
-def with_affinity(bank: Bank) -> tuple[Condition, ...]:
+def conditions_with_affinity(bank: Bank) -> tuple[Condition, ...]:
     """The conditions in use that have an affinity.
 
     Raises:
@@ -147,7 +147,7 @@ def with_affinity(bank: Bank) -> tuple[Condition, ...]:
     return tuple(condition for condition in active_conditions(bank)[0] if condition.affinity)
 
 
-def lifts(condition: Condition, labels: Sequence[str]) -> Matrix:
+def lift_matrix(condition: Condition, labels: Sequence[str]) -> Matrix:
     """The affinity's numbers as C × V; 0, so neither usual nor unusual, where nothing was asked."""
     rows = condition.affinity.rows if condition.affinity else {}
     nothing: tuple[float | None, ...] = (None,) * len(condition.values)
@@ -169,7 +169,7 @@ def pair_scores(usual: Matrix) -> Matrix:
     return scores
 
 
-def _usual(matrix: Matrix) -> Matrix:
+def _profiles(matrix: Matrix) -> Matrix:
     """What is usual alone, as rows of length 1: that two labels are both absent somewhere does not tie them."""
     positive = np.maximum(matrix, 0.0)
     length = np.linalg.norm(positive, axis=1, keepdims=True)

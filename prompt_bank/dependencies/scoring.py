@@ -9,21 +9,21 @@ import numpy as np
 
 from prompt_bank.dependencies.measures import Matrix, Ranking, average_precision, roc_auc, spearman
 from prompt_bank.dependencies.observed import Cooccurrence, label_matcher
-from prompt_bank.dependencies.predicting import Derived, derived, with_affinity
+from prompt_bank.dependencies.predicting import DerivedDependencies, conditions_with_affinity, derive_dependencies
 from prompt_bank.errors import BankError, Problem
 from prompt_bank.schema import Bank
 
-LEAST_EXPECTED = 2.0
+MIN_EXPECTED = 2.0
 """Images that must be expected to show a pair, were its labels independent: of rarer ones no lift can be told."""
 
 RESAMPLES = 1000
-MIDDLE = (2.5, 97.5)
+PERCENTILES = (2.5, 97.5)
 """Percentiles of the intervals."""
 
 ALL, LISTED, CONTROL = "all together", "dependencies as listed", "control: the words alone"
 """What a score may rest on, beside single conditions."""
 
-Wrong = tuple[tuple[int, int], float, float]
+RankedPair = tuple[tuple[int, int], float, float]
 """A pair with its ranks by score and by lift."""
 
 MEASURES = ("auc_1", "auc_2", "average_precision_1", "average_precision_2", "spearman")
@@ -31,7 +31,7 @@ MEASURES = ("auc_1", "auc_2", "average_precision_1", "average_precision_2", "spe
 
 
 @dataclass(frozen=True)
-class Measured:
+class Estimate:
     """A measure with its 95 % interval over labels; None where it is not defined, as one side is empty."""
 
     value: float | None
@@ -40,7 +40,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Row:
+class ScoreRow:
     """How well one matrix of scores agrees with the observed lifts.
 
     Attributes:
@@ -50,12 +50,12 @@ class Row:
     """
 
     name: str
-    measures: dict[str, Measured]
-    difference: dict[str, Measured] | None
+    measures: dict[str, Estimate]
+    difference: dict[str, Estimate] | None
 
 
 @dataclass(frozen=True)
-class Pair:
+class MisrankedPair:
     """A pair that is wrong: its ranks among the pairs, as shares, in the prediction and in the images."""
 
     labels: tuple[str, str]
@@ -88,9 +88,9 @@ class Score:
     images: int
     compared: np.ndarray
     shares: tuple[float, float]
-    rows: tuple[Row, ...]
-    over: tuple[Pair, ...]
-    under: tuple[Pair, ...]
+    rows: tuple[ScoreRow, ...]
+    over: tuple[MisrankedPair, ...]
+    under: tuple[MisrankedPair, ...]
     predicted: Matrix
     lift: Matrix
     warnings: tuple[str, ...] = field(default=())
@@ -112,13 +112,13 @@ def score(
         BankError: a bank tells no dependencies, or no pair can be compared.
     """
     labels = tuple(label.name for label in bank.labels)
-    matrices, found = _told(bank)
-    warnings = [*observed.warnings, *_same_file(bank, observed)]
+    matrices, found = _predictions(bank)
+    warnings = [*observed.warnings, *_training_warnings(bank, observed)]
     if against:
-        other, _ = _told(against)
-        place = _places(bank, against)
-        matrices |= {f"{against.name}: {name}": _moved(matrix, place) for name, matrix in other.items()}
-        warnings += _same_file(against, observed)
+        other, _ = _predictions(against)
+        place = _match_labels(bank, against)
+        matrices |= {f"{against.name}: {name}": _reindexed(matrix, place) for name, matrix in other.items()}
+        warnings += _training_warnings(against, observed)
     if control:
         own = bank.provenance.control
         if own is None:
@@ -127,44 +127,44 @@ def score(
             at = label_matcher(bank.labels)
             rows_of = {index: row for row, name in enumerate(own.rows) if (index := at(name)) is not None}
             where = [rows_of.get(index) for index in range(len(labels))]
-            matrices[CONTROL] = _moved(np.array(list(own.rows.values()), dtype=np.float64), where)
-    counts, expected, lift = _observed(observed)
-    compared = (expected >= LEAST_EXPECTED) & ~np.eye(len(labels), dtype=bool)
+            matrices[CONTROL] = _reindexed(np.array(list(own.rows.values()), dtype=np.float64), where)
+    counts, expected, lift = _observed_lifts(observed)
+    compared = (expected >= MIN_EXPECTED) & ~np.eye(len(labels), dtype=bool)
     for matrix in matrices.values():
         compared &= ~np.isnan(matrix)
     pairs = [(int(a), int(b)) for a, b in zip(*np.nonzero(np.triu(compared)), strict=True)]
     if len(pairs) < 2:
-        said = f"fewer than two pairs of its labels can be expected in {LEAST_EXPECTED:.0f} of the images or more"
+        said = f"fewer than two pairs of its labels can be expected in {MIN_EXPECTED:.0f} of the images or more"
         raise BankError(bank.name, [Problem("labels", said)])
-    rows, lifts = _measured(matrices, lift, pairs, len(labels))
+    rows, lifts = _score_rows(matrices, lift, pairs, len(labels))
     first = next(iter(matrices.values()))
 
-    def told(wrong: Wrong) -> Pair:
+    def told(wrong: RankedPair) -> MisrankedPair:
         (a, b), predicted, seen = wrong
         carried = tuple(map(str, found.carriers(labels[a], labels[b]))) if found else ()
         counted = float(lift[a, b]), int(counts[a, b]), float(expected[a, b])
-        return Pair((labels[a], labels[b]), predicted, seen, *counted, carried)
+        return MisrankedPair((labels[a], labels[b]), predicted, seen, *counted, carried)
 
-    over, under = (tuple(map(told, wrong)) for wrong in _worst(first, lift, pairs, worst))
+    over, under = (tuple(map(told, wrong)) for wrong in _most_misranked(first, lift, pairs, worst))
     shares = (float((lifts > 1).mean()), float((lifts > 2).mean()))
     return Score(labels, observed.images, compared, shares, rows, over, under, first, lift, tuple(warnings))
 
 
-def _told(bank: Bank) -> tuple[dict[str, Matrix], Derived | None]:
+def _predictions(bank: Bank) -> tuple[dict[str, Matrix], DerivedDependencies | None]:
     """What a bank predicts: C × C by what it rests on, the strongest claim first."""
-    listed = _listed(bank)
+    listed = _listed_scores(bank)
     names = {LISTED: listed} if listed.any() else {}
-    if not with_affinity(bank):
+    if not conditions_with_affinity(bank):
         if not names:
             said = "tells no dependencies: it has neither affinities nor any that are listed"
             raise BankError(bank.name, [Problem("conditions", said)])
         return names, None
-    found = derived(bank)
+    found = derive_dependencies(bank)
     single = {f"by {c.text}": scores for c, scores in zip(found.conditions, found.scores, strict=True)}
     return {ALL: found.total, **(single if len(single) > 1 else {}), **names}, found
 
 
-def _listed(bank: Bank) -> Matrix:
+def _listed_scores(bank: Bank) -> Matrix:
     """C × C: how many conditions are listed as governing both labels, as banks told it before they had affinities."""
     at = {label.name: index for index, label in enumerate(bank.labels)}
     governing: dict[tuple[int, int], set[str]] = {}
@@ -178,7 +178,7 @@ def _listed(bank: Bank) -> Matrix:
     return matrix
 
 
-def _places(bank: Bank, other: Bank) -> list[int | None]:
+def _match_labels(bank: Bank, other: Bank) -> list[int | None]:
     """For each label of the bank where it stands in another one; None where it doesn't."""
     match = label_matcher(other.labels)
     return [
@@ -187,7 +187,7 @@ def _places(bank: Bank, other: Bank) -> list[int | None]:
     ]
 
 
-def _moved(matrix: Matrix, places: list[int | None]) -> Matrix:
+def _reindexed(matrix: Matrix, places: list[int | None]) -> Matrix:
     """A matrix of other labels in the order of these; NaN for those that it does not have."""
     there = [at is not None for at in places]
     at = np.array([at or 0 for at in places])
@@ -195,7 +195,7 @@ def _moved(matrix: Matrix, places: list[int | None]) -> Matrix:
     return np.where(known, matrix[np.ix_(at, at)], np.nan)
 
 
-def _observed(observed: Cooccurrence) -> tuple[Matrix, Matrix, Matrix]:
+def _observed_lifts(observed: Cooccurrence) -> tuple[Matrix, Matrix, Matrix]:
     """Images with both labels, how many were expected were they independent, and the lift: C × C each."""
     alone = np.array(observed.label_counts, dtype=np.float64)
     together = np.diag(alone)
@@ -206,9 +206,9 @@ def _observed(observed: Cooccurrence) -> tuple[Matrix, Matrix, Matrix]:
     return together, expected, lift
 
 
-def _measured(
+def _score_rows(
     matrices: Mapping[str, Matrix], lift: Matrix, pairs: list[tuple[int, int]], count: int
-) -> tuple[tuple[Row, ...], Matrix]:
+) -> tuple[tuple[ScoreRow, ...], Matrix]:
     """The rows, and the lifts of the pairs."""
     a, b = np.array(pairs).T
     lifts, by_lift = lift[a, b], Ranking.of(lift[a, b])
@@ -216,7 +216,7 @@ def _measured(
     rng = np.random.default_rng(0)
     drawn = rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES).astype(np.float64)
     weights = np.vstack([np.ones(len(pairs)), drawn[:, a] * drawn[:, b]])
-    rows: list[Row] = []
+    rows: list[ScoreRow] = []
     first: dict[str, Matrix] = {}
     for name, matrix in matrices.items():
         ranking = Ranking.of(matrix[a, b])
@@ -227,21 +227,23 @@ def _measured(
             "average_precision_2": average_precision(ranking, lifts > 2, weights),
             "spearman": spearman(ranking, by_lift, weights),
         }
-        difference = {key: _interval(found[key] - first[key]) for key in found} if first else None
-        rows.append(Row(name, {key: _interval(values) for key, values in found.items()}, difference))
+        difference = {key: _estimate(found[key] - first[key]) for key in found} if first else None
+        rows.append(ScoreRow(name, {key: _estimate(values) for key, values in found.items()}, difference))
         first = first or found
     return tuple(rows), lifts
 
 
-def _interval(values: Matrix) -> Measured:
+def _estimate(values: Matrix) -> Estimate:
     """The first value is that of all labels, the others of the draws."""
     if np.isnan(values[0]):
-        return Measured(None, None, None)
-    low, high = np.nanpercentile(values[1:], MIDDLE)
-    return Measured(float(values[0]), float(low), float(high))
+        return Estimate(None, None, None)
+    low, high = np.nanpercentile(values[1:], PERCENTILES)
+    return Estimate(float(values[0]), float(low), float(high))
 
 
-def _worst(scores: Matrix, lift: Matrix, pairs: list[tuple[int, int]], most: int) -> tuple[list[Wrong], list[Wrong]]:
+def _most_misranked(
+    scores: Matrix, lift: Matrix, pairs: list[tuple[int, int]], most: int
+) -> tuple[list[RankedPair], list[RankedPair]]:
     """The pairs whose ranks are furthest apart: ranked too high by the scores, and too low."""
     a, b = np.array(pairs).T
     once = np.ones((1, len(pairs)))
@@ -253,7 +255,7 @@ def _worst(scores: Matrix, lift: Matrix, pairs: list[tuple[int, int]], most: int
     return over, under
 
 
-def _same_file(bank: Bank, observed: Cooccurrence) -> list[str]:
+def _training_warnings(bank: Bank, observed: Cooccurrence) -> list[str]:
     mined_with = bank.provenance.parameters.get("cooccurrence")
     if not isinstance(mined_with, dict) or mined_with.get("sha256") != observed.sha256:
         return []

@@ -9,14 +9,14 @@ from fedmpt.common.files import write_atomically
 from prompt_bank.errors import BankError, Problem
 from prompt_bank.exchange import label_studio, matrix_sheet, spreadsheet
 from prompt_bank.exchange.formats import Format
-from prompt_bank.exchange.rewriting import no_bank
-from prompt_bank.exchange.three_way import taken_over
-from prompt_bank.recording.changes import Recorded, change
-from prompt_bank.recording.revisions import find
+from prompt_bank.exchange.rewriting import source_error
+from prompt_bank.exchange.three_way import merge_edits
+from prompt_bank.recording.changes import ChangeResult, apply_change
+from prompt_bank.recording.revisions import find_revision
 from prompt_bank.recording.store import load
 from prompt_bank.schema import Bank
 
-OF_SUFFIX = {".csv": Format.CSV, ".json": Format.LABEL_STUDIO}
+FORMAT_OF_SUFFIX = {".csv": Format.CSV, ".json": Format.LABEL_STUDIO}
 
 
 def format_of(file: Path, named: Format | None) -> Format:
@@ -25,10 +25,10 @@ def format_of(file: Path, named: Format | None) -> Format:
     Raises:
         BankError: the name tells nothing.
     """
-    found = named or OF_SUFFIX.get(file.suffix.lower())
+    found = named or FORMAT_OF_SUFFIX.get(file.suffix.lower())
     if found is None:
-        known = ", ".join(f"{suffix} ({form})" for suffix, form in OF_SUFFIX.items())
-        raise no_bank(file, f"its name does not tell the format; use {known}, or --format")
+        known = ", ".join(f"{suffix} ({form})" for suffix, form in FORMAT_OF_SUFFIX.items())
+        raise source_error(file, f"its name does not tell the format; use {known}, or --format")
     return found
 
 
@@ -47,7 +47,7 @@ def export(bank: Bank, file: Path, form: Format, overwrite: bool, affinity: str 
         OSError: it cannot be written.
     """
     if affinity is not None and form is not Format.CSV:
-        raise no_bank(file, "labels × values go to a spreadsheet alone; name a .csv file")
+        raise source_error(file, "labels × values go to a spreadsheet alone; name a .csv file")
     if affinity is not None:
         texts = {file: matrix_sheet.dump(bank, affinity, file)}
     else:
@@ -60,9 +60,9 @@ def export(bank: Bank, file: Path, form: Format, overwrite: bool, affinity: str 
     return [*texts]
 
 
-def take_in(
+def import_changes(
     path: Path, file: Path, form: Format, *, by: str, did: str, remove_missing: bool
-) -> tuple[Recorded, list[str]]:
+) -> tuple[ChangeResult, list[str]]:
     """Take over what people changed in an exported file, and record it.
 
     Args:
@@ -80,39 +80,39 @@ def take_in(
         BankError: with all that is wrong; nothing was written then.
         OSError: it cannot be read or written.
     """
-    text = _text(file)
+    text = _read_text(file)
     notes: list[str] = []
     edit: Callable[[Bank], Bank]
     if form is Format.CSV and matrix_sheet.MatrixSheet.is_one(text, file):
         matrix = matrix_sheet.MatrixSheet(text, file)
 
         def edit(bank: Bank) -> Bank:
-            return matrix.taken_over(bank, _made_of(path, matrix.revision, file) if matrix.revision else bank)
+            return matrix.taken_over(bank, _base_revision(path, matrix.revision, file) if matrix.revision else bank)
 
     elif form is Format.CSV:
         sheet = spreadsheet.read(text, file)
 
         def edit(bank: Bank) -> Bank:
-            base = _made_of(path, sheet.revision, file) if sheet.revision else bank
+            base = _base_revision(path, sheet.revision, file) if sheet.revision else bank
             gone = [name for name in spreadsheet.missing(sheet, base) if name in {c.id for c in bank.conditions}]
             notes[:] = sheet.warnings
             if gone and not remove_missing:
                 notes.append(f"not in the file, so left as they are: {', '.join(gone)} (--remove-missing removes them)")
             changes = spreadsheet.edits(sheet, base, file)
-            return taken_over(bank, changes, file, gone if remove_missing else ())
+            return merge_edits(bank, changes, file, gone if remove_missing else ())
 
     else:
 
         def edit(bank: Bank) -> Bank:
-            return taken_over(bank, label_studio.edits(text, bank, file), file)
+            return merge_edits(bank, label_studio.edits(text, bank, file), file)
 
-    return change(path, edit, by=by, did=did), notes
+    return apply_change(path, edit, by=by, did=did), notes
 
 
-def _made_of(path: Path, revision: str, file: Path) -> Bank:
+def _base_revision(path: Path, revision: str, file: Path) -> Bank:
     """The revision that a sheet was made of."""
     try:
-        return find(load(path), revision)
+        return find_revision(load(path), revision)
     except BankError as error:
         hint = "without its column revision the sheet is compared with the bank as it is now"
         raise BankError(file, [*error.problems, Problem("", hint)]) from error
@@ -122,10 +122,10 @@ def _label_studio(bank: Bank, file: Path) -> dict[Path, str]:
     return {file: label_studio.dump(bank), file.with_suffix(".xml"): label_studio.CONFIG}
 
 
-def _text(file: Path) -> str:
+def _read_text(file: Path) -> str:
     try:
         return file.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
-        raise no_bank(file, "is not UTF-8; save it as UTF-8 (in Excel: CSV UTF-8)") from error
+        raise source_error(file, "is not UTF-8; save it as UTF-8 (in Excel: CSV UTF-8)") from error
     except OSError as error:
-        raise no_bank(file, f"cannot be read: {error.strerror}") from error
+        raise source_error(file, f"cannot be read: {error.strerror}") from error

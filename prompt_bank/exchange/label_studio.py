@@ -12,16 +12,16 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
 from prompt_bank.errors import BankError, Problem
-from prompt_bank.exchange.rewriting import no_bank
-from prompt_bank.exchange.three_way import Cell, Edit
-from prompt_bank.reading.locate import Located, SyntaxProblem, written
-from prompt_bank.reading.validation import BYTE_ORDER_MARK, described
+from prompt_bank.exchange.rewriting import source_error
+from prompt_bank.exchange.three_way import ConditionEdit, FieldChange
+from prompt_bank.reading.locate import JsonSyntaxError, LocatedJson, format_place
+from prompt_bank.reading.validation import BYTE_ORDER_MARK, describe_error
 from prompt_bank.schema import Bank, Condition
 
 FIELDS = ("status", "text", "note")
 """What annotators decide."""
 
-CAPTIONS = 8
+MAX_CAPTIONS = 8
 """Descriptions that a task shows at the most."""
 
 CONFIG = """\
@@ -49,7 +49,7 @@ def dump(bank: Bank) -> str:
     return json.dumps([_task(bank, condition) for condition in bank.conditions], indent=2, ensure_ascii=False) + "\n"
 
 
-def edits(text: str, bank: Bank, source: Path | str) -> list[Edit]:
+def edits(text: str, bank: Bank, source: Path | str) -> list[ConditionEdit]:
     """What annotators decided. Tasks without an annotation are passed over.
 
     Args:
@@ -61,19 +61,19 @@ def edits(text: str, bank: Bank, source: Path | str) -> list[Edit]:
         BankError: with all problems at once: no such tasks, of another bank, or annotators disagree.
     """
     try:
-        located = Located(text.removeprefix(BYTE_ORDER_MARK))
-    except SyntaxProblem as error:
-        raise no_bank(source, str(error), error.line) from error
+        located = LocatedJson(text.removeprefix(BYTE_ORDER_MARK))
+    except JsonSyntaxError as error:
+        raise source_error(source, str(error), error.line) from error
     if located.problems:
         raise BankError(source, located.problems)
     rows = located.value
     if isinstance(rows, list) and any(isinstance(row, dict) and "data" not in row for row in rows):
-        raise no_bank(source, 'has tasks without data; export them from Label Studio as "JSON", not as "JSON-MIN"')
+        raise source_error(source, 'has tasks without data; export them from Label Studio as "JSON", not as "JSON-MIN"')
     try:
         tasks = TypeAdapter(list[_Task]).validate_python(rows)
     except ValidationError as error:
         problems = [
-            Problem(f"tasks{written(tuple(e['loc']))}", described(e), located.line(tuple(e["loc"])))
+            Problem(f"tasks{format_place(tuple(e['loc']))}", describe_error(e), located.line(tuple(e["loc"])))
             for e in error.errors()
         ]
         raise BankError(source, problems) from error
@@ -92,9 +92,9 @@ def edits(text: str, bank: Bank, source: Path | str) -> list[Edit]:
                 message = f"annotators disagree on {field} of '{task.data.condition}': {', '.join(answers)}; keep one"
                 problems.append(Problem(place, message, line))
             elif answers:
-                cells[field] = Cell(getattr(task.data, field), next(iter(answers)))
+                cells[field] = FieldChange(getattr(task.data, field), next(iter(answers)))
         if cells:
-            found.append(Edit(place, line, task.data.condition, cells))
+            found.append(ConditionEdit(place, line, task.data.condition, cells))
     if problems:
         raise BankError(source, problems)
     return found
@@ -105,28 +105,28 @@ def _list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-class _Part(BaseModel):
+class _LabelStudioModel(BaseModel):
     """Of Label Studio's tasks what is read here; it adds much of its own."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
 
-class _Value(_Part):
+class _Value(_LabelStudioModel):
     choices: list[str] = []
     text: Annotated[list[str], BeforeValidator(_list)] = []
 
 
-class _Result(_Part):
+class _Result(_LabelStudioModel):
     from_name: str = ""
     value: _Value = _Value()
 
 
-class _Annotation(_Part):
+class _Annotation(_LabelStudioModel):
     result: list[_Result] = []
     was_cancelled: bool = False
 
 
-class _Data(_Part):
+class _Data(_LabelStudioModel):
     bank: str
     condition: str
     status: str
@@ -134,7 +134,7 @@ class _Data(_Part):
     note: str
 
 
-class _Task(_Part):
+class _Task(_LabelStudioModel):
     data: _Data
     annotations: list[_Annotation] = []
 
@@ -185,4 +185,4 @@ def _about(condition: Condition) -> str:
 
 def _captions(bank: Bank, condition: Condition) -> str:
     texts = {caption.id: f"{caption.text} ({', '.join(caption.labels)})" for caption in bank.captions}
-    return "\n\n".join(texts[i] for i in condition.evidence[:CAPTIONS]) or "none"
+    return "\n\n".join(texts[i] for i in condition.evidence[:MAX_CAPTIONS]) or "none"

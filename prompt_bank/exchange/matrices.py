@@ -9,16 +9,16 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from fedmpt.common.words import suggestions
-from prompt_bank.editing.affinities import aligned, as_mined, relabelled, with_cell
+from prompt_bank.editing.affinities import align_affinity, rename_rows, revert_cell, set_cell
 from prompt_bank.errors import BankError, Problem
-from prompt_bank.reading.locate import Place, written
-from prompt_bank.reading.validation import described
+from prompt_bank.reading.locate import Place, format_place
+from prompt_bank.reading.validation import describe_error
 from prompt_bank.schema import Bank, Condition, Lift
 
 NUMBER = TypeAdapter[float | None](Lift | None)
 
 
-def with_affinities(
+def carry_affinities(
     before: Bank,
     after: Bank,
     renamed: Mapping[str, str],
@@ -53,13 +53,13 @@ def with_affinities(
         old = known.get(condition.id)
         carried = condition
         if old:
-            old = old.model_copy(update={"affinity": relabelled(old.affinity, name)})
-            carried = aligned(old, condition)
+            old = old.model_copy(update={"affinity": rename_rows(old.affinity, name)})
+            carried = align_affinity(old, condition)
         if at in corrected:
             place: Place = ("conditions", at, "corrected")
-            cells, wrong = _cells(corrected[at], carried, labels)
-            problems += [Problem(written((*place, *where)), said, line((*place, *where))) for where, said in wrong]
-            carried = _corrected(carried, cells, labels) if not wrong else carried
+            cells, wrong = _parse_cells(corrected[at], carried, labels)
+            problems += [Problem(format_place((*place, *where)), said, line((*place, *where))) for where, said in wrong]
+            carried = _replace_corrections(carried, cells, labels) if not wrong else carried
         conditions.append(carried)
     if problems:
         raise BankError(source, problems)
@@ -71,7 +71,7 @@ def with_affinities(
     return after.model_copy(update={"conditions": tuple(conditions)})
 
 
-def _cells(
+def _parse_cells(
     given: Any, condition: Condition, labels: list[str]
 ) -> tuple[dict[tuple[str, str], float | None], list[tuple[Place, str]]]:
     """The numbers by label and value, None for an empty one, and what is wrong with them."""
@@ -95,16 +95,18 @@ def _cells(
                 try:
                     found[label, value] = NUMBER.validate_python(number if number != "" else None, strict=True)
                 except ValidationError as error:
-                    wrong += [((label, value), described(problem)) for problem in error.errors()]
+                    wrong += [((label, value), describe_error(problem)) for problem in error.errors()]
     return found, wrong
 
 
-def _corrected(condition: Condition, cells: Mapping[tuple[str, str], float | None], labels: list[str]) -> Condition:
+def _replace_corrections(
+    condition: Condition, cells: Mapping[tuple[str, str], float | None], labels: list[str]
+) -> Condition:
     """The condition whose corrected cells are these and no others."""
     before = condition.affinity.corrected if condition.affinity else ()
     for cell in before:
         if (cell.label, cell.value) not in cells:
-            condition = as_mined(condition, cell.label, cell.value)
+            condition = revert_cell(condition, cell.label, cell.value)
     for (label, value), number in cells.items():
-        condition = with_cell(condition, label, value, number, labels)
+        condition = set_cell(condition, label, value, number, labels)
     return condition

@@ -7,23 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from fedmpt.common.words import suggestions
-from prompt_bank.editing.conditions import identifier, with_origins
+from prompt_bank.editing.conditions import make_id, update_origins
 from prompt_bank.errors import BankError, Problem
-from prompt_bank.exchange.matrices import with_affinities
-from prompt_bank.reading.locate import Place, written
-from prompt_bank.reading.validation import built
+from prompt_bank.exchange.matrices import carry_affinities
+from prompt_bank.reading.locate import Place, format_place
+from prompt_bank.reading.validation import build_bank
 from prompt_bank.schema import Bank
 
-OPEN = ("text", "status", "definition", "values", "note")
+EDITABLE_FIELDS = ("text", "status", "definition", "values", "note")
 """What a person may change of a condition."""
 
-CLOSED = ("origin", "support", "evidence", "affinity")
+READ_ONLY_FIELDS = ("origin", "support", "evidence", "affinity")
 """What is counted or recorded of a condition, and not written by hand."""
 
 Row = dict[str, Any]
 
 
-def rewritten(
+def apply_rewrite(
     bank: Bank,
     conditions: Sequence[Row],
     source: Path | str,
@@ -56,34 +56,34 @@ def rewritten(
     problems: list[Problem] = []
 
     def problem(place: Place, message: str) -> None:
-        problems.append(Problem(written(place), message, line(place)))
+        problems.append(Problem(format_place(place), message, line(place)))
 
     renamed = _relabel(content, labels, problem) if labels is not None else {}
-    content["conditions"] = _completed(content["conditions"], conditions, problem)
+    content["conditions"] = _complete_conditions(content["conditions"], conditions, problem)
     corrected = {at: row.pop("corrected") for at, row in enumerate(content["conditions"]) if "corrected" in row}
-    _forget_conditions(content)
+    _drop_missing_conditions(content)
     if prompt is not None:
         content["prompt"] |= prompt
     if about is not None:
         content["about"] = about
-    plain = built(content, source, line, problems)[0]
-    return with_origins(bank, with_affinities(bank, plain, renamed, corrected, source, line))
+    plain = build_bank(content, source, line, problems)[0]
+    return update_origins(bank, carry_affinities(bank, plain, renamed, corrected, source, line))
 
 
-def _completed(old: Sequence[Row], rows: Sequence[Row], problem: Callable[[Place, str], None]) -> list[Row]:
+def _complete_conditions(old: Sequence[Row], rows: Sequence[Row], problem: Callable[[Place, str], None]) -> list[Row]:
     """The rows with what they leave out."""
     known = {row["id"]: {field: row[field] for field in row if field != "affinity"} for row in old}
     taken = set(known)
     found = []
     for at, row in enumerate(rows):
-        for field in CLOSED:
+        for field in READ_ONLY_FIELDS:
             if field in row:
                 problem(("conditions", at, field), "cannot be changed by hand; leave it out")
-        given = {field: value for field, value in row.items() if field not in CLOSED}
+        given = {field: value for field, value in row.items() if field not in READ_ONLY_FIELDS}
         name = given.pop("id", "")
         if not name:
             text = given.get("text")
-            name = identifier(text if isinstance(text, str) else "", taken)
+            name = make_id(text if isinstance(text, str) else "", taken)
             taken.add(name)
             found.append({"id": name, "origin": "added", **given})
         elif name in known:
@@ -131,24 +131,24 @@ def _relabel(content: Row, labels: Sequence[Row], problem: Callable[[Place, str]
         for row in content["captions"]
     ]
     content["captions"] = [row for row in captions if row["labels"]]
-    _forget_captions(content)
+    _drop_missing_evidence(content)
     return renamed
 
 
-def _forget_captions(content: Row) -> None:
+def _drop_missing_evidence(content: Row) -> None:
     """Leave out evidence that is gone."""
     there = {row["id"] for row in content["captions"]}
     for part in ("conditions", "dependencies"):
         content[part] = [{**row, "evidence": [i for i in row["evidence"] if i in there]} for row in content[part]]
 
 
-def _forget_conditions(content: Row) -> None:
+def _drop_missing_conditions(content: Row) -> None:
     """Leave out of dependencies what is gone, and dependencies that are left with nothing."""
     there = {row["id"] for row in content["conditions"]}
     rows = [{**row, "conditions": [i for i in row["conditions"] if i in there]} for row in content["dependencies"]]
     content["dependencies"] = [row for row in rows if row["conditions"]]
 
 
-def no_bank(source: Path | str, message: str, line: int | None = None) -> BankError:
+def source_error(source: Path | str, message: str, line: int | None = None) -> BankError:
     """What is wrong with a source as a whole, or with a line of it."""
     return BankError(source, [Problem("", message, line)])

@@ -9,13 +9,13 @@ from typing import Any
 
 from fedmpt.common.words import suggestions
 from prompt_bank.errors import BankError, Problem
-from prompt_bank.exchange.rewriting import CLOSED, Row, rewritten
+from prompt_bank.exchange.rewriting import READ_ONLY_FIELDS, Row, apply_rewrite
 from prompt_bank.reading.locate import Place
 from prompt_bank.schema import Bank
 
 
 @dataclass(frozen=True)
-class Cell:
+class FieldChange:
     """A field that a person may have changed, as JSON values.
 
     Attributes:
@@ -28,7 +28,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Edit:
+class ConditionEdit:
     """What came back of one condition.
 
     Attributes:
@@ -41,10 +41,10 @@ class Edit:
     place: str
     line: int | None
     condition_id: str
-    cells: dict[str, Cell]
+    cells: dict[str, FieldChange]
 
 
-def taken_over(bank: Bank, edits: Sequence[Edit], source: Path | str, gone: Sequence[str] = ()) -> Bank:
+def merge_edits(bank: Bank, edits: Sequence[ConditionEdit], source: Path | str, gone: Sequence[str] = ()) -> Bank:
     """The bank with the fields that people changed; a field that they left alone stays as the bank has it now.
 
     Args:
@@ -56,11 +56,11 @@ def taken_over(bank: Bank, edits: Sequence[Edit], source: Path | str, gone: Sequ
     Raises:
         BankError: with all problems at once: no such condition, a field is wrong, or the bank has changed there, too.
     """
-    rows = {c.id: c.model_dump(mode="json", exclude=set(CLOSED)) for c in bank.conditions if c.id not in gone}
+    rows = {c.id: c.model_dump(mode="json", exclude=set(READ_ONLY_FIELDS)) for c in bank.conditions if c.id not in gone}
     added: list[Row] = []
-    origin: dict[int, Edit] = {}
+    origin: dict[int, ConditionEdit] = {}
     problems: list[Problem] = []
-    seen: dict[str, Edit] = {}
+    seen: dict[str, ConditionEdit] = {}
     for edit in edits:
         changed = {name: cell for name, cell in edit.cells.items() if cell.after != cell.before}
         if not edit.condition_id:
@@ -82,8 +82,8 @@ def taken_over(bank: Bank, edits: Sequence[Edit], source: Path | str, gone: Sequ
         for name, cell in changed.items():
             if row[name] not in (cell.before, cell.after):
                 message = (
-                    f"{name} of '{edit.condition_id}' was {_said(cell.before)}; it is {_said(cell.after)} here and "
-                    f"{_said(row[name])} in the bank: make the two the same"
+                    f"{name} of '{edit.condition_id}' was {_value_text(cell.before)}; it is {_value_text(cell.after)} "
+                    f"here and {_value_text(row[name])} in the bank: make the two the same"
                 )
                 problems.append(Problem(edit.place, message, edit.line))
             row[name] = cell.after
@@ -94,10 +94,10 @@ def taken_over(bank: Bank, edits: Sequence[Edit], source: Path | str, gone: Sequ
         at = place[1] if len(place) > 1 and place[0] == "conditions" else None
         return origin[at].line if isinstance(at, int) and at in origin else None
 
-    return rewritten(bank, [*rows.values(), *added], source, line)
+    return apply_rewrite(bank, [*rows.values(), *added], source, line)
 
 
-def _said(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(map(str, value)) + "]"
     return f"'{value}'"

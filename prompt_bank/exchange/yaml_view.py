@@ -12,22 +12,22 @@ from typing import Any
 
 import yaml
 
-from prompt_bank.editing.affinities import cell
-from prompt_bank.exchange.rewriting import OPEN, no_bank, rewritten
+from prompt_bank.editing.affinities import cell_lift
+from prompt_bank.exchange.rewriting import EDITABLE_FIELDS, apply_rewrite, source_error
 from prompt_bank.reading.locate import Place
 from prompt_bank.schema import Bank, Condition
 
 PARTS = ("conditions", "labels", "prompt", "about")
-LISTS = ("values", "aliases")
-NUMBERS = ("condition_tokens", "class_tokens")
+LIST_FIELDS = ("values", "aliases")
+INTEGER_FIELDS = ("condition_tokens", "class_tokens")
 LIFT = re.compile(r"[+-]?[0-9]{1,6}(\.[0-9]{1,9})?")
 
 
-class _Line(list[str]):
+class _FlowList(list[str]):
     """A list that is written in one line."""
 
 
-class _Row(dict[str, "float | None"]):
+class _FlowMap(dict[str, "float | None"]):
     """A map that is written in one line."""
 
 
@@ -45,8 +45,10 @@ def _text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
 
 
 _Dumper.add_representer(str, _text)
-_Dumper.add_representer(_Row, lambda dumper, row: dumper.represent_mapping("tag:yaml.org,2002:map", row, True))
-_Dumper.add_representer(_Line, lambda dumper, words: dumper.represent_sequence("tag:yaml.org,2002:seq", words, True))
+_Dumper.add_representer(_FlowMap, lambda dumper, row: dumper.represent_mapping("tag:yaml.org,2002:map", row, True))
+_Dumper.add_representer(
+    _FlowList, lambda dumper, words: dumper.represent_sequence("tag:yaml.org,2002:seq", words, True)
+)
 
 
 def dump(bank: Bank) -> str:
@@ -55,14 +57,14 @@ def dump(bank: Bank) -> str:
         "conditions": [
             {
                 "id": c.id,
-                **{field: getattr(c, field) for field in OPEN},
-                "values": _Line(c.values),
+                **{field: getattr(c, field) for field in EDITABLE_FIELDS},
+                "values": _FlowList(c.values),
                 **({"corrected": _corrected(c)} if c.affinity else {}),
             }
             for c in bank.conditions
         ],
         "labels": [
-            {"name": label.name, "aliases": _Line(label.aliases)} if label.aliases else label.name
+            {"name": label.name, "aliases": _FlowList(label.aliases)} if label.aliases else label.name
             for label in bank.labels
         ],
         "prompt": bank.prompt.model_dump(),
@@ -73,11 +75,11 @@ def dump(bank: Bank) -> str:
     return re.sub(r"\n(?=- id: |labels:|prompt:|about:)", "\n\n", text)
 
 
-def _corrected(condition: Condition) -> dict[str, _Row]:
+def _corrected(condition: Condition) -> dict[str, _FlowMap]:
     """The cells of the affinity that people set, by label and value."""
-    found: dict[str, _Row] = {}
+    found: dict[str, _FlowMap] = {}
     for c in condition.affinity.corrected if condition.affinity else ():
-        found.setdefault(c.label, _Row())[c.value] = cell(condition, c.label, c.value)
+        found.setdefault(c.label, _FlowMap())[c.value] = cell_lift(condition, c.label, c.value)
     return found
 
 
@@ -100,13 +102,13 @@ def read(text: str, bank: Bank, source: Path | str, first_line: int = 1) -> Bank
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = first_line + mark.line if mark else None
-        raise no_bank(source, f"is not YAML: {error.problem or error.context}", line) from error
+        raise source_error(source, f"is not YAML: {error.problem or error.context}", line) from error
     except yaml.YAMLError as error:  # a sign that YAML does not have
-        raise no_bank(source, f"is not YAML: {' '.join(str(error).split())}") from error
+        raise source_error(source, f"is not YAML: {' '.join(str(error).split())}") from error
     except RecursionError as error:
-        raise no_bank(source, "lists or maps are nested too deep") from error
-    except _Unwanted as error:
-        raise no_bank(source, str(error), first_line + error.line) from error
+        raise source_error(source, "lists or maps are nested too deep") from error
+    except _UnsupportedYaml as error:
+        raise source_error(source, str(error), first_line + error.line) from error
 
     def line_of(place: Place) -> int | None:
         while place not in lines:
@@ -116,7 +118,7 @@ def read(text: str, bank: Bank, source: Path | str, first_line: int = 1) -> Bank
         return first_line + lines[place]
 
     parts = _parts(view, source, line_of)
-    return rewritten(
+    return apply_rewrite(
         bank,
         parts["conditions"],
         source,
@@ -127,7 +129,7 @@ def read(text: str, bank: Bank, source: Path | str, first_line: int = 1) -> Bank
     )
 
 
-class _Unwanted(ValueError):
+class _UnsupportedYaml(ValueError):
     """YAML that a view does not have, at a line from 0."""
 
     def __init__(self, message: str, line: int) -> None:
@@ -139,7 +141,7 @@ def _plain(node: yaml.Node, place: Place, lines: dict[Place, int], seen: set[int
     """Texts, lists and dicts of a tree of YAML; the line, from 0, of each place on the way: its key's if it has one."""
     line = lines.setdefault(place, node.start_mark.line)
     if id(node) in seen:
-        raise _Unwanted("an alias (*) stands for something else; write it out", line)
+        raise _UnsupportedYaml("an alias (*) stands for something else; write it out", line)
     seen.add(id(node))
     if isinstance(node, yaml.SequenceNode):
         return [_plain(item, (*place, at), lines, seen) for at, item in enumerate(node.value)]
@@ -147,14 +149,14 @@ def _plain(node: yaml.Node, place: Place, lines: dict[Place, int], seen: set[int
         found: dict[str, Any] = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise _Unwanted("a key is not a word", key.start_mark.line)
+                raise _UnsupportedYaml("a key is not a word", key.start_mark.line)
             if key.value in found:
-                raise _Unwanted(f"the key '{key.value}' stands twice", key.start_mark.line)
+                raise _UnsupportedYaml(f"the key '{key.value}' occurs twice", key.start_mark.line)
             lines[(*place, key.value)] = key.start_mark.line
             found[key.value] = _plain(value, (*place, key.value), lines, seen)
         return found
     if any("\ud800" <= sign <= "\udfff" for sign in node.value):
-        raise _Unwanted("a text has half of a surrogate pair", line)
+        raise _UnsupportedYaml("a text contains half of a surrogate pair", line)
     # `note:`, `note: ~` and `note: null` are all empty; "null" in quotes is a word.
     return "" if node.tag == "tag:yaml.org,2002:null" and node.style is None else node.value
 
@@ -166,22 +168,22 @@ def _parts(view: Any, source: Path | str, line_of: Any) -> dict[str, Any]:
         BankError: a part is missing, unknown or no list of maps.
     """
     if not isinstance(view, dict):
-        raise no_bank(source, f"must hold {', '.join(PARTS)}", line_of(()))
+        raise source_error(source, f"must hold {', '.join(PARTS)}", line_of(()))
     for part in view:
         if part not in PARTS:
-            raise no_bank(source, f"'{part}' is no part of a bank; there are {', '.join(PARTS)}", line_of((part,)))
+            raise source_error(source, f"'{part}' is no part of a bank; there are {', '.join(PARTS)}", line_of((part,)))
     if "conditions" not in view:
-        raise no_bank(source, "conditions are missing; `conditions: []` removes them all", line_of(()))
+        raise source_error(source, "conditions are missing; `conditions: []` removes them all", line_of(()))
     found = {part: view[part] for part in view}
     for part in ("conditions", "labels"):
         if part in found:
             found[part] = [_row(row, part) for row in _list(found[part], part, source, line_of)]
             for at, row in enumerate(found[part]):
                 if not isinstance(row, dict):
-                    raise no_bank(source, f"{part}[{at}] must be a map of fields", line_of((part, at)))
+                    raise source_error(source, f"{part}[{at}] must be a map of fields", line_of((part, at)))
     if "prompt" in found:
         if not isinstance(found["prompt"], dict):
-            raise no_bank(source, "prompt must be a map of fields", line_of(("prompt",)))
+            raise source_error(source, "prompt must be a map of fields", line_of(("prompt",)))
         found["prompt"] = dict(_numbered(found["prompt"]))
     return found
 
@@ -190,7 +192,7 @@ def _list(value: Any, part: str, source: Path | str, line_of: Any) -> list[Any]:
     if value == "":  # the heading is left, its entries are gone
         return []
     if not isinstance(value, list):
-        raise no_bank(source, f"{part} must be a list, each entry behind a dash", line_of((part,)))
+        raise source_error(source, f"{part} must be a list, each entry behind a dash", line_of((part,)))
     return value
 
 
@@ -198,7 +200,7 @@ def _row(row: Any, part: str) -> Any:
     if part == "labels" and isinstance(row, str):
         return {"name": row, "aliases": []}
     if isinstance(row, dict):
-        found = {field: [] if field in LISTS and value == "" else value for field, value in row.items()}
+        found = {field: [] if field in LIST_FIELDS and value == "" else value for field, value in row.items()}
         if isinstance(found.get("corrected"), dict):
             found["corrected"] = {label: _lifts(cells) for label, cells in found["corrected"].items()}
         return found
@@ -214,5 +216,5 @@ def _lifts(cells: Any) -> Any:
 
 def _numbered(row: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for field, value in row.items():
-        number = field in NUMBERS and isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,9}", value)
+        number = field in INTEGER_FIELDS and isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,9}", value)
         yield field, int(value) if number else value

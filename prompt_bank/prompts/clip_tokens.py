@@ -17,7 +17,7 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 
 VOCABULARY = "bpe_simple_vocab_16e6.txt.gz"
-MERGES = 49152 - 256 - 2
+MERGE_COUNT = 49152 - 256 - 2
 """How many merges of the file CLIP knows: its vocabulary without the single bytes and the two special tokens."""
 
 START, END = "<start_of_text>", "<end_of_text>"
@@ -35,7 +35,7 @@ def token_ids(text: str) -> tuple[int, ...]:
     """
     cleaned = html.unescape(html.unescape(ftfy.fix_text(text)))
     words = WORD.findall(" ".join(cleaned.split()).lower())
-    return tuple(token for word in words for token in _of_word(word))
+    return tuple(token for word in words for token in _word_tokens(word))
 
 
 def special_tokens() -> tuple[int, int]:
@@ -45,7 +45,7 @@ def special_tokens() -> tuple[int, int]:
 
 
 @cache
-def _of_word(word: str) -> tuple[int, ...]:
+def _word_tokens(word: str) -> tuple[int, ...]:
     ids, merging = _vocabulary()
     if word in (START, END):
         return (ids[word],)
@@ -61,16 +61,16 @@ def _vocabulary() -> tuple[dict[str, int], BPE]:
         raise FileNotFoundError(2, "CLIP's vocabulary is missing: pip install open_clip_torch", VOCABULARY)
     lines = gzip.decompress((Path(spec.submodule_search_locations[0]) / VOCABULARY).read_bytes()).decode().split("\n")
     merges: list[tuple[str, str]] = []
-    for line in lines[1 : MERGES + 1]:
+    for line in lines[1 : MERGE_COUNT + 1]:
         first, second = line.split()
         merges.append((first, second))
-    signs = _byte_signs()
+    signs = _byte_characters()
     known = [*signs, *(sign + END_OF_WORD for sign in signs), *map("".join, merges), START, END]
     ids = {token: number for number, token in enumerate(known)}
     return ids, BPE(ids, merges, end_of_word_suffix=END_OF_WORD)
 
 
-def _byte_signs() -> list[str]:
+def _byte_characters() -> list[str]:
     """A printable sign for each of the 256 bytes, in the vocabulary's order: printable bytes first."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     return [*map(chr, printable), *(chr(256 + number) for number in range(256 - len(printable)))]

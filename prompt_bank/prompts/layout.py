@@ -15,7 +15,7 @@ from prompt_bank.schema import Bank, Condition
 
 
 @dataclass(frozen=True)
-class PromptParts:
+class TemplateParts:
     """The frozen words of a template.
 
     Attributes:
@@ -62,11 +62,11 @@ def active_conditions(bank: Bank) -> tuple[tuple[Condition, ...], Literal["accep
     return proposed, "proposed"
 
 
-def parts(bank: Bank) -> PromptParts:
+def template_parts(bank: Bank) -> TemplateParts:
     """The frozen words of the bank's template (a loaded bank has both fields once, in this order)."""
     before, rest = bank.prompt.template.split("{condition}")
     between, after = rest.split("{label}")
-    return PromptParts(before, between, after)
+    return TemplateParts(before, between, after)
 
 
 def prompts(bank: Bank) -> list[PromptText]:
@@ -75,7 +75,7 @@ def prompts(bank: Bank) -> list[PromptText]:
     Raises:
         BankError: the bank has no active condition.
     """
-    frozen = parts(bank)
+    frozen = template_parts(bank)
     u, w = _learnable("u", bank.prompt.condition_tokens), _learnable("w", bank.prompt.class_tokens)
     return [
         PromptText(c.id, label.name, " ".join(filter(None, [u, frozen.head(c.text), w, frozen.tail(label.name)])))

@@ -13,8 +13,8 @@ import pytest
 
 from fedmpt.common.errors import InputFileError
 from prompt_bank.dependencies.observed import Cooccurrence, read_cooccurrence
-from prompt_bank.dependencies.page import page, shades
-from prompt_bank.dependencies.scoring import ALL, CONTROL, LISTED, Row, score
+from prompt_bank.dependencies.page import render_page, shade_indices
+from prompt_bank.dependencies.scoring import ALL, CONTROL, LISTED, ScoreRow, score
 from prompt_bank.errors import BankError
 from prompt_bank.recording.store import dumps, load
 from prompt_bank.schema import SCHEMA_FILE, Bank, Control, Dependency, Label, Provenance
@@ -53,7 +53,7 @@ def world(tmp_path: Path) -> tuple[list[str], Path, Cooccurrence]:
     return labels, path, observed_of(path, labels)
 
 
-def values(row: Row) -> dict[str, float]:
+def values(row: ScoreRow) -> dict[str, float]:
     return {name: measured.value for name, measured in row.measures.items() if measured.value is not None}
 
 
@@ -204,12 +204,12 @@ def test_the_page_shows_both_matrices_and_runs_nothing(world: tuple[list[str], P
     path.write_text(json.dumps(table))
     home = np.where(np.arange(8)[:, None] % 2 == np.arange(2), 2.0, -2.0)
     found = score(bank(hostile(), {"place": home}), observed_of(path, hostile()))
-    html = page(found, "<i>bank</i>", "counts.json")
+    html = render_page(found, "<i>bank</i>", "counts.json")
     assert "<script" not in html and "<i>bank" not in html and "49" not in html.split("<body>")[1].split("<table")[0]
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html and "{{7*7}}" in html
     assert "default-src 'none'" in html and "http" not in html.replace("http-equiv", "")
     assert html.count("<td class=") >= 2 * 64
-    observed, predicted = shades(found)
+    observed, predicted = shade_indices(found)
     assert np.array_equal(observed == -1, predicted == -1) and (observed.diagonal() == -1).all()
     assert np.bincount(observed[observed >= 0]).tolist() == np.bincount(predicted[predicted >= 0]).tolist()
 

@@ -17,11 +17,11 @@ from prompt_bank.editing import edits as editing
 from prompt_bank.editing.cells import correct
 from prompt_bank.errors import BankError
 from prompt_bank.exchange import label_studio, spreadsheet
-from prompt_bank.exchange.files import export, take_in
+from prompt_bank.exchange.files import export, import_changes
 from prompt_bank.exchange.formats import Format
-from prompt_bank.exchange.three_way import taken_over
-from prompt_bank.recording.changes import change
-from prompt_bank.recording.store import load, record, versions
+from prompt_bank.exchange.three_way import merge_edits
+from prompt_bank.recording.changes import apply_change
+from prompt_bank.recording.store import load, record, versions_folder
 from prompt_bank.schema import Affinity, Bank, Condition
 from tests.prompt_bank.banks import fedmpt, good
 from tests.prompt_bank.strategies import ODD, PROSE, banks
@@ -35,7 +35,7 @@ def bank(tmp_path: Path) -> Path:
 
 
 def back_from_csv(text: str, bank: Bank) -> Bank:
-    return taken_over(bank, spreadsheet.edits(spreadsheet.read(text, "s.csv"), bank, "s.csv"), "s.csv")
+    return merge_edits(bank, spreadsheet.edits(spreadsheet.read(text, "s.csv"), bank, "s.csv"), "s.csv")
 
 
 def matrix_bank(folder: Path) -> Path:
@@ -53,12 +53,12 @@ def test_a_matrix_goes_out_and_its_changed_cells_come_back_as_corrections(tmp_pa
     assert text.splitlines() == [
         "condition,revision,label,room,'=1+1,a;b", "place,1,cat,1.5,-2,", "place,1,potted plant,,,",
     ]  # fmt: skip
-    recorded, _ = take_in(path, sheet, Format.CSV, by="ada", did="nothing", remove_missing=False)
+    recorded, _ = import_changes(path, sheet, Format.CSV, by="ada", did="nothing", remove_missing=False)
     assert not recorded.written
     # As a spreadsheet of a country with decimal commas writes it; another person has set a cell meanwhile.
-    change(path, lambda b: correct(b, "place", "cat", "a;b", 2.0), by="bo", did="set")
+    apply_change(path, lambda b: correct(b, "place", "cat", "a;b", 2.0), by="bo", did="set")
     sheet.write_text('condition;revision;label;\'=1+1;room;"a;b"\nplace;1;potted plant;0,75;;\nplace;1;cat;-2;-1,5;\n')
-    bank = take_in(path, sheet, Format.CSV, by="ada", did="taken", remove_missing=False)[0].bank
+    bank = import_changes(path, sheet, Format.CSV, by="ada", did="taken", remove_missing=False)[0].bank
     affinity = bank.conditions[0].affinity
     assert affinity and affinity.rows == {"cat": (-1.5, -2.0, 2.0), "potted plant": (None, 0.75, None)}
     assert {(c.label, c.value, c.mined, c.by) for c in affinity.corrected} == {
@@ -66,7 +66,7 @@ def test_a_matrix_goes_out_and_its_changed_cells_come_back_as_corrections(tmp_pa
     }  # fmt: skip
     export(bank, sheet, Format.CSV, True, "place")
     sheet.write_text(sheet.read_text(encoding="utf-8-sig").replace("-1.5", ""))
-    bank = take_in(path, sheet, Format.CSV, by="ada", did="back", remove_missing=False)[0].bank
+    bank = import_changes(path, sheet, Format.CSV, by="ada", did="back", remove_missing=False)[0].bank
     assert bank.conditions[0].affinity and bank.conditions[0].affinity.rows["cat"] == (1.5, -2.0, 2.0)
 
 
@@ -85,11 +85,11 @@ def test_a_matrix_goes_out_and_its_changed_cells_come_back_as_corrections(tmp_pa
 )
 def test_a_matrix_that_cannot_be_taken_over(tmp_path: Path, sheet: str, message: str) -> None:
     path, file = matrix_bank(tmp_path), tmp_path / "place.csv"
-    change(path, lambda b: correct(b, "place", "cat", "room", 2.0), by="bo", did="set")
+    apply_change(path, lambda b: correct(b, "place", "cat", "room", 2.0), by="bo", did="set")
     file.write_text(sheet)
     before = path.read_bytes()
     with pytest.raises(BankError, match=message):
-        take_in(path, file, Format.CSV, by="ada", did="taken", remove_missing=False)
+        import_changes(path, file, Format.CSV, by="ada", did="taken", remove_missing=False)
     assert path.read_bytes() == before
 
 
@@ -167,12 +167,12 @@ def test_columns_that_are_left_out_stay() -> None:
 @pytest.mark.parametrize(("text", "message"), [
     ("", "is empty"),
     ("a,b\n1,2\n", "line 1: has no column id and none called text; there may be id, text"),
-    ("id,id\npose,pose\n", "the column 'id' stands twice"),
+    ("id,id\npose,pose\n", "the column 'id' occurs twice"),
     ("id,status\npose,maybe\n", r"conditions\[1\].status, line 2: must be 'proposed'"),
     ("id,text\n\npsoe,x\n", r"row 1, line 3: there is no condition 'psoe'; a new one has no id"),
     ("id,note\npose,x\npose,y\n", r"row 2, line 3: 'pose' is at row 1 already"),
     ("id,text\npose,\n", r"conditions\[1\].text, line 2: is empty"),
-    ("id,text\n,BACKGROUND\n", r"conditions\[2\].text, line 2: the condition 'background' stands at"),
+    ("id,text\n,BACKGROUND\n", r"conditions\[2\].text, line 2: the condition 'background' is already used at"),
     ("id,text\npose,x,y\n", r"line 2: the row has 3 cells, the heading 2"),
     ('id,text\npose,"x\n', r"line 2: is not CSV"),
     ('id,note\npose,"a\nb"\nbackground,"x"y\n', r"line 4: is not CSV"),
@@ -187,9 +187,9 @@ def test_what_is_wrong_with_a_sheet_is_said_with_its_line(text: str, message: st
 def test_what_others_changed_meanwhile_stays(bank: Path, tmp_path: Path) -> None:
     file = tmp_path / "c.csv"
     export(load(bank).bank, file, Format.CSV, False)
-    change(bank, lambda b: editing.accept(editing.add(b, "season"), ["background"]), by="bob", did="meanwhile")
+    apply_change(bank, lambda b: editing.accept(editing.add(b, "season"), ["background"]), by="bob", did="meanwhile")
     file.write_text(file.read_text(encoding="utf-8").replace("object pose", "posture"), encoding="utf-8")
-    recorded, notes = take_in(bank, file, Format.CSV, by="ada", did="sheet", remove_missing=True)
+    recorded, notes = import_changes(bank, file, Format.CSV, by="ada", did="sheet", remove_missing=True)
     assert [(c.text, c.status) for c in recorded.bank.conditions] == [
         ("background", "accepted"), ("posture", "proposed"), ("season", "proposed"),
     ]  # fmt: skip
@@ -199,43 +199,43 @@ def test_what_others_changed_meanwhile_stays(bank: Path, tmp_path: Path) -> None
 def test_a_field_that_both_changed_is_a_conflict(bank: Path, tmp_path: Path) -> None:
     file = tmp_path / "c.csv"
     export(load(bank).bank, file, Format.CSV, False)
-    change(bank, lambda b: editing.rename(b, "pose", "stance"), by="bob", did="meanwhile")
+    apply_change(bank, lambda b: editing.rename(b, "pose", "stance"), by="bob", did="meanwhile")
     file.write_text(file.read_text(encoding="utf-8").replace("object pose", "posture"), encoding="utf-8")
     before = bank.read_bytes()
     with pytest.raises(BankError, match="was 'object pose'; it is 'posture' here and 'stance' in the bank"):
-        take_in(bank, file, Format.CSV, by="ada", did="sheet", remove_missing=False)
+        import_changes(bank, file, Format.CSV, by="ada", did="sheet", remove_missing=False)
     assert bank.read_bytes() == before
     file.write_text(file.read_text(encoding="utf-8").replace("posture", "stance"), encoding="utf-8")
-    assert not take_in(bank, file, Format.CSV, by="ada", did="sheet", remove_missing=False)[0].written
+    assert not import_changes(bank, file, Format.CSV, by="ada", did="sheet", remove_missing=False)[0].written
 
 
 def test_a_change_to_what_is_gone_is_said(bank: Path, tmp_path: Path) -> None:
     file = tmp_path / "c.csv"
     export(load(bank).bank, file, Format.CSV, False)
-    change(bank, lambda b: editing.remove(b, "pose"), by="bob", did="meanwhile")
-    assert not take_in(bank, file, Format.CSV, by="ada", did="sheet", remove_missing=False)[0].written
+    apply_change(bank, lambda b: editing.remove(b, "pose"), by="bob", did="meanwhile")
+    assert not import_changes(bank, file, Format.CSV, by="ada", did="sheet", remove_missing=False)[0].written
     file.write_text(file.read_text(encoding="utf-8").replace("object pose", "posture"), encoding="utf-8")
     with pytest.raises(BankError, match="row 2, line 3: the bank has no condition 'pose' now"):
-        take_in(bank, file, Format.CSV, by="ada", did="sheet", remove_missing=False)
+        import_changes(bank, file, Format.CSV, by="ada", did="sheet", remove_missing=False)
 
 
 def test_missing_rows_stay_unless_they_are_to_go(bank: Path, tmp_path: Path) -> None:
     file = tmp_path / "c.csv"
     file.write_text("id,status\nbackground,accepted\n", encoding="utf-8")
-    recorded, notes = take_in(bank, file, Format.CSV, by="ada", did="sheet", remove_missing=False)
+    recorded, notes = import_changes(bank, file, Format.CSV, by="ada", did="sheet", remove_missing=False)
     assert len(recorded.bank.conditions) == 2 and "left as they are: pose (--remove-missing" in notes[0]
-    recorded, notes = take_in(bank, file, Format.CSV, by="ada", did="sheet", remove_missing=True)
+    recorded, notes = import_changes(bank, file, Format.CSV, by="ada", did="sheet", remove_missing=True)
     assert [c.id for c in recorded.bank.conditions] == ["background"] and notes == []
 
 
 def test_a_sheet_of_a_revision_that_is_lost_says_what_to_do(bank: Path, tmp_path: Path) -> None:
     file = tmp_path / "c.csv"
     export(load(bank).bank, file, Format.CSV, False)
-    change(bank, lambda b: editing.reject(b, ["pose"]), by="bob", did="meanwhile")
-    for copy in versions(bank).glob("00001-*"):
+    apply_change(bank, lambda b: editing.reject(b, ["pose"]), by="bob", did="meanwhile")
+    for copy in versions_folder(bank).glob("00001-*"):
         copy.unlink()
     with pytest.raises(BankError, match=r"(?s)revision 1: .* is missing.*without its column revision"):
-        take_in(bank, file, Format.CSV, by="ada", did="sheet", remove_missing=False)
+        import_changes(bank, file, Format.CSV, by="ada", did="sheet", remove_missing=False)
 
 
 def annotated(tasks: str, *answers: dict[str, Any] | None, **more: Any) -> str:
@@ -255,7 +255,7 @@ def annotated(tasks: str, *answers: dict[str, Any] | None, **more: Any) -> str:
 
 
 def back_from_tasks(text: str, bank: Bank) -> Bank:
-    return taken_over(bank, label_studio.edits(text, bank, "t.json"), "t.json")
+    return merge_edits(bank, label_studio.edits(text, bank, "t.json"), "t.json")
 
 
 @settings(max_examples=60, deadline=None)
@@ -320,9 +320,9 @@ def test_what_another_person_decided_since_is_not_overwritten_by_tasks(bank: Pat
     export(load(bank).bank, file, Format.LABEL_STUDIO, False)
     tasks = annotated(file.read_text(encoding="utf-8"), {"note": "n"}, {"status": "accepted"})
     file.write_text(tasks, encoding="utf-8")
-    change(bank, lambda b: editing.reject(b, ["pose", "background"]), by="bob", did="meanwhile")
+    apply_change(bank, lambda b: editing.reject(b, ["pose", "background"]), by="bob", did="meanwhile")
     with pytest.raises(BankError, match="it is 'accepted' here and 'rejected' in the bank"):
-        take_in(bank, file, Format.LABEL_STUDIO, by="ada", did="tasks", remove_missing=False)
+        import_changes(bank, file, Format.LABEL_STUDIO, by="ada", did="tasks", remove_missing=False)
 
 
 def test_the_commands(bank: Path, tmp_path: Path) -> None:
