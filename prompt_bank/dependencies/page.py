@@ -1,6 +1,6 @@
-"""A bank's score as one HTML page: the two matrices side by side, the measures, the pairs that are most wrong.
+"""A bank's score as an HTML page: both matrices side by side, the measures, the most misranked pairs.
 
-Label names and values are untrusted: every text is escaped, and the page's own policy allows no script and no request.
+Label names and values are untrusted: all text is escaped, and the page's content policy forbids scripts and requests.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from prompt_bank.dependencies.measures import Ranking
 from prompt_bank.dependencies.scoring import MEASURES, Score
 
 BOUNDS = (1 / 4, 1 / 2, 1 / 1.25, 1.25, 2, 4)
-"""Lifts between which the seven colours lie."""
+"""The lifts that separate the seven colours."""
 
 SHADES = ("÷ 4 or less", "÷ 2", "÷ 1.25", "as by chance", "× 1.25", "× 2", "× 4 or more")
 
@@ -32,16 +32,16 @@ TITLES = {
 }
 
 MAX_TITLED_LABELS = 100
-"""Labels up to which each cell says in words what it holds: the page grows with their square."""
+"""Up to this number of labels each cell has a tooltip; the size of the page grows with its square."""
 
 
 def render_page(score: Score, name: str, source: str) -> str:
-    """The page's text.
+    """The page as HTML.
 
     Args:
-        score: what was measured.
-        name: of the bank.
-        source: of the co-occurrence.
+        score: the bank's score.
+        name: the name of the bank.
+        source: the name of the co-occurrence file.
     """
     environment = SandboxedEnvironment(
         loader=FileSystemLoader(Path(__file__).parent / "pages"),
@@ -58,7 +58,7 @@ def render_page(score: Score, name: str, source: str) -> str:
         name=name,
         source=source,
         order=order,
-        matrices=[("Seen in the images", observed), (f"Predicted: {score.rows[0].name}", predicted)],
+        matrices=[("Observed in the images", observed), (f"Predicted: {score.rows[0].name}", predicted)],
         shades=SHADES,
         titles=TITLES,
         measures=MEASURES,
@@ -69,10 +69,10 @@ def render_page(score: Score, name: str, source: str) -> str:
 
 
 def shade_indices(score: Score) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
-    """For each pair the number of its colour, C × C: by observed lift, and by prediction; -1 where not compared.
+    """The colour index of each pair, C × C: by observed lift, and by predicted score; -1 for pairs not compared.
 
-    A prediction has no unit. So as many pairs have each colour on its side as have it on the other: two matrices that
-    rank the pairs alike look alike.
+    Predicted scores have no unit, so their colours are assigned by rank, each to as many pairs as in the observed
+    matrix. Two matrices that rank the pairs alike look alike.
     """
     a, b = np.nonzero(np.triu(score.compared))
     observed = np.digitize(score.lift[a, b], BOUNDS, right=True)
@@ -90,7 +90,7 @@ def _symmetric(numbers: NDArray[np.int_], a: NDArray[np.intp], b: NDArray[np.int
 
 
 def _cluster_order(score: Score) -> list[int]:
-    """The labels so that those that images show together stand together: average linkage, leaves in the best order."""
+    """The labels ordered by average-linkage clustering of the lifts, so that co-occurring labels are adjacent."""
     size = len(score.labels)
     if size < 3:
         return list(range(size))

@@ -1,4 +1,4 @@
-"""A bank's predicted dependencies against the co-occurrence of real images. C labels, P pairs."""
+"""Scores a bank: its predicted dependencies against label co-occurrence in real images. C labels, P pairs."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from prompt_bank.errors import BankError, Problem
 from prompt_bank.schema import Bank
 
 MIN_EXPECTED = 2.0
-"""Images that must be expected to show a pair, were its labels independent: of rarer ones no lift can be told."""
+"""The minimum expected number of images with a pair under independence; rarer pairs have no reliable lift."""
 
 RESAMPLES = 1000
 PERCENTILES = (2.5, 97.5)
-"""Percentiles of the intervals."""
+"""The percentiles that bound the 95 % bootstrap intervals."""
 
 ALL, LISTED, CONTROL = "all together", "dependencies as listed", "control: the words alone"
-"""What a score may rest on, beside single conditions."""
+"""The bases of predicted scores, besides single conditions."""
 
 RankedPair = tuple[tuple[int, int], float, float]
-"""A pair with its ranks by score and by lift."""
+"""A pair with its relative ranks by score and by lift."""
 
 MEASURES = ("auc_1", "auc_2", "average_precision_1", "average_precision_2", "spearman")
-"""ROC-AUC and average precision of a lift above 1 and above 2, and Spearman's correlation with the lift."""
+"""ROC-AUC and average precision for lift > 1 and lift > 2, and Spearman's correlation with the lift."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A measure with its 95 % interval over labels; None where it is not defined, as one side is empty."""
+    """A measure with its 95 % bootstrap interval over labels; None if it is undefined, as a class is empty."""
 
     value: float | None
     low: float | None
@@ -41,12 +41,13 @@ class Estimate:
 
 @dataclass(frozen=True)
 class ScoreRow:
-    """How well one matrix of scores agrees with the observed lifts.
+    """The agreement of one matrix of scores with the observed lifts.
 
     Attributes:
-        name: what the scores rest on: ALL, a condition's words, LISTED or CONTROL; of another bank with its name.
-        measures: by their names.
-        difference: `measures` less those of the bank's own first row, with paired intervals; None for that row itself.
+        name: the basis of the scores: ALL, a condition's words, LISTED or CONTROL; prefixed with the name of another
+            bank.
+        measures: the estimates by name of the measure.
+        difference: `measures` minus those of the first row, with paired intervals; None in the first row.
     """
 
     name: str
@@ -56,7 +57,17 @@ class ScoreRow:
 
 @dataclass(frozen=True)
 class MisrankedPair:
-    """A pair that is wrong: its ranks among the pairs, as shares, in the prediction and in the images."""
+    """A misranked pair.
+
+    Attributes:
+        labels: the two labels.
+        predicted: relative rank by predicted score, from 0 to 1.
+        observed: relative rank by lift, from 0 to 1.
+        lift: the observed lift.
+        together: the number of images with both labels.
+        expected: the number expected under independence.
+        carried: the conditions and values that contribute to the prediction.
+    """
 
     labels: tuple[str, str]
     predicted: float
@@ -69,19 +80,19 @@ class MisrankedPair:
 
 @dataclass(frozen=True)
 class Score:
-    """What a bank knows.
+    """The score of a bank.
 
     Attributes:
         labels: C names.
-        images: how many were counted.
+        images: the number of images.
         compared: C × C, whether a pair was compared.
-        shares: shares of the pairs with a lift above 1 and above 2, which an average precision has by chance.
-        rows: the bank's first, then its conditions, other banks, the control.
-        over: pairs that it ties and images don't, the worst first.
-        under: pairs that images show together and it doesn't.
-        predicted: C × C, of the bank's first row.
-        lift: C × C, observed.
-        warnings: what a person should know.
+        shares: the shares of pairs with lift > 1 and lift > 2: the average precision at chance level.
+        rows: one row for the whole bank, then for its conditions, another bank, the control.
+        over: the pairs that are ranked most too high, the worst first.
+        under: the pairs that are ranked most too low, the worst first.
+        predicted: C × C, the scores of the first row.
+        lift: C × C, the observed lifts.
+        warnings: for the user.
     """
 
     labels: tuple[str, ...]
@@ -99,17 +110,17 @@ class Score:
 def score(
     bank: Bank, observed: Cooccurrence, against: Bank | None = None, control: bool = False, worst: int = 10
 ) -> Score:
-    """Compare predicted with observed lifts.
+    """Compare a bank's predicted scores with observed lifts.
 
     Args:
-        bank: with C labels.
-        observed: counted for the bank's labels.
-        against: another bank of mostly the same labels; pairs that it does not know are left out for both.
-        control: compare also what the words of the labels alone tell, which mining has stored.
-        worst: pairs to name in each direction.
+        bank: a bank with C labels.
+        observed: the co-occurrence of the bank's labels.
+        against: another bank with mostly the same labels; only pairs that both banks have are compared.
+        control: whether to include the control, the similarity of the label names alone.
+        worst: the number of misranked pairs to report in each direction.
 
     Raises:
-        BankError: a bank tells no dependencies, or no pair can be compared.
+        BankError: a bank has no dependencies, or fewer than two pairs can be compared.
     """
     labels = tuple(label.name for label in bank.labels)
     matrices, found = _predictions(bank)
@@ -122,7 +133,7 @@ def score(
     if control:
         own = bank.provenance.control
         if own is None:
-            warnings.append(f"{bank.name}: mining has stored no control, so there is none to compare with")
+            warnings.append(f"{bank.name}: the bank has no control (provenance.control); it is left out")
         else:
             at = label_matcher(bank.labels)
             rows_of = {index: row for row, name in enumerate(own.rows) if (index := at(name)) is not None}
@@ -134,30 +145,30 @@ def score(
         compared &= ~np.isnan(matrix)
     pairs = [(int(a), int(b)) for a, b in zip(*np.nonzero(np.triu(compared)), strict=True)]
     if len(pairs) < 2:
-        said = f"fewer than two pairs of its labels can be expected in {MIN_EXPECTED:.0f} of the images or more"
-        raise BankError(bank.name, [Problem("labels", said)])
+        message = f"fewer than two pairs of its labels are expected in at least {MIN_EXPECTED:.0f} of the images"
+        raise BankError(bank.name, [Problem("labels", message)])
     rows, lifts = _score_rows(matrices, lift, pairs, len(labels))
     first = next(iter(matrices.values()))
 
-    def told(wrong: RankedPair) -> MisrankedPair:
-        (a, b), predicted, seen = wrong
+    def as_pair(ranked: RankedPair) -> MisrankedPair:
+        (a, b), predicted, seen = ranked
         carried = tuple(map(str, found.carriers(labels[a], labels[b]))) if found else ()
         counted = float(lift[a, b]), int(counts[a, b]), float(expected[a, b])
         return MisrankedPair((labels[a], labels[b]), predicted, seen, *counted, carried)
 
-    over, under = (tuple(map(told, wrong)) for wrong in _most_misranked(first, lift, pairs, worst))
+    over, under = (tuple(map(as_pair, ranked)) for ranked in _most_misranked(first, lift, pairs, worst))
     shares = (float((lifts > 1).mean()), float((lifts > 2).mean()))
     return Score(labels, observed.images, compared, shares, rows, over, under, first, lift, tuple(warnings))
 
 
 def _predictions(bank: Bank) -> tuple[dict[str, Matrix], DerivedDependencies | None]:
-    """What a bank predicts: C × C by what it rests on, the strongest claim first."""
+    """The predicted scores of a bank, C × C, by their basis; the main prediction comes first."""
     listed = _listed_scores(bank)
     names = {LISTED: listed} if listed.any() else {}
     if not conditions_with_affinity(bank):
         if not names:
-            said = "tells no dependencies: it has neither affinities nor any that are listed"
-            raise BankError(bank.name, [Problem("conditions", said)])
+            message = "has no dependencies: neither affinities nor listed dependencies"
+            raise BankError(bank.name, [Problem("conditions", message)])
         return names, None
     found = derive_dependencies(bank)
     single = {f"by {c.text}": scores for c, scores in zip(found.conditions, found.scores, strict=True)}
@@ -165,7 +176,7 @@ def _predictions(bank: Bank) -> tuple[dict[str, Matrix], DerivedDependencies | N
 
 
 def _listed_scores(bank: Bank) -> Matrix:
-    """C × C: how many conditions are listed as governing both labels, as banks told it before they had affinities."""
+    """C × C: the number of conditions in the listed dependencies of each pair (for banks without affinities)."""
     at = {label.name: index for index, label in enumerate(bank.labels)}
     governing: dict[tuple[int, int], set[str]] = {}
     for dependency in bank.dependencies:
@@ -179,7 +190,7 @@ def _listed_scores(bank: Bank) -> Matrix:
 
 
 def _match_labels(bank: Bank, other: Bank) -> list[int | None]:
-    """For each label of the bank where it stands in another one; None where it doesn't."""
+    """For each label of the bank its index in another bank; None if the other bank does not have it."""
     match = label_matcher(other.labels)
     return [
         next((at for name in (label.name, *label.aliases) if (at := match(name)) is not None), None)
@@ -188,7 +199,7 @@ def _match_labels(bank: Bank, other: Bank) -> list[int | None]:
 
 
 def _reindexed(matrix: Matrix, places: list[int | None]) -> Matrix:
-    """A matrix of other labels in the order of these; NaN for those that it does not have."""
+    """A matrix reordered to other labels; NaN for labels that it does not have."""
     there = [at is not None for at in places]
     at = np.array([at or 0 for at in places])
     known = np.outer(there, there)
@@ -196,7 +207,7 @@ def _reindexed(matrix: Matrix, places: list[int | None]) -> Matrix:
 
 
 def _observed_lifts(observed: Cooccurrence) -> tuple[Matrix, Matrix, Matrix]:
-    """Images with both labels, how many were expected were they independent, and the lift: C × C each."""
+    """The number of images with both labels, the number expected under independence, and the lift: C × C each."""
     alone = np.array(observed.label_counts, dtype=np.float64)
     together = np.diag(alone)
     for (a, b), count in observed.pair_counts.items():
@@ -209,10 +220,10 @@ def _observed_lifts(observed: Cooccurrence) -> tuple[Matrix, Matrix, Matrix]:
 def _score_rows(
     matrices: Mapping[str, Matrix], lift: Matrix, pairs: list[tuple[int, int]], count: int
 ) -> tuple[tuple[ScoreRow, ...], Matrix]:
-    """The rows, and the lifts of the pairs."""
+    """The rows of the score, and the lifts of the pairs."""
     a, b = np.array(pairs).T
     lifts, by_lift = lift[a, b], Ranking.of(lift[a, b])
-    # Labels are drawn, not pairs: pairs of one label are no independent witnesses.
+    # Bootstrap over labels, not pairs: pairs that share a label are not independent.
     rng = np.random.default_rng(0)
     drawn = rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES).astype(np.float64)
     weights = np.vstack([np.ones(len(pairs)), drawn[:, a] * drawn[:, b]])
@@ -234,7 +245,7 @@ def _score_rows(
 
 
 def _estimate(values: Matrix) -> Estimate:
-    """The first value is that of all labels, the others of the draws."""
+    """The estimate from the value of the full data, which comes first, and those of the bootstrap samples."""
     if np.isnan(values[0]):
         return Estimate(None, None, None)
     low, high = np.nanpercentile(values[1:], PERCENTILES)
@@ -244,7 +255,7 @@ def _estimate(values: Matrix) -> Estimate:
 def _most_misranked(
     scores: Matrix, lift: Matrix, pairs: list[tuple[int, int]], most: int
 ) -> tuple[list[RankedPair], list[RankedPair]]:
-    """The pairs whose ranks are furthest apart: ranked too high by the scores, and too low."""
+    """The pairs with the largest differences between the ranks: ranked too high, and ranked too low."""
     a, b = np.array(pairs).T
     once = np.ones((1, len(pairs)))
     by_score, by_lift = (Ranking.of(m[a, b]).ranks(once)[0] / len(pairs) for m in (scores, lift))
@@ -260,6 +271,6 @@ def _training_warnings(bank: Bank, observed: Cooccurrence) -> list[str]:
     if not isinstance(mined_with, dict) or mined_with.get("sha256") != observed.sha256:
         return []
     return [
-        f"{bank.name} was mined with {observed.source} itself: its score says how well it repeats that file, not what "
-        "it knows of other images"
+        f"{bank.name} was mined with {observed.source} itself: its score says how well it reproduces that file, "
+        "not what it knows about other images"
     ]

@@ -1,6 +1,6 @@
-"""Conditions as Label Studio tasks with the bank's decisions as pre-annotations, and annotated tasks back.
+"""Conditions as Label Studio tasks, with the bank's decisions as pre-annotations; annotated tasks as edits.
 
-The tasks go in by "Import"; the labelling interface is `CONFIG`; annotated tasks come back by "Export", format "JSON".
+In Label Studio: "Import" the tasks, set `CONFIG` as labelling interface, and "Export" annotated tasks as "JSON".
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from prompt_bank.reading.validation import BYTE_ORDER_MARK, describe_error
 from prompt_bank.schema import Bank, Condition
 
 FIELDS = ("status", "text", "note")
-"""What annotators decide."""
+"""The fields that annotators set."""
 
 MAX_CAPTIONS = 8
-"""Descriptions that a task shows at the most."""
+"""The maximum number of descriptions in a task."""
 
 CONFIG = """\
 <View>
@@ -41,24 +41,24 @@ CONFIG = """\
   <TextArea name="note" toName="about" maxSubmissions="1" editable="true"/>
 </View>
 """
-"""The labelling interface, for the project's settings."""
+"""The labelling interface for the settings of the Label Studio project."""
 
 
 def dump(bank: Bank) -> str:
-    """The tasks, one a condition."""
+    """The tasks as JSON, one per condition."""
     return json.dumps([_task(bank, condition) for condition in bank.conditions], indent=2, ensure_ascii=False) + "\n"
 
 
 def edits(text: str, bank: Bank, source: Path | str) -> list[ConditionEdit]:
-    """What annotators decided. Tasks without an annotation are passed over.
+    """The edits in annotated tasks. Tasks without annotations are ignored.
 
     Args:
-        text: the exported tasks.
-        bank: the bank that they are about.
-        source: what the problems name.
+        text: the tasks as exported from Label Studio.
+        bank: the bank from which the tasks were exported.
+        source: the file that the problems refer to.
 
     Raises:
-        BankError: with all problems at once: no such tasks, of another bank, or annotators disagree.
+        BankError: with all problems: the tasks are malformed or from another bank, or annotators disagree.
     """
     try:
         located = LocatedJson(text.removeprefix(BYTE_ORDER_MARK))
@@ -101,12 +101,12 @@ def edits(text: str, bank: Bank, source: Path | str) -> list[ConditionEdit]:
 
 
 def _list(value: Any) -> Any:
-    """Label Studio writes one text of a TextArea with or without a list around it."""
+    """Label Studio exports a single text of a TextArea as a string or as a list."""
     return [value] if isinstance(value, str) else value
 
 
 class _LabelStudioModel(BaseModel):
-    """Of Label Studio's tasks what is read here; it adds much of its own."""
+    """Base of the parts of a task that are read; Label Studio adds further fields."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -140,7 +140,7 @@ class _Task(_LabelStudioModel):
 
 
 def _answer(annotation: _Annotation, field: str) -> str | None:
-    """What an annotator says of a field; None where nothing, and where the task was skipped."""
+    """An annotator's value of a field; None if it is empty or the task was skipped."""
     if annotation.was_cancelled:
         return None
     values = [

@@ -1,4 +1,4 @@
-"""Affinities of a bank whose conditions and labels a person has written anew: carried along, and corrected."""
+"""Carries affinities over to conditions and labels that a person rewrote, and applies the person's corrections."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ def carry_affinities(
     source: Path | str,
     line: Callable[[Place], int | None],
 ) -> Bank:
-    """The rewritten bank with the affinities that it had before, and with the cells that a person wrote.
+    """The rewritten bank with the affinities from before and the person's corrections.
 
     Args:
-        before: the bank as it was.
-        after: the bank as a person wrote it, without affinities.
-        renamed: from a label's old name to its new one.
-        corrected: for the index of a condition all cells that a person has set, {label: {value: number}}; a correction
-            that is not among them is taken back. Those of other conditions stay.
-        source: what the problems name.
-        line: where each place stands in the source.
+        before: the bank before the edit.
+        after: the bank as the person wrote it, without affinities.
+        renamed: for each renamed label its new name.
+        corrected: for the index of a condition all of its corrections, {label: {value: number}}; corrections that are
+            not listed are reverted. Conditions whose index is missing keep their corrections.
+        source: the file that the problems refer to.
+        line: gives the line number of a place in the source.
 
     Raises:
-        BankError: a label, value or number of `corrected` is wrong; all of them at once.
+        BankError: with all invalid labels, values and numbers in `corrected`.
     """
     known = {c.id: c for c in before.conditions}
     labels = [label.name for label in after.labels]
@@ -58,7 +58,9 @@ def carry_affinities(
         if at in corrected:
             place: Place = ("conditions", at, "corrected")
             cells, wrong = _parse_cells(corrected[at], carried, labels)
-            problems += [Problem(format_place((*place, *where)), said, line((*place, *where))) for where, said in wrong]
+            problems += [
+                Problem(format_place((*place, *where)), message, line((*place, *where))) for where, message in wrong
+            ]
             carried = _replace_corrections(carried, cells, labels) if not wrong else carried
         conditions.append(carried)
     if problems:
@@ -74,9 +76,9 @@ def carry_affinities(
 def _parse_cells(
     given: Any, condition: Condition, labels: list[str]
 ) -> tuple[dict[tuple[str, str], float | None], list[tuple[Place, str]]]:
-    """The numbers by label and value, None for an empty one, and what is wrong with them."""
+    """The corrections by label and value (None for an empty one), and their problems with relative places."""
     found: dict[tuple[str, str], float | None] = {}
-    if given in ("", None):  # the heading is left, its entries are gone
+    if given in ("", None):  # the key is there, its entries were deleted
         return found, []
     if not isinstance(given, dict):
         return found, [((), "must be a map of labels")]
@@ -89,8 +91,8 @@ def _parse_cells(
         else:
             for value, number in row.items():
                 if value not in condition.values:
-                    said = f"there is no value '{value}'; there are {suggestions(value, condition.values)}"
-                    wrong.append(((label, value), said))
+                    message = f"there is no value '{value}'; there are {suggestions(value, condition.values)}"
+                    wrong.append(((label, value), message))
                     continue
                 try:
                     found[label, value] = NUMBER.validate_python(number if number != "" else None, strict=True)
@@ -102,7 +104,7 @@ def _parse_cells(
 def _replace_corrections(
     condition: Condition, cells: Mapping[tuple[str, str], float | None], labels: list[str]
 ) -> Condition:
-    """The condition whose corrected cells are these and no others."""
+    """The condition with exactly these corrections."""
     before = condition.affinity.corrected if condition.affinity else ()
     for cell in before:
         if (cell.label, cell.value) not in cells:

@@ -1,4 +1,4 @@
-"""The affinity of one condition as CSV for a spreadsheet, a row a label and a column a value, and back."""
+"""The affinity of one condition as a CSV spreadsheet: one row per label, one column per value."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from prompt_bank.reading.validation import BYTE_ORDER_MARK, describe_error
 from prompt_bank.schema import Bank, Condition, Lift
 
 KEY_COLUMNS = ("condition", "revision", "label")
-"""The columns before the values': which matrix of which revision the sheet was made of."""
+"""The first columns: the condition and the revision that were exported, and the label of the row."""
 
 LIFT = TypeAdapter[float](Lift)
 NUMBER = re.compile(r"[+-]?\d{1,6}(?:[.,]\d{1,9})?")
 
 
 def dump(bank: Bank, condition_id: str, source: Path | str) -> str:
-    """The sheet's text; a cell is a log-lift in nats, or empty where it was not asked.
+    """The sheet as CSV. A cell is a log-lift in nats, or empty if it was not asked.
 
     Raises:
         BankError: there is no such condition, or it has no values.
@@ -47,14 +47,18 @@ def dump(bank: Bank, condition_id: str, source: Path | str) -> str:
 
 
 class MatrixSheet:
-    """A sheet that came back.
+    """A parsed sheet.
+
+    Args:
+        text: the CSV text.
+        source: the file that the problems refer to.
 
     Attributes:
         condition: the id of its condition.
-        revision: of the bank that it was made of, "" where it does not say.
+        revision: the exported revision; "" if the sheet does not name it.
 
     Raises:
-        BankError: it is no such sheet.
+        BankError: the text is not the sheet of one affinity.
     """
 
     def __init__(self, text: str, source: Path | str) -> None:
@@ -66,27 +70,26 @@ class MatrixSheet:
             raise source_error(source, "has no rows")
         told = {(row[0].strip(), row[1].strip()) for row, _ in self._rows if len(row) > 1}
         if len(told) > 1:
-            raise source_error(source, "its rows name several conditions or revisions; a sheet is of one")
+            raise source_error(source, "its rows name several conditions or revisions; a sheet must be of one")
         self.condition, self.revision = told.pop() if told else ("", "")
 
     @staticmethod
-    def is_one(text: str, source: Path | str) -> bool:
-        """Whether a CSV text is the sheet of a matrix."""
+    def recognises(text: str, source: Path | str) -> bool:
+        """Whether a CSV text is the sheet of an affinity, by its heading."""
         first = next(csv_rows(text.removeprefix(BYTE_ORDER_MARK), source), ([], 1))[0]
         return tuple(name.strip().lower() for name in first[: len(KEY_COLUMNS)]) == KEY_COLUMNS
 
-    def taken_over(self, bank: Bank, base: Bank) -> Bank:
-        """The bank with the cells that a person changed in the sheet.
+    def apply(self, bank: Bank, base: Bank) -> Bank:
+        """The bank with the changes of the sheet (three-way merge).
 
-        A number that is another one becomes a correction. An emptied cell takes a correction back. Where others have
-        changed the same cell meanwhile, that is a problem.
+        A changed number becomes a correction; an emptied cell reverts one.
 
         Args:
-            bank: as it is now.
-            base: what the sheet was made of.
+            bank: the current bank.
+            base: the bank from which the sheet was exported.
 
         Raises:
-            BankError: with all problems at once.
+            BankError: with all problems; a cell that also changed in the bank is one.
         """
         before, now = (_condition(each, self.condition, self._source) for each in (base, bank))
         problems: list[Problem] = []
@@ -121,7 +124,7 @@ def _read_cell(
     wanted: dict[tuple[str, str], float | None],
     problems: list[Problem],
 ) -> None:
-    """What a cell asks for, or what is wrong with it."""
+    """Parse a cell, and add its change to `wanted` or its problem to `problems`."""
     place = f"{label} under {value}"
     if text and not NUMBER.fullmatch(text):
         problems.append(Problem(place, f"'{text[:40]}' is not a number", line))

@@ -1,4 +1,4 @@
-"""Conditions, labels and the prompt as a person has written them anew, put into the bank that they were taken from."""
+"""Applies conditions, labels and prompt as a person rewrote them in a file to the bank they came from."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from prompt_bank.reading.validation import build_bank
 from prompt_bank.schema import Bank
 
 EDITABLE_FIELDS = ("text", "status", "definition", "values", "note")
-"""What a person may change of a condition."""
+"""The fields of a condition that a person may change."""
 
 READ_ONLY_FIELDS = ("origin", "support", "evidence", "affinity")
-"""What is counted or recorded of a condition, and not written by hand."""
+"""The fields of a condition that are computed or recorded, and cannot be edited."""
 
 Row = dict[str, Any]
 
@@ -33,24 +33,24 @@ def apply_rewrite(
     prompt: Row | None = None,
     about: Any = None,
 ) -> Bank:
-    """The bank with other conditions, and, if they are given, other labels and another prompt.
+    """The bank with rewritten conditions and, if given, labels, prompt and domain.
 
-    A condition without an id is a new one; one that is not among the rows is removed, and dependencies drop it. A field
-    that a row lacks stays as it is. A label that stands at the place of one that is gone is that one with another name:
-    captions, dependencies and affinities follow. A label that is gone takes its dependencies along. Affinities follow
-    the conditions' values as `edits.edit` says; `corrected` are all cells of one that a person has set.
+    A row without an id is a new condition. A condition without a row is removed, also from dependencies. Missing
+    fields are unchanged. If a label is replaced in its position, it counts as renamed in captions, dependencies and
+    affinities; dependencies of a removed label are removed. Affinities are aligned to changed values.
 
     Args:
-        bank: the bank that they were taken from.
-        conditions: rows with `id`, the fields of OPEN and `corrected`, {label: {value: number}}.
-        source: what the problems name.
-        line: where each place ("conditions", 2, "text") stands in the source.
+        bank: the bank from which the file was written.
+        conditions: rows with `id`, the EDITABLE_FIELDS, and `corrected`: all corrections of the affinity,
+            {label: {value: number}}.
+        source: the file that the problems refer to.
+        line: gives the line number of a place, such as ("conditions", 2, "text"), in the source.
         labels: rows with `name` and `aliases`.
-        prompt: the prompt's fields.
-        about: what the images are.
+        prompt: the fields of the prompt.
+        about: the domain of the images.
 
     Raises:
-        BankError: with all problems at once.
+        BankError: with all problems.
     """
     content = bank.model_dump(mode="json", by_alias=True)
     problems: list[Problem] = []
@@ -71,7 +71,7 @@ def apply_rewrite(
 
 
 def _complete_conditions(old: Sequence[Row], rows: Sequence[Row], problem: Callable[[Place, str], None]) -> list[Row]:
-    """The rows with what they leave out."""
+    """The rows with all fields: ids of new conditions, and unchanged fields of existing ones."""
     known = {row["id"]: {field: row[field] for field in row if field != "affinity"} for row in old}
     taken = set(known)
     found = []
@@ -98,10 +98,10 @@ def _complete_conditions(old: Sequence[Row], rows: Sequence[Row], problem: Calla
 
 
 def _relabel(content: Row, labels: Sequence[Row], problem: Callable[[Place, str], None]) -> dict[str, str]:
-    """Put other labels in; captions and dependencies follow those that were renamed, and forget those that are gone.
+    """Replace the labels; update captions and dependencies for renamed and removed ones.
 
     Returns:
-        From the old name to the new one of each label that was renamed.
+        For each renamed label its new name.
     """
     old = [label["name"] for label in content["labels"]]
     new = [label.get("name") for label in labels]
@@ -114,8 +114,8 @@ def _relabel(content: Row, labels: Sequence[Row], problem: Callable[[Place, str]
             renamed = {a: b for a, b in pairs if isinstance(b, str)}
         else:
             message = (
-                f"it cannot be told whether {', '.join(gone[:3])} got another name or went: rename a label where it "
-                "stands, and add or remove labels in an edit of its own"
+                f"it is ambiguous whether {', '.join(gone[:3])} was renamed or removed: rename labels in place, "
+                "and add or remove labels in a separate edit"
             )
             problem(("labels",), message)
             return {}
@@ -136,19 +136,19 @@ def _relabel(content: Row, labels: Sequence[Row], problem: Callable[[Place, str]
 
 
 def _drop_missing_evidence(content: Row) -> None:
-    """Leave out evidence that is gone."""
+    """Remove references to captions that no longer exist."""
     there = {row["id"] for row in content["captions"]}
     for part in ("conditions", "dependencies"):
         content[part] = [{**row, "evidence": [i for i in row["evidence"] if i in there]} for row in content[part]]
 
 
 def _drop_missing_conditions(content: Row) -> None:
-    """Leave out of dependencies what is gone, and dependencies that are left with nothing."""
+    """Remove references to conditions that no longer exist, and dependencies without conditions."""
     there = {row["id"] for row in content["conditions"]}
     rows = [{**row, "conditions": [i for i in row["conditions"] if i in there]} for row in content["dependencies"]]
     content["dependencies"] = [row for row in rows if row["conditions"]]
 
 
 def source_error(source: Path | str, message: str, line: int | None = None) -> BankError:
-    """What is wrong with a source as a whole, or with a line of it."""
+    """An error about a source file as a whole, or about one of its lines."""
     return BankError(source, [Problem("", message, line)])

@@ -1,4 +1,4 @@
-"""Conditions as CSV for a spreadsheet, one a row, and back. Nothing in a cell is ever a formula."""
+"""Conditions as a CSV spreadsheet, one per row. No cell can be run as a formula."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from prompt_bank.reading.validation import BYTE_ORDER_MARK
 from prompt_bank.schema import Bank, Condition
 
 READ_ONLY_COLUMNS = ("support", "origin", "example", "revision")
-"""Columns that tell a person something and are not read back, but for `revision`: what the sheet was made of."""
+"""Columns for information only, except for `revision`, which identifies the exported revision."""
 
 COLUMNS = ("id", *EDITABLE_FIELDS, *READ_ONLY_COLUMNS)
 
 FORMULA = re.compile(r"'*[=+\-@|\t\r\n＝＋－＠]")
-"""How a cell begins that a spreadsheet could run, or that was kept from being run already."""
+"""The start of a cell that a spreadsheet could run as a formula, or that has been escaped already."""
 
 DELIMITERS = (",", ";", "\t")
 SEPARATOR = "; "
-"""Between the values in a cell; a semicolon that belongs to a value has a backslash before it."""
+"""Separates the values in a cell; semicolons within a value are escaped with a backslash."""
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A spreadsheet that came back.
+    """A parsed spreadsheet.
 
     Attributes:
-        rows: the cells of each row by their column, as they stand there.
-        lines: the line of each row.
-        revision: of the bank that it was made of, "" where it does not say.
-        warnings: what was passed over.
+        rows: for each row its raw cells by column.
+        lines: the line number of each row.
+        revision: the exported revision; "" if the sheet does not name it.
+        warnings: about ignored columns.
     """
 
     rows: tuple[dict[str, str], ...]
@@ -46,7 +46,7 @@ class Sheet:
 
 
 def dump(bank: Bank) -> str:
-    """The sheet's text, with the mark that tells spreadsheets that it is UTF-8."""
+    """The sheet as CSV. It starts with a byte order mark, by which spreadsheets recognise UTF-8."""
     captions = {caption.id: caption.text for caption in bank.captions}
     revision = str(bank.history[-1].revision) if bank.history else ""
     file = io.StringIO(newline="")
@@ -63,10 +63,10 @@ def dump(bank: Bank) -> str:
 
 
 def read(text: str, source: Path | str) -> Sheet:
-    """The rows of a sheet, whatever the spreadsheet separates cells with.
+    """Parse a sheet; any of DELIMITERS may separate its cells.
 
     Raises:
-        BankError: it is no such sheet.
+        BankError: the text is not a sheet of conditions.
     """
     text = text.removeprefix(BYTE_ORDER_MARK)
     if not text.strip():
@@ -78,9 +78,11 @@ def read(text: str, source: Path | str) -> Sheet:
     if twice:
         raise source_error(source, f"the column '{min(twice)}' occurs twice", first)
     if "id" not in columns and "text" not in columns:
-        raise source_error(source, f"has no column id and none called text; there may be {', '.join(COLUMNS)}", first)
+        raise source_error(
+            source, f"has neither a column id nor a column text; the columns are {', '.join(COLUMNS)}", first
+        )
     unknown = [column for column in columns if column and column not in COLUMNS]
-    warnings = (f"columns that a bank does not have were passed over: {', '.join(unknown)}",) if unknown else ()
+    warnings = (f"unknown columns were ignored: {', '.join(unknown)}",) if unknown else ()
     rows: list[dict[str, str]] = []
     at: list[int] = []
     for cells, line in lines:
@@ -92,20 +94,20 @@ def read(text: str, source: Path | str) -> Sheet:
         at.append(line)
     revisions = sorted({row["revision"].strip() for row in rows if row.get("revision", "").strip()})
     if len(revisions) > 1:
-        raise source_error(source, f"rows are of different revisions of the bank: {', '.join(revisions)}")
+        raise source_error(source, f"the rows are from different revisions: {', '.join(revisions)}")
     return Sheet(tuple(rows), tuple(at), revisions[0] if revisions else "", warnings)
 
 
 def edits(sheet: Sheet, base: Bank, source: Path | str) -> list[ConditionEdit]:
-    """What people changed in a sheet.
+    """The changes in a sheet.
 
     Args:
-        sheet: as it came back.
-        base: the bank that it was made of.
-        source: what the problems name.
+        sheet: the parsed sheet.
+        base: the bank from which it was exported.
+        source: the file that the problems refer to.
 
     Raises:
-        BankError: a row is about a condition that the sheet cannot have been made with.
+        BankError: a row names a condition that is not in the exported bank.
     """
     known = {c.id: c for c in base.conditions}
     problems: list[Problem] = []
@@ -114,7 +116,9 @@ def edits(sheet: Sheet, base: Bank, source: Path | str) -> list[ConditionEdit]:
         name = row.get("id", "").strip()
         condition = known.get(name)
         if name and condition is None:
-            problems.append(Problem(f"row {number}", f"there is no condition '{name}'; a new one has no id", line))
+            problems.append(
+                Problem(f"row {number}", f"there is no condition '{name}'; leave out the id of a new condition", line)
+            )
             continue
         cells = {field: row[field] for field in EDITABLE_FIELDS if field in row}
         changed = _new(cells) if condition is None else _changed(cells, condition)
@@ -125,13 +129,13 @@ def edits(sheet: Sheet, base: Bank, source: Path | str) -> list[ConditionEdit]:
 
 
 def missing(sheet: Sheet, base: Bank) -> list[str]:
-    """Ids of the conditions that the sheet was made with and no longer has."""
+    """The ids of the exported conditions that have no row in the sheet."""
     there = {row.get("id", "").strip() for row in sheet.rows}
     return [c.id for c in base.conditions if c.id not in there]
 
 
 def csv_rows(text: str, source: Path | str) -> Iterator[tuple[list[str], int]]:
-    """Each record with the line on which it begins."""
+    """The records of a CSV text, each with its first line number; the delimiter is detected."""
     skipped, delimiter = 0, None
     named = re.match(r"sep=(.)\r?\n", text, re.IGNORECASE)  # how Excel names its delimiter
     if named:
@@ -149,7 +153,7 @@ def csv_rows(text: str, source: Path | str) -> Iterator[tuple[list[str], int]]:
 
 
 def _cells(condition: Condition) -> dict[str, str]:
-    """The cells of what a person may change."""
+    """The cells of the editable columns and the id."""
     return {
         "id": condition.id,
         "text": escape_formula(condition.text),
@@ -161,7 +165,7 @@ def _cells(condition: Condition) -> dict[str, str]:
 
 
 def _changed(cells: dict[str, str], condition: Condition) -> dict[str, FieldChange]:
-    """The fields whose cells are no longer those that the condition had."""
+    """The fields whose cells differ from the exported ones."""
     before, content = _cells(condition), condition.model_dump(mode="json")
     return {
         field: FieldChange(content[field], _value(field, cell))
@@ -171,7 +175,7 @@ def _changed(cells: dict[str, str], condition: Condition) -> dict[str, FieldChan
 
 
 def _new(cells: dict[str, str]) -> dict[str, FieldChange]:
-    """The fields of a new condition; an empty status is a proposal."""
+    """The fields of a new condition; empty cells take the default."""
     given = {field: cell for field, cell in cells.items() if cell.strip() or field == "text"}
     return {field: FieldChange(None, _value(field, cell)) for field, cell in given.items()}
 
@@ -191,15 +195,15 @@ def _escaped(value: str) -> str:
 
 
 def unescape_formula(text: str) -> str:
-    """The text without the apostrophe that `safe` has put before it."""
+    """Undo `escape_formula`."""
     return text[1:] if FORMULA.match(text) and text.startswith("'") else text
 
 
 def escape_formula(text: str) -> str:
-    """The text behind an apostrophe if a spreadsheet could take it for a formula."""
+    """The text, after an apostrophe if a spreadsheet could take it for a formula."""
     return f"'{text}" if FORMULA.match(text) else text
 
 
 def _unified_line_breaks(text: str) -> str:
-    """With the line breaks that a spreadsheet may have made others."""
+    """The text with all line breaks as LF; spreadsheets convert them."""
     return text.replace("\r\n", "\n").replace("\r", "\n")

@@ -1,4 +1,4 @@
-"""What people changed in another program, taken over into a bank that others may have changed meanwhile."""
+"""Three-way merge of edits from another program into a bank that may have changed since the export."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from prompt_bank.schema import Bank
 
 @dataclass(frozen=True)
 class FieldChange:
-    """A field that a person may have changed, as JSON values.
+    """The values of a field before and after an edit; they may be equal.
 
     Attributes:
-        before: what it was when it left the bank.
-        after: what came back.
+        before: the exported JSON value.
+        after: the imported JSON value.
     """
 
     before: Any
@@ -29,13 +29,13 @@ class FieldChange:
 
 @dataclass(frozen=True)
 class ConditionEdit:
-    """What came back of one condition.
+    """The imported fields of one condition.
 
     Attributes:
         place: for messages, "row 3" or "task 2".
-        line: in the file that came back.
-        condition_id: which one; "" for a new one.
-        cells: its fields by name.
+        line: line number in the imported file.
+        condition_id: the condition's id; "" for a new one.
+        cells: the fields by name.
     """
 
     place: str
@@ -44,19 +44,22 @@ class ConditionEdit:
     cells: dict[str, FieldChange]
 
 
-def merge_edits(bank: Bank, edits: Sequence[ConditionEdit], source: Path | str, gone: Sequence[str] = ()) -> Bank:
-    """The bank with the fields that people changed; a field that they left alone stays as the bank has it now.
+def merge_edits(bank: Bank, edits: Sequence[ConditionEdit], source: Path | str, removed: Sequence[str] = ()) -> Bank:
+    """The bank with the changed fields of the edits; unchanged fields keep the bank's current values.
 
     Args:
-        bank: as it is now.
-        edits: what came back.
-        source: what the problems name.
-        gone: ids of conditions to take out.
+        bank: the current bank.
+        edits: the imported edits.
+        source: the file that the problems refer to.
+        removed: ids of conditions to remove.
 
     Raises:
-        BankError: with all problems at once: no such condition, a field is wrong, or the bank has changed there, too.
+        BankError: with all problems: unknown conditions, invalid fields, and conflicts, fields that also changed in
+            the bank.
     """
-    rows = {c.id: c.model_dump(mode="json", exclude=set(READ_ONLY_FIELDS)) for c in bank.conditions if c.id not in gone}
+    rows = {
+        c.id: c.model_dump(mode="json", exclude=set(READ_ONLY_FIELDS)) for c in bank.conditions if c.id not in removed
+    }
     added: list[Row] = []
     origin: dict[int, ConditionEdit] = {}
     problems: list[Problem] = []
@@ -68,14 +71,14 @@ def merge_edits(bank: Bank, edits: Sequence[ConditionEdit], source: Path | str, 
             added.append({name: cell.after for name, cell in edit.cells.items()})
             continue
         if edit.condition_id in seen:
-            message = f"'{edit.condition_id}' is at {seen[edit.condition_id].place} already"
+            message = f"'{edit.condition_id}' is already at {seen[edit.condition_id].place}"
             problems.append(Problem(edit.place, message, edit.line))
         seen[edit.condition_id] = edit
         row = rows.get(edit.condition_id)
         if row is None:
             if changed:
                 near = suggestions(edit.condition_id, list(rows))
-                message = f"the bank has no condition '{edit.condition_id}' now; there are {near}"
+                message = f"the bank no longer has a condition '{edit.condition_id}'; there are {near}"
                 problems.append(Problem(edit.place, message, edit.line))
             continue
         origin[list(rows).index(edit.condition_id)] = edit

@@ -1,4 +1,4 @@
-"""Which prompts are too long for CLIP, and which become the same when they are cut to what it reads."""
+"""Finds prompts that are too long for CLIP, and prompts that are identical after truncation."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from prompt_bank.reading.locate import format_place
 from prompt_bank.schema import Bank
 
 CONTEXT_LENGTH = 77
-"""Tokens that CLIP reads, [SOS] and [EOT] included."""
+"""CLIP's context length in tokens, including [SOS] and [EOT]."""
 
 LEARNABLE = -1
-"""Stands for a learnable token; those of two prompts are the same here, since only the words are compared."""
+"""Placeholder id of all learnable tokens, as only the words of prompts are compared."""
 
 Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class MeasuredPrompt:
-    """A prompt with its length.
+    """A prompt and its length.
 
     Attributes:
         condition_id: its condition.
         label: its label.
-        text: to look at; learnable tokens stand as [u1] and [w1].
-        tokens: how many, [SOS], [EOT] and the learnable ones included.
-        too_long: CLIP does not read them all, and training refuses them.
-        same_as: condition and label of the first prompt that has the same words once both are cut; None for most.
+        text: for display; learnable tokens are written as [u1] and [w1].
+        tokens: number of tokens, including [SOS], [EOT] and the learnable ones.
+        too_long: whether it exceeds CLIP's context length; training refuses such prompts.
+        same_as: condition id and label of the first prompt that is identical after truncation; None if there is none.
     """
 
     condition_id: str
@@ -42,7 +42,7 @@ class MeasuredPrompt:
 
 
 def measure_prompts(bank: Bank) -> list[MeasuredPrompt]:
-    """The prompts of all active conditions with all labels, conditions first, with their lengths.
+    """The prompts of all active conditions with all labels and their lengths, ordered by condition, then label.
 
     Raises:
         BankError: the bank has no active condition.
@@ -64,7 +64,7 @@ def measure_prompts(bank: Bank) -> list[MeasuredPrompt]:
 
 
 def prompt_problems(bank: Bank) -> list[Problem]:
-    """A warning for each condition with a prompt that is too long, and for all that cannot be told from another one."""
+    """Warnings about prompts that are too long or identical after truncation, one per condition or pair of names."""
     try:
         found = measure_prompts(bank)
     except BankError as error:
@@ -73,7 +73,7 @@ def prompt_problems(bank: Bank) -> list[Problem]:
 
 
 def _too_long(bank: Bank, found: list[MeasuredPrompt]) -> Iterator[Problem]:
-    """One for each condition: its longest prompt."""
+    """One warning per condition, about its longest prompt."""
     longest: dict[str, MeasuredPrompt] = {}
     for prompt in found:
         if prompt.tokens > longest.setdefault(prompt.condition_id, prompt).tokens:
@@ -89,7 +89,7 @@ def _too_long(bank: Bank, found: list[MeasuredPrompt]) -> Iterator[Problem]:
 
 
 def _indistinguishable(bank: Bank, found: list[MeasuredPrompt]) -> Iterator[Problem]:
-    """One for each two conditions or two labels: the first pair of prompts that shows it."""
+    """One warning per pair of conditions or labels, about the first two identical prompts."""
     conditions = {c.id: at for at, c in enumerate(bank.conditions)}
     labels = {label.name: at for at, label in enumerate(bank.labels)}
     seen: set[tuple[str, str, str]] = set()
@@ -110,5 +110,5 @@ def _indistinguishable(bank: Bank, found: list[MeasuredPrompt]) -> Iterator[Prob
 
 
 def _truncate(ids: tuple[int, ...]) -> tuple[int, ...]:
-    """What is left of a prompt that CLIP reads: the last place that it has is [EOT]'s."""
+    """The prompt truncated to the context length, with [EOT] as the last token."""
     return ids if len(ids) <= CONTEXT_LENGTH else (*ids[: CONTEXT_LENGTH - 1], ids[-1])

@@ -89,9 +89,9 @@ def test_labels_of_one_place_are_tied(seed: int) -> None:
 
 
 def test_what_cannot_be_derived_is_said() -> None:
-    with pytest.raises(BankError, match="no condition in use says which values are usual"):
+    with pytest.raises(BankError, match="no active condition has an affinity"):
         predict_scores(editing.reject(kitchen(), ["place", "activity"]))
-    with pytest.raises(BankError, match="no condition 'lite' in use with an affinity; there are place, activity"):
+    with pytest.raises(BankError, match="no active condition 'lite' with an affinity; there are place, activity"):
         predict_scores(kitchen(), {"lite": 1.0})
     with pytest.raises(BankError, match="there is no label 'frok'; there are fork"):
         carriers(kitchen(), "frok", "car")
