@@ -15,7 +15,7 @@ from fedmpt.common.errors import FedmptError
 if TYPE_CHECKING:
     from prompt_bank.editing.diff import Change
     from prompt_bank.errors import BankError, Problem
-    from prompt_bank.recording.changes import Recorded
+    from prompt_bank.recording.changes import ChangeResult
     from prompt_bank.recording.store import LoadedBank
     from prompt_bank.schema import Bank
 
@@ -27,7 +27,7 @@ MessageOption = Annotated[
 
 
 @contextmanager
-def reported(as_json: bool) -> Iterator[None]:
+def report_errors(as_json: bool) -> Iterator[None]:
     """Prints the problems of a bank or another file, one a line, and ends with exit code 2; 1 where the disk failed."""
     from prompt_bank.errors import BankError
 
@@ -48,16 +48,16 @@ def reported(as_json: bool) -> Iterator[None]:
         raise typer.Exit(1) from error
 
 
-def change_and_tell(
+def change_and_report(
     path: Path, edit: Callable[[Bank], Bank], *, by: str | None, did: str, message: str | None, as_json: bool
 ) -> None:
     """Apply an edit to a bank's file, record it, and say what it did."""
-    from prompt_bank.recording.changes import change, who
+    from prompt_bank.recording.changes import apply_change, who
 
-    tell(change(path, edit, by=who(by), did=one_line(message or did)), path, as_json)
+    report_change(apply_change(path, edit, by=who(by), did=one_line(message or did)), path, as_json)
 
 
-def tell(recorded: Recorded, path: Path, as_json: bool) -> None:
+def report_change(recorded: ChangeResult, path: Path, as_json: bool) -> None:
     """Say what a change did and as which revision it was recorded."""
     if as_json:
         told = {
@@ -75,7 +75,9 @@ def tell(recorded: Recorded, path: Path, as_json: bool) -> None:
         typer.echo(f"{path}: nothing to change")
         return
     print_changes(recorded.changes)
-    typer.echo(f"{path}: revision {recorded.bank.revision} recorded; training uses {_trained(recorded.bank)}")
+    typer.echo(
+        f"{path}: revision {recorded.bank.revision} recorded; training uses {_training_conditions(recorded.bank)}"
+    )
 
 
 def print_changes(changes: tuple[Change, ...]) -> None:
@@ -104,9 +106,13 @@ def print_state(loaded: LoadedBank) -> None:
         typer.echo(f'{since}; fedmpt bank commit {loaded.path} -m "…" records it')
 
 
-def state(loaded: LoadedBank) -> dict[str, Any]:
+def load_state(loaded: LoadedBank) -> dict[str, Any]:
     """What a program should know about a good bank beside its content."""
-    return {"edited": loaded.edited, "errors": [], "warnings": [as_dict(warning) for warning in loaded.warnings]}
+    return {
+        "edited": loaded.edited,
+        "errors": [],
+        "warnings": [problem_as_json(warning) for warning in loaded.warnings],
+    }
 
 
 def print_problem(problem: Problem, source: Path | str) -> None:
@@ -116,7 +122,7 @@ def print_problem(problem: Problem, source: Path | str) -> None:
     typer.echo(printable(f"{problem.severity}: {source}: {problem}"), err=True)
 
 
-def as_dict(problem: Problem) -> dict[str, Any]:
+def problem_as_json(problem: Problem) -> dict[str, Any]:
     """A problem for a program."""
     return {"place": problem.place, "line": problem.line, "message": problem.message}
 
@@ -126,7 +132,7 @@ def print_json(content: Any) -> None:
     typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
 
 
-def wrong(source: Path | str, message: str) -> NoReturn:
+def fail(source: Path | str, message: str) -> NoReturn:
     """End with one problem of the file as a whole."""
     from prompt_bank.errors import BankError, Problem
 
@@ -138,7 +144,7 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _trained(bank: Bank) -> str:
+def _training_conditions(bank: Bank) -> str:
     """Which conditions training would take."""
     from prompt_bank.errors import BankError
     from prompt_bank.prompts.layout import active_conditions
@@ -152,8 +158,8 @@ def _trained(bank: Bank) -> str:
 
 def _print_problems(error: BankError, as_json: bool) -> None:
     if as_json:
-        errors = [as_dict(p) for p in error.problems if p.severity == "error"]
-        warnings = [as_dict(p) for p in error.problems if p.severity == "warning"]
+        errors = [problem_as_json(p) for p in error.problems if p.severity == "error"]
+        warnings = [problem_as_json(p) for p in error.problems if p.severity == "warning"]
         print_json({"ok": False, "errors": errors, "warnings": warnings})
         return
     for problem in error.problems:

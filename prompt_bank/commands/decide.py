@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedmpt.common.console import JsonOption
-from prompt_bank.commands.common import BankArgument, ByOption, MessageOption, change_and_tell, reported, wrong
+from prompt_bank.commands.common import BankArgument, ByOption, MessageOption, change_and_report, fail, report_errors
 
 if TYPE_CHECKING:
     from prompt_bank.schema import Bank
@@ -31,18 +31,18 @@ def accept(
 
     Example:  fedmpt bank accept bank.json lighting weather
     """
-    with reported(as_json):
+    with report_errors(as_json):
         from prompt_bank.editing import edits as editing
 
         if everything == bool(ids):
-            wrong(bank, "name the conditions to accept, or --all")
+            fail(bank, "name the conditions to accept, or --all")
 
         def edit(content: Bank) -> Bank:
             proposed = [c.id for c in content.conditions if c.status == "proposed"]
             return editing.accept(content, proposed if everything else ids or [])
 
         did = "accepted all proposed conditions" if everything else f"accepted {_listed(ids)}"
-        change_and_tell(bank, edit, by=by, did=did, message=message, as_json=as_json)
+        change_and_report(bank, edit, by=by, did=did, message=message, as_json=as_json)
 
 
 def reject(
@@ -56,11 +56,11 @@ def reject(
 
     Example:  fedmpt bank reject bank.json purpose -m "says the same as activity"
     """
-    with reported(as_json):
+    with report_errors(as_json):
         from prompt_bank.editing import edits as editing
 
         did = f"rejected {_listed(ids)}"
-        change_and_tell(bank, partial(editing.reject, ids=ids), by=by, did=did, message=message, as_json=as_json)
+        change_and_report(bank, partial(editing.reject, ids=ids), by=by, did=did, message=message, as_json=as_json)
 
 
 def propose(
@@ -74,11 +74,11 @@ def propose(
 
     Example:  fedmpt bank propose bank.json lighting
     """
-    with reported(as_json):
+    with report_errors(as_json):
         from prompt_bank.editing import edits as editing
 
         did = f"took the decision on {_listed(ids)} back"
-        change_and_tell(bank, partial(editing.propose, ids=ids), by=by, did=did, message=message, as_json=as_json)
+        change_and_report(bank, partial(editing.propose, ids=ids), by=by, did=did, message=message, as_json=as_json)
 
 
 def rename(
@@ -93,12 +93,12 @@ def rename(
 
     Example:  fedmpt bank rename bank.json lighting "light and shadow"
     """
-    with reported(as_json):
+    with report_errors(as_json):
         from prompt_bank.editing import edits as editing
 
         edit = partial(editing.rename, condition_id=condition, text=text)
         did = f"renamed {condition} to '{text}'"
-        change_and_tell(bank, edit, by=by, did=did, message=message, as_json=as_json)
+        change_and_report(bank, edit, by=by, did=did, message=message, as_json=as_json)
 
 
 def merge(
@@ -114,7 +114,7 @@ def merge(
 
     Example:  fedmpt bank merge bank.json lighting weather --text "light and weather"
     """
-    with reported(as_json):
+    with report_errors(as_json):
         from prompt_bank.editing import edits as editing
 
         def edit(content: Bank) -> Bank:
@@ -122,7 +122,7 @@ def merge(
             return editing.merge(content, ids, text=text or texts.get(ids[0], ids[0]), definition=definition)
 
         did = f"merged {_listed(ids)}"
-        change_and_tell(bank, edit, by=by, did=did, message=message, as_json=as_json)
+        change_and_report(bank, edit, by=by, did=did, message=message, as_json=as_json)
 
 
 def add(
@@ -142,7 +142,7 @@ def add(
 
     Example:  fedmpt bank add bank.json season --definition "The time of the year." --value winter --accept
     """
-    with reported(as_json):
+    with report_errors(as_json):
         from prompt_bank.editing import edits as editing
 
         edit = partial(
@@ -153,7 +153,7 @@ def add(
             note=note,
             status="accepted" if accepted else "proposed",
         )
-        change_and_tell(bank, edit, by=by, did=f"added '{text}'", message=message, as_json=as_json)
+        change_and_report(bank, edit, by=by, did=f"added '{text}'", message=message, as_json=as_json)
 
 
 def remove(
@@ -167,7 +167,7 @@ def remove(
 
     Example:  fedmpt bank remove bank.json purpose
     """
-    with reported(as_json):
+    with report_errors(as_json):
         from prompt_bank.editing import edits as editing
 
         def edit(content: Bank) -> Bank:
@@ -176,7 +176,7 @@ def remove(
             return content
 
         did = f"removed {_listed(ids)}"
-        change_and_tell(bank, edit, by=by, did=did, message=message, as_json=as_json)
+        change_and_report(bank, edit, by=by, did=did, message=message, as_json=as_json)
 
 
 def _listed(ids: list[str] | None) -> str:

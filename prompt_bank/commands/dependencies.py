@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fedmpt.common.console import JsonOption
-from prompt_bank.commands.common import BankArgument, print_json, reported, wrong
+from prompt_bank.commands.common import BankArgument, fail, print_json, report_errors
 
 if TYPE_CHECKING:
-    from prompt_bank.dependencies.scoring import Measured, Score
+    from prompt_bank.dependencies.scoring import Estimate, Score
     from prompt_bank.schema import Bank
 
 
@@ -28,14 +28,14 @@ def dependencies(
 
     Example:  fedmpt bank dependencies bank.json --label fork
     """
-    with reported(as_json):
+    with report_errors(as_json):
         from fedmpt.common.words import printable, suggestions
-        from prompt_bank.dependencies.predicting import derived
+        from prompt_bank.dependencies.predicting import derive_dependencies
         from prompt_bank.recording.store import load
 
-        found = derived(load(bank).bank)
+        found = derive_dependencies(load(bank).bank)
         if label is not None and label not in found.labels:
-            wrong(bank, f"there is no label '{label}'; there are {suggestions(label, found.labels)}")
+            fail(bank, f"there is no label '{label}'; there are {suggestions(label, found.labels)}")
         pairs = [(a, b, score, found.carriers(a, b)) for a, b, score in found.pairs(label)[:top]]
         if as_json:
             print_json(
@@ -69,7 +69,7 @@ def score(
 
     Example:  fedmpt bank score bank.json --cooccurrence instances_train.json --page score.html
     """
-    with reported(as_json):
+    with report_errors(as_json):
         from prompt_bank.dependencies.observed import read_cooccurrence
         from prompt_bank.dependencies.scoring import score as compare
         from prompt_bank.recording.store import load
@@ -79,7 +79,7 @@ def score(
         found = compare(own, read_cooccurrence(cooccurrence, own.labels), other, control)
         if page:
             from fedmpt.common.files import write_atomically
-            from prompt_bank.dependencies.page import page as written
+            from prompt_bank.dependencies.page import render_page as written
 
             write_atomically(page, written(found, own.name, cooccurrence.name))
         if as_json:
@@ -124,7 +124,7 @@ def _print(score: Score) -> None:
             typer.echo(printable("; ".join([f"  {' and '.join(pair.labels)}: {seen}", *pair.carried])))
 
 
-def _interval(measured: Measured) -> str:
+def _interval(measured: Estimate) -> str:
     if measured.value is None:
         return "–"
     return f"{measured.value:.3f}\n{measured.low:.2f}…{measured.high:.2f}"
@@ -133,7 +133,7 @@ def _interval(measured: Measured) -> str:
 def _as_json(score: Score) -> dict[str, Any]:
     """Everything but the matrices, rounded."""
 
-    def rounded(measures: dict[str, Measured] | None) -> dict[str, Any] | None:
+    def rounded(measures: dict[str, Estimate] | None) -> dict[str, Any] | None:
         if measures is None:
             return None
         return {

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fedmpt.common.console import JsonOption
-from prompt_bank.commands.common import BankArgument, ByOption, MessageOption, one_line, reported, tell
+from prompt_bank.commands.common import BankArgument, ByOption, MessageOption, one_line, report_change, report_errors
 
 
 def edit(
@@ -24,9 +24,9 @@ def edit(
 
     Example:  EDITOR=nano fedmpt bank edit bank.json
     """
-    with reported(as_json):
+    with report_errors(as_json):
         from prompt_bank.commands.editor import edit as edit_in_editor
         from prompt_bank.recording.changes import who
 
         did = one_line(message or "edited in an editor")
-        tell(edit_in_editor(bank, by=who(by), did=did, resume=resume), bank, as_json)
+        report_change(edit_in_editor(bank, by=who(by), did=did, resume=resume), bank, as_json)

@@ -15,16 +15,16 @@ from fedmpt.common.words import printable
 from prompt_bank.commands.tables import change_lines
 from prompt_bank.editing.diff import diff
 from prompt_bank.errors import BankConflict, BankError, Problem
-from prompt_bank.exchange.rewriting import no_bank
+from prompt_bank.exchange.rewriting import source_error
 from prompt_bank.exchange.yaml_view import dump, read
-from prompt_bank.recording.changes import Recorded, record_hand_edit
+from prompt_bank.recording.changes import ChangeResult, record_hand_edit
 from prompt_bank.recording.store import LoadedBank, content_hash, load, record
 from prompt_bank.schema import Bank
 
-ROUNDS = 20
+MAX_ROUNDS = 20
 """How often a text with mistakes is shown again: a script that is called as editor must not go on for ever."""
 
-SAID = "#!"
+MESSAGE_PREFIX = "#!"
 """Begins the lines that tell a person what is wrong; they are taken out again."""
 
 HELP = """\
@@ -62,9 +62,9 @@ class Draft:
         try:
             return self.file.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError as error:
-            raise no_bank(self.file, f"is not UTF-8; save it as UTF-8. {self.kept()}") from error
+            raise source_error(self.file, f"is not UTF-8; save it as UTF-8. {self.kept()}") from error
         except OSError as error:
-            raise no_bank(self.file, f"cannot be read: {error.strerror}") from error
+            raise source_error(self.file, f"cannot be read: {error.strerror}") from error
 
     def write(self, text: str) -> None:
         """Put another text in its place."""
@@ -75,7 +75,7 @@ class Draft:
         return f"your text is kept: fedmpt bank edit {self.bank} --resume {self.file}"
 
 
-def edit(path: Path, *, by: str, did: str, resume: Path | None = None) -> Recorded:
+def edit(path: Path, *, by: str, did: str, resume: Path | None = None) -> ChangeResult:
     """Let a person edit a bank, and record what came out of it.
 
     Args:
@@ -98,16 +98,16 @@ def edit(path: Path, *, by: str, did: str, resume: Path | None = None) -> Record
     else:
         draft = Draft(path, resume)
         text = draft.read()
-    bank = _rounds(loaded.bank, draft, text, command, finished=resume is not None)
+    bank = _edit_until_valid(loaded.bank, draft, text, command, finished=resume is not None)
     if bank is None or content_hash(bank) == loaded.hash:
         draft.file.unlink()
-        return Recorded(loaded.bank, False)
+        return ChangeResult(loaded.bank, False)
     recorded = _record(bank, loaded, draft, by, did)
     draft.file.unlink()
     return recorded
 
 
-def _rounds(bank: Bank, draft: Draft, text: str, command: list[str], finished: bool) -> Bank | None:
+def _edit_until_valid(bank: Bank, draft: Draft, text: str, command: list[str], finished: bool) -> Bank | None:
     """The edited bank; None where the person left the text as it was, or emptied it.
 
     Args:
@@ -118,15 +118,15 @@ def _rounds(bank: Bank, draft: Draft, text: str, command: list[str], finished: b
         finished: the text holds edits already, so that leaving it as it is means to take them.
     """
     original, wrong = text, BankError(draft.file, [])
-    for _ in range(ROUNDS):
+    for _ in range(MAX_ROUNDS):
         code = _run([*command, str(draft.file)])
         saved = draft.read()
         if code:
             if saved == original and not finished:
                 draft.file.unlink()
-                raise no_bank(command[0], f"the editor ended with code {code}; nothing was changed")
-            raise no_bank(command[0], f"the editor ended with code {code}; nothing was recorded. {draft.kept()}")
-        body = "\n".join(line for line in saved.split("\n") if not line.startswith(SAID))
+                raise source_error(command[0], f"the editor ended with code {code}; nothing was changed")
+            raise source_error(command[0], f"the editor ended with code {code}; nothing was recorded. {draft.kept()}")
+        body = "\n".join(line for line in saved.split("\n") if not line.startswith(MESSAGE_PREFIX))
         if not any(line.strip() and not line.startswith("#") for line in body.split("\n")):
             return None
         if saved == text and not finished:
@@ -140,12 +140,12 @@ def _rounds(bank: Bank, draft: Draft, text: str, command: list[str], finished: b
             moved = [Problem(p.place, p.message, p.line and p.line + lines, p.severity) for p in error.problems]
             wrong, finished = BankError(draft.file, moved), False
             heading = "These mistakes keep it from being recorded. Mend them; leave the text as it is to give up."
-            text = _on_top([heading, *map(str, moved), ""], body)
+            text = _with_messages([heading, *map(str, moved), ""], body)
             draft.write(text)
     raise BankError(draft.file, [*wrong.problems, Problem("", f"nothing was recorded; {draft.kept()}")])
 
 
-def _record(bank: Bank, loaded: LoadedBank, draft: Draft, by: str, did: str) -> Recorded:
+def _record(bank: Bank, loaded: LoadedBank, draft: Draft, by: str, did: str) -> ChangeResult:
     hand_edit = None
     try:
         if loaded.edited:
@@ -158,12 +158,12 @@ def _record(bank: Bank, loaded: LoadedBank, draft: Draft, by: str, did: str) -> 
         except BankError as broken:
             meanwhile = [str(broken)]
         said = ["The bank has changed since you began. Recording the text below would undo this:", *meanwhile, ""]
-        draft.write(_on_top(said, draft.read()))
+        draft.write(_with_messages(said, draft.read()))
         message = f"the bank has changed since you began, nothing was recorded; {draft.kept()}"
         raise BankConflict(loaded.path, [Problem("", message)]) from error
     except OSError as error:
         raise OSError(error.errno, f"{error.strerror}; {draft.kept()}", error.filename) from error
-    return Recorded(written, True, diff(loaded.bank, written), hand_edit)
+    return ChangeResult(written, True, diff(loaded.bank, written), hand_edit)
 
 
 def _editor() -> list[str]:
@@ -173,7 +173,7 @@ def _editor() -> list[str]:
         return shlex.split(named, posix=os.name != "nt")
     found = next(filter(shutil.which, EDITORS), None)
     if found is None:
-        raise no_bank("fedmpt bank edit", "no editor was found; set VISUAL or EDITOR to yours")
+        raise source_error("fedmpt bank edit", "no editor was found; set VISUAL or EDITOR to yours")
     return [found]
 
 
@@ -184,7 +184,7 @@ def _run(command: list[str]) -> int:
     except OSError as error:
         Path(command[-1]).unlink(missing_ok=True)
         message = f"the editor cannot be started: {error.strerror}; set VISUAL or EDITOR to yours"
-        raise no_bank(command[0], message) from error
+        raise source_error(command[0], message) from error
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         return process.wait()
@@ -198,8 +198,8 @@ def _new_draft(path: Path) -> Draft:
     return Draft(path, path.with_name(Path(name).name))
 
 
-def _on_top(said: list[str], body: str) -> str:
-    return "".join(f"{SAID} {_one_line(line)}".rstrip() + "\n" for line in said) + body
+def _with_messages(said: list[str], body: str) -> str:
+    return "".join(f"{MESSAGE_PREFIX} {_one_line(line)}".rstrip() + "\n" for line in said) + body
 
 
 def _one_line(text: str) -> str:

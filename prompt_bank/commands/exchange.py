@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from fedmpt.common.console import JsonOption
-from prompt_bank.commands.common import BankArgument, ByOption, MessageOption, one_line, reported, tell
+from prompt_bank.commands.common import BankArgument, ByOption, MessageOption, one_line, report_change, report_errors
 from prompt_bank.exchange.formats import Format
 
 FormatOption = Annotated[Format | None, typer.Option("--format", help="[csv for .csv, label-studio for .json]")]
@@ -29,7 +29,7 @@ def export(
 
     Example:  fedmpt bank export bank.json conditions.csv
     """
-    with reported(False):
+    with report_errors(False):
         from prompt_bank.exchange.files import export as write
         from prompt_bank.exchange.files import format_of
         from prompt_bank.recording.store import load
@@ -58,13 +58,13 @@ def import_(
 
     Example:  fedmpt bank import bank.json conditions.csv --by ada
     """
-    with reported(as_json):
-        from prompt_bank.exchange.files import format_of, take_in
+    with report_errors(as_json):
+        from prompt_bank.exchange.files import format_of, import_changes
         from prompt_bank.recording.changes import who
 
         chosen = format_of(file, form)
         did = one_line(message or f"imported {file.name}")
-        recorded, notes = take_in(bank, file, chosen, by=who(by), did=did, remove_missing=remove_missing)
+        recorded, notes = import_changes(bank, file, chosen, by=who(by), did=did, remove_missing=remove_missing)
         for note in notes:
             typer.echo(f"note: {file}: {note}", err=True)
-        tell(recorded, bank, as_json)
+        report_change(recorded, bank, as_json)

@@ -9,15 +9,15 @@ import typer
 from fedmpt.common.console import JsonOption
 from prompt_bank.commands.common import (
     BankArgument,
-    as_dict,
     changes_as_json,
+    fail,
+    load_state,
     print_changes,
     print_json,
     print_problem,
     print_state,
-    reported,
-    state,
-    wrong,
+    problem_as_json,
+    report_errors,
 )
 
 if TYPE_CHECKING:
@@ -30,13 +30,13 @@ def show(bank: BankArgument, as_json: JsonOption = False) -> None:
 
     Example:  fedmpt bank show bank.json
     """
-    with reported(as_json):
+    with report_errors(as_json):
         from prompt_bank.recording.store import load
 
         loaded = load(bank)
         if as_json:
             content = loaded.bank.model_dump(mode="json", by_alias=True)
-            told = {**state(loaded), "counts": _counts(loaded.bank), "overlaps": _overlaps(loaded.bank)}
+            told = {**load_state(loaded), "counts": _counts(loaded.bank), "overlaps": _overlaps(loaded.bank)}
             print_json({**told, "bank": content})
             return
         from prompt_bank.commands.tables import print_bank
@@ -50,16 +50,16 @@ def check(bank: BankArgument, as_json: JsonOption = False) -> None:
 
     Example:  fedmpt bank check bank.json
     """
-    with reported(as_json):
-        from prompt_bank.prompts.lengths import troubles as prompt_troubles
-        from prompt_bank.recording.revisions import troubles as revision_troubles
+    with report_errors(as_json):
+        from prompt_bank.prompts.lengths import prompt_problems as prompt_troubles
+        from prompt_bank.recording.revisions import revision_problems as revision_troubles
         from prompt_bank.recording.store import load
 
         loaded = load(bank)
         found = [*prompt_troubles(loaded.bank), *revision_troubles(loaded)]
         if as_json:
-            told = state(loaded)
-            told["warnings"] += [as_dict(problem) for problem in found]
+            told = load_state(loaded)
+            told["warnings"] += [problem_as_json(problem) for problem in found]
             print_json({"ok": True, **told, "counts": _counts(loaded.bank)})
             return
         counts = _counts(loaded.bank)
@@ -75,7 +75,7 @@ def log(bank: BankArgument, as_json: JsonOption = False) -> None:
 
     Example:  fedmpt bank log bank.json
     """
-    with reported(as_json):
+    with report_errors(as_json):
         from fedmpt.common.words import printable
         from prompt_bank.recording.store import load
 
@@ -99,7 +99,7 @@ def diff(
 
     Example:  fedmpt bank diff bank.json 1 3
     """
-    with reported(as_json):
+    with report_errors(as_json):
         from prompt_bank.editing.diff import diff as differences
         from prompt_bank.recording.store import load
 
@@ -115,12 +115,12 @@ def diff(
 
 
 def _compared(loaded: LoadedBank, revisions: list[str]) -> tuple[Bank, Bank]:
-    from prompt_bank.recording.revisions import find
+    from prompt_bank.recording.revisions import find_revision
 
     if len(revisions) > 2:
-        wrong(loaded.path, "diff compares two revisions at the most")
-    before = find(loaded, revisions[0] if revisions else "newest")
-    after = find(loaded, revisions[1]) if len(revisions) == 2 else loaded.bank
+        fail(loaded.path, "diff compares two revisions at the most")
+    before = find_revision(loaded, revisions[0] if revisions else "newest")
+    after = find_revision(loaded, revisions[1]) if len(revisions) == 2 else loaded.bank
     return before, after
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedmpt.common.console import JsonOption
-from prompt_bank.commands.common import BankArgument, print_json, print_problem, reported, wrong
+from prompt_bank.commands.common import BankArgument, fail, print_json, print_problem, report_errors
 
 if TYPE_CHECKING:
     from prompt_bank.prompts.lengths import MeasuredPrompt
@@ -28,8 +28,8 @@ def prompts(
 
     Example:  fedmpt bank prompts bank.json --label cat
     """
-    with reported(as_json):
-        from prompt_bank.prompts.lengths import troubles
+    with report_errors(as_json):
+        from prompt_bank.prompts.lengths import prompt_problems
         from prompt_bank.recording.store import load
 
         loaded = load(bank)
@@ -39,20 +39,20 @@ def prompts(
             return
         for prompt in found:
             typer.echo(f"{prompt.tokens:>3}  {prompt.text}" if tokens else prompt.text)
-        for problem in troubles(loaded.bank):
+        for problem in prompt_problems(loaded.bank):
             print_problem(problem, bank)
 
 
 def _chosen(bank: Bank, path: Path, label: str | None, condition: str | None) -> list[MeasuredPrompt]:
     """The prompts of a label, of a condition, of both or of all."""
     from prompt_bank.prompts.layout import active_conditions
-    from prompt_bank.prompts.lengths import measured
+    from prompt_bank.prompts.lengths import measure_prompts
 
     labels = [known.name for known in bank.labels]
     conditions, status = active_conditions(bank)
     _require(label, labels, "label", path)
     _require(condition, [known.id for known in conditions], f"{status} condition", path)
-    return [p for p in measured(bank) if label in (None, p.label) and condition in (None, p.condition_id)]
+    return [p for p in measure_prompts(bank) if label in (None, p.label) and condition in (None, p.condition_id)]
 
 
 def _require(wanted: str | None, known: list[str], what: str, path: Path) -> None:
@@ -61,4 +61,4 @@ def _require(wanted: str | None, known: list[str], what: str, path: Path) -> Non
         return
     from fedmpt.common.words import suggestions
 
-    wrong(path, f"there is no {what} '{wanted}'; there are {suggestions(wanted, known)}")
+    fail(path, f"there is no {what} '{wanted}'; there are {suggestions(wanted, known)}")

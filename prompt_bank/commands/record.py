@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from fedmpt.common.console import JsonOption
-from prompt_bank.commands.common import BankArgument, ByOption, one_line, reported, tell
+from prompt_bank.commands.common import BankArgument, ByOption, one_line, report_change, report_errors
 
 
 def commit(
@@ -20,15 +20,15 @@ def commit(
 
     Example:  fedmpt bank commit bank.json -m "merge lighting into weather"
     """
-    with reported(as_json):
-        from prompt_bank.recording.changes import Recorded, record_hand_edit, who
+    with report_errors(as_json):
+        from prompt_bank.recording.changes import ChangeResult, record_hand_edit, who
         from prompt_bank.recording.store import load
 
         loaded = load(bank)
         if loaded.edited:
-            tell(record_hand_edit(loaded, who(by), one_line(message)), bank, as_json)
+            report_change(record_hand_edit(loaded, who(by), one_line(message)), bank, as_json)
         elif as_json:
-            tell(Recorded(loaded.bank, False), bank, as_json)
+            report_change(ChangeResult(loaded.bank, False), bank, as_json)
         else:
             typer.echo(f"{bank}: nothing was edited since revision {loaded.bank.revision}")
 
@@ -47,11 +47,11 @@ def restore(
 
     Example:  fedmpt bank restore bank.json 2
     """
-    with reported(as_json):
+    with report_errors(as_json):
         from prompt_bank.recording.changes import who
         from prompt_bank.recording.restoring import restore as bring_back
 
         restored = bring_back(bank, revision, by=who(by))
-        if restored.aside is not None:
-            typer.echo(f"{bank} could not be read; it was put aside as {restored.aside}", err=True)
-        tell(restored.recorded, bank, as_json)
+        if restored.moved_to is not None:
+            typer.echo(f"{bank} could not be read; it was renamed to {restored.moved_to}", err=True)
+        report_change(restored.result, bank, as_json)

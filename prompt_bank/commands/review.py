@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from prompt_bank.commands.common import BankArgument, ByOption, reported
+from prompt_bank.commands.common import BankArgument, ByOption, report_errors
 
 
 def review(
@@ -22,7 +22,7 @@ def review(
 
     Example:  fedmpt bank review bank.json
     """
-    with reported(False):
+    with report_errors(False):
         from prompt_bank.recording.changes import who
         from prompt_bank.review.serving import serve
         from prompt_bank.review.session import Session

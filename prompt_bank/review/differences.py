@@ -7,10 +7,10 @@ from itertools import groupby
 from typing import Any
 
 from prompt_bank.editing.diff import Change, diff
-from prompt_bank.editing.told import FEW, cells_told
+from prompt_bank.editing.matrix_text import MAX_LISTED, cell_changes
 from prompt_bank.schema import Bank
 
-NAMES = {
+DISPLAY_NAMES = {
     "text": "words",
     "position": "order",
     "because": "reason",
@@ -24,7 +24,7 @@ NAMES = {
 DERIVED = "origin"
 """Follows from the other fields; a row of its own would say nothing."""
 
-SHOWN = ("text", "status", "definition", "values", "note", "conditions", "because")
+SHOWN_FIELDS = ("text", "status", "definition", "values", "note", "conditions", "because")
 """Of a condition or dependency that was added or removed as a whole."""
 
 
@@ -45,34 +45,36 @@ def _entry(part: str, key: str, changes: list[Change], words: dict[str, str]) ->
     first = changes[0]
     if first.kind in ("added", "removed"):
         row = first.before or first.after
-        fields = [(field, row[field]) for field in SHOWN if row.get(field)]
+        fields = [(field, row[field]) for field in SHOWN_FIELDS if row.get(field)]
         sides = [(f, v, None) if first.kind == "removed" else (f, None, v) for f, v in fields]
     else:
         sides = [
-            (change.field, *SIDES.get(change.field, _both)(change)) for change in changes if change.field != DERIVED
+            (change.field, *FIELD_SIDES.get(change.field, _both)(change))
+            for change in changes
+            if change.field != DERIVED
         ]
     title = words.get(key, key) if part == "condition" else key
-    shown = _shown(words)
+    shown = _value_formatter(words)
     return {
         "part": part,
         "title": title,
         "change": first.kind if first.kind in ("added", "removed") else "changed",
         "fields": [
-            {"field": NAMES.get(field, field), "before": shown(field, before), "after": shown(field, after)}
+            {"field": DISPLAY_NAMES.get(field, field), "before": shown(field, before), "after": shown(field, after)}
             for field, before, after in sides
         ],
     }
 
 
-def _lines(change: Change) -> tuple[str, str]:
+def _affinity_sides(change: Change) -> tuple[str, str]:
     """The first cells that differ, a line each; the others are counted."""
-    first, more = cells_told(change.before, change.after)
+    first, more = cell_changes(change.before, change.after)
     before = "\n".join(f"{c.cell}: {c.before}" for c in first)
     after = [*(f"{c.cell}: {c.after}" for c in first), *(f"{count} cells" for count in more)]
     return before, "\n".join(after)
 
 
-def _other_marks(change: Change) -> tuple[list[Any], list[Any]]:
+def _correction_sides(change: Change) -> tuple[list[Any], list[Any]]:
     """The corrected cells that one side alone has; an older correction says nothing about this change."""
     before, after = change.before or [], change.after or []
     return [c for c in before if c not in after], [c for c in after if c not in before]
@@ -82,18 +84,21 @@ def _both(change: Change) -> tuple[Any, Any]:
     return change.before, change.after
 
 
-SIDES: dict[str, Callable[[Change], tuple[Any, Any]]] = {"affinity": _lines, "corrected": _other_marks}
+FIELD_SIDES: dict[str, Callable[[Change], tuple[Any, Any]]] = {
+    "affinity": _affinity_sides,
+    "corrected": _correction_sides,
+}
 """Fields of which only what differs is shown."""
 
 
-def _shown(words: dict[str, str]) -> Callable[[str, Any], str]:
+def _value_formatter(words: dict[str, str]) -> Callable[[str, Any], str]:
     """A function from a field and its value to text."""
     said: dict[str, Callable[[Any], str]] = {
         "position": lambda place: f"place {place + 1}",
         "support": lambda share: f"{100 * share:.0f} %",
         "evidence": lambda ids: f"{len(ids)} description" + ("s" if len(ids) != 1 else ""),
         "conditions": lambda ids: ", ".join(words.get(i, i) for i in ids),
-        "corrected": lambda cells: "\n".join([*map(_cell, cells[:FEW]), *_rest(cells)]),
+        "corrected": lambda cells: "\n".join([*map(_cell, cells[:MAX_LISTED]), *_rest(cells)]),
         "asked": lambda readings: "\n".join(f"{reading['kind']} by {reading['model']}" for reading in readings),
         "control": lambda control: f"{control['how']}: {len(control['rows'])} labels",
     }
@@ -109,7 +114,7 @@ def _shown(words: dict[str, str]) -> Callable[[str, Any], str]:
 
 
 def _rest(cells: list[Any]) -> list[str]:
-    return [f"and {len(cells) - FEW} more"] if len(cells) > FEW else []
+    return [f"and {len(cells) - MAX_LISTED} more"] if len(cells) > MAX_LISTED else []
 
 
 def _cell(cell: dict[str, Any]) -> str:

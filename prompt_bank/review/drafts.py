@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedmpt.common.files import write_atomically
 from prompt_bank.errors import Problem
-from prompt_bank.recording.store import now, versions
+from prompt_bank.recording.store import now, versions_folder
 from prompt_bank.review.operations import Operations
 
 DraftId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
@@ -39,10 +39,10 @@ class Draft(BaseModel):
 
 def folder(bank: Path) -> Path:
     """Where the drafts of a bank lie."""
-    return versions(bank.resolve()) / "drafts"
+    return versions_folder(bank.resolve()) / "drafts"
 
 
-def keep(bank: Path, draft: Draft) -> None:
+def save(bank: Path, draft: Draft) -> None:
     """Write a draft; one without edits is removed.
 
     Raises:
@@ -56,7 +56,7 @@ def keep(bank: Path, draft: Draft) -> None:
     write_atomically(path, draft.model_dump_json(indent=2, exclude_none=True) + "\n")
 
 
-def drop(bank: Path, draft_id: str) -> None:
+def delete(bank: Path, draft_id: str) -> None:
     """Remove a draft, if it is there.
 
     Raises:
@@ -65,7 +65,7 @@ def drop(bank: Path, draft_id: str) -> None:
     _file(bank, draft_id).unlink(missing_ok=True)
 
 
-def kept(bank: Path) -> tuple[list[Draft], list[Problem]]:
+def load_all(bank: Path) -> tuple[list[Draft], list[Problem]]:
     """All drafts with unsaved edits, the newest first, and what is wrong with those that cannot be read."""
     drafts: list[Draft] = []
     problems: list[Problem] = []
@@ -81,7 +81,7 @@ def kept(bank: Path) -> tuple[list[Draft], list[Problem]]:
     return sorted(drafts, key=lambda draft: draft.at, reverse=True), problems
 
 
-def as_json(draft: Draft) -> dict[str, Any]:
+def summary(draft: Draft) -> dict[str, Any]:
     """What the page may know about a draft that it does not hold."""
     return {"id": draft.id, "by": draft.by, "at": draft.at, "edits": len(draft.operations)}
 

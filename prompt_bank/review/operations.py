@@ -9,15 +9,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from prompt_bank.editing import edits as editing
 from prompt_bank.editing.cells import correct
-from prompt_bank.schema import MOST_VALUES, Bank
+from prompt_bank.editing.dependencies import set_dependency
+from prompt_bank.schema import MAX_VALUES, Bank
 
-MOST = 2000
+MAX_OPERATIONS = 2000
 """Operations that a page may hold unsaved."""
 
-Short = Annotated[str, Field(max_length=200)]
-Long = Annotated[str, Field(max_length=4000)]
+ShortText = Annotated[str, Field(max_length=200)]
+LongText = Annotated[str, Field(max_length=4000)]
 Id = Annotated[str, Field(max_length=64)]
-Values = Annotated[list[Short], Field(max_length=MOST_VALUES)]
+Values = Annotated[list[ShortText], Field(max_length=MAX_VALUES)]
 
 
 class Operation(BaseModel):
@@ -59,10 +60,10 @@ class Edit(Operation):
 
     do: Literal["edit"]
     id: Id
-    text: Short | None = None
-    definition: Long | None = None
+    text: ShortText | None = None
+    definition: LongText | None = None
     values: Values | None = None
-    note: Long | None = None
+    note: LongText | None = None
 
     def apply(self, bank: Bank) -> Bank:
         """See editing.edit."""
@@ -79,8 +80,8 @@ class Merge(Operation):
 
     do: Literal["merge"]
     ids: Annotated[list[Id], Field(max_length=200)]
-    text: Short
-    definition: Long | None = None
+    text: ShortText
+    definition: LongText | None = None
 
     def apply(self, bank: Bank) -> Bank:
         """See editing.merge."""
@@ -96,8 +97,8 @@ class SplitPart(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    text: Short
-    definition: Long = ""
+    text: ShortText
+    definition: LongText = ""
     values: Values = []
 
 
@@ -137,10 +138,10 @@ class Add(Operation):
     """A condition of a person's own."""
 
     do: Literal["add"]
-    text: Short
-    definition: Long = ""
+    text: ShortText
+    definition: LongText = ""
     values: Values = []
-    note: Long = ""
+    note: LongText = ""
 
     def apply(self, bank: Bank) -> Bank:
         """See editing.add; who adds a condition wants it, so it is accepted."""
@@ -170,12 +171,12 @@ class SetDependency(Operation):
     """Which conditions govern whether some labels occur together; none takes the dependency away."""
 
     do: Literal["set_dependency"]
-    labels: Annotated[list[Short], Field(max_length=100)]
+    labels: Annotated[list[ShortText], Field(max_length=100)]
     conditions: Annotated[list[Id], Field(max_length=200)]
 
     def apply(self, bank: Bank) -> Bank:
-        """See editing.set_dependency."""
-        return editing.set_dependency(bank, self.labels, self.conditions)
+        """See dependencies.set_dependency."""
+        return set_dependency(bank, self.labels, self.conditions)
 
     def told(self) -> str:
         """ "set what governs cat and sofa" """
@@ -187,8 +188,8 @@ class SetCell(Operation):
 
     do: Literal["set_cell"]
     id: Id
-    label: Short
-    value: Short
+    label: ShortText
+    value: ShortText
     number: float | None = None
 
     def apply(self, bank: Bank) -> Bank:
@@ -204,12 +205,12 @@ class SetCell(Operation):
 AnyOperation = Annotated[
     Decide | Edit | Merge | Split | Move | Add | Remove | SetDependency | SetCell, Field(discriminator="do")
 ]
-Operations = Annotated[list[AnyOperation], Field(max_length=MOST)]
+Operations = Annotated[list[AnyOperation], Field(max_length=MAX_OPERATIONS)]
 
 
 def summary(operations: Sequence[Operation]) -> str:
     """What a list of operations did, as a revision's message: at most 200 characters, each thing once."""
-    told = list(dict.fromkeys(_cut(operation.told()) for operation in operations))
+    told = list(dict.fromkeys(_shorten(operation.told()) for operation in operations))
     text = "; ".join(told)
     while len(text) > 200:
         told.pop()
@@ -217,5 +218,5 @@ def summary(operations: Sequence[Operation]) -> str:
     return text
 
 
-def _cut(text: str) -> str:
+def _shorten(text: str) -> str:
     return text if len(text) <= 80 else text[:79] + "…"

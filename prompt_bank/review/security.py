@@ -12,10 +12,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-HOSTS = ["127.0.0.1", "localhost"]
+ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
 """Host names under which a browser may ask. Another one is a foreign name that was made to point here."""
 
-POLICY = "; ".join(
+CONTENT_SECURITY_POLICY = "; ".join(
     [
         "default-src 'none'",
         "script-src 'self'",
@@ -32,7 +32,7 @@ POLICY = "; ".join(
 """Only files of the package run or style the page, and no text can become markup."""
 
 HEADERS = {
-    "Content-Security-Policy": POLICY,
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -41,7 +41,7 @@ HEADERS = {
 }
 
 
-class SafeHeaders:
+class SecurityHeaders:
     """Puts HEADERS on every response."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -58,7 +58,7 @@ class SafeHeaders:
         await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
 
 
-class OwnPageOnly:
+class SameOriginOnly:
     """Refuses what under `path` comes without the token, or from another page than ours."""
 
     def __init__(self, app: ASGIApp, token: str, path: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from prompt_bank.errors import BankConflict, BankError, Problem
-from prompt_bank.reading.validation import described
+from prompt_bank.reading.validation import describe_error
 from prompt_bank.recording.changes import record_hand_edit
 from prompt_bank.recording.store import LoadedBank, content_hash, load, record
 from prompt_bank.review import drafts, view
@@ -55,7 +55,7 @@ class Session:
         try:
             TypeAdapter(Name).validate_python(by)
         except ValidationError as error:
-            raise BankError(path, [Problem("by", described(found)) for found in error.errors()]) from error
+            raise BankError(path, [Problem("by", describe_error(found)) for found in error.errors()]) from error
         self.path, self.by = path, by
         self._bases: dict[str, Bank] = {}
         self._lock = Lock()
@@ -69,20 +69,20 @@ class Session:
             BankError: the file is missing or wrong.
         """
         loaded = self._load()
-        drafted, problems = drafts.kept(self.path)
+        drafted, problems = drafts.load_all(self.path)
         return {
-            **view.whole(loaded.bank),
+            **view.fixed_content(loaded.bank),
             **self._state(loaded.hash, loaded.bank, ()),
             "file": self.path.name,
             "by": self.by,
             "hand_edited": loaded.edited,
-            "warnings": view.problems([*loaded.warnings, *problems]),
-            "drafts": [drafts.as_json(draft) for draft in drafted],
+            "warnings": view.problems_as_json([*loaded.warnings, *problems]),
+            "drafts": [drafts.summary(draft) for draft in drafted],
         }
 
     def draft(self, draft_id: str) -> drafts.Draft | None:
         """The unsaved edits of a page, as they were kept."""
-        return next((draft for draft in drafts.kept(self.path)[0] if draft.id == draft_id), None)
+        return next((draft for draft in drafts.load_all(self.path)[0] if draft.id == draft_id), None)
 
     def preview(self, draft: drafts.Draft) -> dict[str, Any]:
         """What the edits make of their base; they are kept as the page's draft.
@@ -93,7 +93,7 @@ class Session:
             OSError: the draft cannot be kept.
         """
         bank = self._replay(draft.base, draft.operations)
-        drafts.keep(self.path, draft)
+        drafts.save(self.path, draft)
         return {**self._state(draft.base, bank, draft.operations), "outdated": self.now() != draft.base}
 
     def affinity(self, draft: drafts.Draft, condition_id: str) -> dict[str, Any]:
@@ -136,19 +136,19 @@ class Session:
             by_hand = record_hand_edit(loaded, self.by).bank
             expected = content_hash(by_hand)
             if over is None:
-                bank = _replayed(by_hand, draft.operations)
+                bank = _apply_all(by_hand, draft.operations)
         record(bank, self.path, by=self.by, did=did, expected_hash=expected)
-        drafts.drop(self.path, draft.id)
+        drafts.delete(self.path, draft.id)
         return self.opened()
 
     def conflict(self, draft: drafts.Draft) -> dict[str, Any]:
         """The file's content beside what the edits make of their base: what differs, and who wrote it."""
         theirs = self._load()
         mine = self._replay(draft.base, draft.operations)
-        _, left_out = _replay_what_fits(theirs.bank, draft.operations)
+        _, left_out = _apply_applicable(theirs.bank, draft.operations)
         return {
             "hash": theirs.hash,
-            "last": view.whole(theirs.bank)["last"],
+            "last": view.fixed_content(theirs.bank)["last"],
             "hand_edited": theirs.edited,
             "differences": differences(theirs.bank, mine),
             "left_out": left_out,
@@ -162,9 +162,9 @@ class Session:
             OSError: the draft cannot be kept.
         """
         loaded = self._load()
-        fitting, left_out = _replay_what_fits(loaded.bank, draft.operations)
+        fitting, left_out = _apply_applicable(loaded.bank, draft.operations)
         moved = draft.model_copy(update={"base": loaded.hash, "operations": fitting, "undone": []})
-        drafts.keep(self.path, moved)
+        drafts.save(self.path, moved)
         bank = self._replay(loaded.hash, fitting)
         return {
             **self.opened(),
@@ -188,11 +188,11 @@ class Session:
 
     def unsaved(self) -> int:
         """Edits that are kept and not saved, in all drafts."""
-        return sum(len(draft.operations) for draft in drafts.kept(self.path)[0])
+        return sum(len(draft.operations) for draft in drafts.load_all(self.path)[0])
 
     def _state(self, base: str, bank: Bank, operations: Sequence[Operation]) -> dict[str, Any]:
         return {
-            **view.edited(bank),
+            **view.editable_content(bank),
             "base": base,
             "changes": differences(self._bases[base], bank),
             "told": [operation.told() for operation in operations],
@@ -221,38 +221,38 @@ class Session:
         keys = [base, *(operation.model_dump_json() for operation in operations)]
         with self._lock:
             known, banks = self._replayed
-            banks = banks[: _common(keys, known)] or [self._bases[base]]
+            banks = banks[: _common_prefix(keys, known)] or [self._bases[base]]
             for i in range(len(banks) - 1, len(operations)):
-                banks.append(_applied(banks[-1], operations[i], i))
+                banks.append(_apply(banks[-1], operations[i], i))
             self._replayed = (keys, banks)
         return banks[-1]
 
 
-def _common(a: Sequence[str], b: Sequence[str]) -> int:
+def _common_prefix(a: Sequence[str], b: Sequence[str]) -> int:
     """How many entries two lists have in common at their beginning."""
     return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
 
 
-def _replayed(bank: Bank, operations: Sequence[Operation]) -> Bank:
+def _apply_all(bank: Bank, operations: Sequence[Operation]) -> Bank:
     for i, operation in enumerate(operations):
-        bank = _applied(bank, operation, i)
+        bank = _apply(bank, operation, i)
     return bank
 
 
-def _applied(bank: Bank, operation: Operation, index: int) -> Bank:
+def _apply(bank: Bank, operation: Operation, index: int) -> Bank:
     try:
         return operation.apply(bank)
     except BankError as error:
         raise OperationRefused(index, error.problems) from error
 
 
-def _replay_what_fits(bank: Bank, operations: Sequence[Operation]) -> tuple[list[Operation], list[dict[str, str]]]:
+def _apply_applicable(bank: Bank, operations: Sequence[Operation]) -> tuple[list[Operation], list[dict[str, str]]]:
     """The operations that the bank allows one after the other, and the others with the reason."""
     fitting: list[Operation] = []
     left_out: list[dict[str, str]] = []
     for i, operation in enumerate(operations):
         try:
-            bank = _applied(bank, operation, i)
+            bank = _apply(bank, operation, i)
             fitting.append(operation)
         except OperationRefused as refused:
             left_out.append({"told": operation.told(), "message": "; ".join(p.message for p in refused.problems)})

@@ -11,13 +11,13 @@ from prompt_bank.errors import Problem
 from prompt_bank.schema import Bank, Caption, Condition, Label
 
 
-def whole(bank: Bank) -> dict[str, Any]:
+def fixed_content(bank: Bank) -> dict[str, Any]:
     """What no edit of the page changes: name, labels, captions, prompt and origin."""
     known = {label.name: label for label in bank.labels}
     return {
         "name": bank.name,
         "labels": [label.name for label in bank.labels],
-        "captions": {caption.id: marked(caption, known) for caption in bank.captions},
+        "captions": {caption.id: highlight_labels(caption, known) for caption in bank.captions},
         "template": bank.prompt.template,
         "about": bank.about,
         "model": bank.provenance.model if bank.provenance.requests else None,
@@ -26,7 +26,7 @@ def whole(bank: Bank) -> dict[str, Any]:
     }
 
 
-def edited(bank: Bank) -> dict[str, Any]:
+def editable_content(bank: Bank) -> dict[str, Any]:
     """What the page's edits change; of an affinity only its size, as the page asks for it where a person opens it."""
     return {
         "conditions": [
@@ -61,7 +61,7 @@ def _size(condition: Condition) -> dict[str, int] | None:
     return {"labels": len(affinity.rows), "corrected": len(affinity.corrected)} if affinity else None
 
 
-def marked(caption: Caption, labels: dict[str, Label]) -> dict[str, Any]:
+def highlight_labels(caption: Caption, labels: dict[str, Label]) -> dict[str, Any]:
     """A caption in pieces; a piece that names one of the caption's labels says which.
 
     Args:
@@ -90,7 +90,7 @@ def marked(caption: Caption, labels: dict[str, Label]) -> dict[str, Any]:
     }
 
 
-def problems(found: Sequence[Problem]) -> list[dict[str, str]]:
+def problems_as_json(found: Sequence[Problem]) -> list[dict[str, str]]:
     """Problems for the page."""
     return [{"place": problem.place, "message": problem.message} for problem in found]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from prompt_bank.prompts.layout import active_conditions, parts
+from prompt_bank.prompts.layout import active_conditions, template_parts
 from prompt_bank.schema import Bank
 from trainer.backbone.clip import FrozenClip
 from trainer.backbone.text import Suffixes, label_suffixes
@@ -70,7 +70,7 @@ class ConditionPrompts:
             raise TrainerError("FedMPT needs a prompt bank: --bank bank.json (fedmpt mine-conditions writes one)")
         _same_labels(bank, label_names)
         texts, origin = _condition_texts(bank, kind)
-        frozen = parts(bank)
+        frozen = template_parts(bank)
         prompts = cls(
             conditions=texts,
             origin=origin,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from prompt_bank.cli import app
-from prompt_bank.recording.store import load, record, versions
+from prompt_bank.recording.store import load, record, versions_folder
 from tests.prompt_bank.banks import fedmpt, good
 
 
@@ -135,17 +135,17 @@ def test_restore(bank: Path) -> None:
     bank.write_bytes(bank.read_bytes()[:200])
     assert "cut off" in run(bank, "show", code=2) or "not closed" in run(bank, "show", code=2)
     done = fedmpt("bank", "restore", bank, "newest", folder=bank.parent)
-    assert done.returncode == 0 and "put aside as" in done.stderr and "bank.broken-1.json" in done.stderr
+    assert done.returncode == 0 and "was renamed to" in done.stderr and "bank.broken-1.json" in done.stderr
     assert statuses(bank) == {"background": "proposed", "pose": "proposed"}
 
 
 def test_check_says_which_revisions_are_lost(bank: Path) -> None:
     run(bank, "reject", "pose")
-    for copy in versions(bank).glob("*.json"):
+    for copy in versions_folder(bank).glob("*.json"):
         copy.unlink()
     run(bank, "propose", "pose")
     (warned,) = as_json(bank, "check")["warnings"]
-    assert warned["place"] == "history" and "bank.versions: 1; put the folder back" in warned["message"]
+    assert warned["place"] == "history" and "bank.versions: 1; restore this folder" in warned["message"]
 
 
 def test_check_warns_of_prompts_that_training_would_refuse(bank: Path) -> None:
@@ -167,7 +167,7 @@ def test_check_warns_of_prompts_that_training_would_refuse(bank: Path) -> None:
         (("accept", "pose", "--all"), "name the conditions to accept, or --all"),
         (("accept", "poes"), "there is no condition 'poes'; there are pose, background"),
         (("rename", "pose", ""), "bank.json: conditions[1].text: is empty"),
-        (("rename", "pose", "BACKGROUND"), "stands at conditions[0].text already"),
+        (("rename", "pose", "BACKGROUND"), "is already used at conditions[0].text"),
         (("merge", "pose"), "at least two"),
         (("merge", "nobody", "pose"), "there is no condition 'nobody'"),
         (("add", "a\nb"), "line break"),

@@ -81,7 +81,7 @@ def test_check_shows_warnings_and_succeeds(tmp_path: Path) -> None:
     path.write_text(text(doubtful), encoding="utf-8")
     checked = fedmpt("bank", "check", path, folder=tmp_path)
     assert checked.returncode == 0
-    assert "warning:" in checked.stderr and "'cats' is nearly 'cat'" in checked.stderr
+    assert "warning:" in checked.stderr and "'cats' is similar to 'cat'" in checked.stderr
     assert "not recorded yet" in checked.stdout
     told = json.loads(fedmpt("bank", "check", path, "--json", folder=tmp_path).stdout)
     assert (told["ok"], told["edited"]) == (True, True)

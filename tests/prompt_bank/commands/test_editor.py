@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from prompt_bank.editing import edits as editing
-from prompt_bank.recording.changes import change
+from prompt_bank.recording.changes import apply_change
 from prompt_bank.recording.store import load, record
 from tests.prompt_bank.banks import good
 
@@ -128,8 +128,8 @@ def test_a_resumed_text_may_be_taken_as_it_is(bank: Path) -> None:
 def test_a_conflict_keeps_the_text_and_says_what_changed(bank: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.py"
     other.write_text(
-        SCRIPT + "\nfrom prompt_bank.editing import edits\nfrom prompt_bank.recording.changes import change\n"
-        "if seen == 0: change(Path('bank.json'), lambda b: edits.reject(b, ['background']), by='bob', did='no')\n"
+        SCRIPT + "\nfrom prompt_bank.editing import edits\nfrom prompt_bank.recording.changes import apply_change\n"
+        "if seen == 0: apply_change(Path('bank.json'), lambda b: edits.reject(b, ['background']), by='bob', did='no')\n"
     )
     done = edit(bank, [("object pose", "posture")], editor=f'"{sys.executable}" other.py')
     assert done.returncode == 1 and "the bank has changed since you began" in done.stderr
@@ -190,7 +190,7 @@ def test_the_bank_that_was_edited_meanwhile_is_what_a_resume_starts_from(bank: P
     """A condition that somebody added since is not in the kept text: recording it would remove it, and that is told."""
     edit(bank, [("object pose", "posture"), ("status: proposed", "status: x")], [])
     (text,) = kept(bank)
-    change(bank, lambda b: editing.add(b, "season"), by="bob", did="added")
+    apply_change(bank, lambda b: editing.add(b, "season"), by="bob", did="added")
     text.write_text(text.read_text().replace("status: x", "status: proposed"))
     done = edit(bank, [], words=("--resume", text.name))
     assert done.returncode == 0 and "- condition season" in done.stdout

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from prompt_bank.dependencies.predicting import carriers, derived, predicted
+from prompt_bank.dependencies.predicting import carriers, derive_dependencies, predict_scores
 from prompt_bank.editing import edits as editing
 from prompt_bank.errors import BankError
 from prompt_bank.schema import Affinity, Bank, Condition, Label
@@ -32,7 +32,7 @@ def kitchen() -> Bank:
 
 
 def test_pairs_are_told_with_what_ties_them() -> None:
-    found = derived(kitchen())
+    found = derive_dependencies(kitchen())
     assert [c.id for c in found.conditions] == ["place", "activity"], "light says nothing"
     assert found.pairs()[0][:2] == ("fork", "knife") and all("tree" in pair for pair in found.pairs("tree"))
     place, activity = sorted(carriers(kitchen(), "knife", "fork"), key=lambda carrier: carrier.text, reverse=True)
@@ -45,14 +45,14 @@ def test_pairs_are_told_with_what_ties_them() -> None:
 def test_the_score_is_the_standardised_cosine_summed_over_conditions() -> None:
     """By hand: of six pairs one has a cosine of 1 under the activity, and the others 0."""
     only = editing.reject(kitchen(), ["place"])
-    scores = predicted(only)
+    scores = predict_scores(only)
     z = (1 - 1 / 6) / np.sqrt(5 / 36)
     assert scores[0, 1] == pytest.approx(z) and scores[0, 2] == pytest.approx(-z / 5)
     assert np.allclose(scores, scores.T) and not scores.diagonal().any()
-    both = predicted(kitchen())
-    place = predicted(editing.reject(kitchen(), ["activity"]))
+    both = predict_scores(kitchen())
+    place = predict_scores(editing.reject(kitchen(), ["activity"]))
     assert np.allclose(both, scores + place)
-    assert np.allclose(predicted(kitchen(), {"place": 0.5}), scores + 0.5 * place)
+    assert np.allclose(predict_scores(kitchen(), {"place": 0.5}), scores + 0.5 * place)
 
 
 @settings(max_examples=60, deadline=None)
@@ -62,13 +62,13 @@ def test_nothing_but_what_is_usual_counts(seed: int, labels: int, values: int, d
     rng = np.random.default_rng(seed)
     names = [f"l{i}" for i in range(labels)]
     matrix = np.round(rng.normal(size=(labels, values)), 2)
-    scores = predicted(bank(names, {"place": matrix}))
+    scores = predict_scores(bank(names, {"place": matrix}))
     turned, columns = data.draw(st.permutations(range(labels))), data.draw(st.permutations(range(values)))
-    moved = predicted(bank([names[i] for i in turned], {"place": matrix[turned][:, columns]}))
+    moved = predict_scores(bank([names[i] for i in turned], {"place": matrix[turned][:, columns]}))
     assert np.allclose(moved, scores[np.ix_(turned, turned)])
     shy = np.where(matrix < 0, matrix * 3 - 1, matrix)
-    assert np.allclose(predicted(bank(names, {"place": shy})), scores)
-    assert np.allclose(predicted(bank(names, {"place": matrix * 4})), scores)
+    assert np.allclose(predict_scores(bank(names, {"place": shy})), scores)
+    assert np.allclose(predict_scores(bank(names, {"place": matrix * 4})), scores)
     pairs = scores[np.triu_indices(labels, 1)]
     assert np.allclose(pairs.mean(), 0) and (np.allclose(pairs.std(), 1) or not pairs.any())
 
@@ -82,16 +82,16 @@ def test_labels_of_one_place_are_tied(seed: int) -> None:
     assume(len(set(home.tolist())) > 1 and len(set(home.tolist())) < 12)
     names = [f"l{i}" for i in range(12)]
     matrix = np.where(home[:, None] == np.arange(4), 2.0, -1.0) + rng.normal(scale=0.1, size=(12, 4))
-    scores = predicted(bank(names, {"place": matrix, "noise": rng.normal(size=(12, 1)) * 0 - 1.0}))
+    scores = predict_scores(bank(names, {"place": matrix, "noise": rng.normal(size=(12, 1)) * 0 - 1.0}))
     a, b = np.triu_indices(12, 1)
     same = home[a] == home[b]
     assert scores[a, b][same].min() > scores[a, b][~same].max()
 
 
 def test_what_cannot_be_derived_is_said() -> None:
-    with pytest.raises(BankError, match="no condition in use says which values are usual"):
-        predicted(editing.reject(kitchen(), ["place", "activity"]))
-    with pytest.raises(BankError, match="no condition 'lite' in use with an affinity; there are place, activity"):
-        predicted(kitchen(), {"lite": 1.0})
+    with pytest.raises(BankError, match="no active condition has an affinity"):
+        predict_scores(editing.reject(kitchen(), ["place", "activity"]))
+    with pytest.raises(BankError, match="no active condition 'lite' with an affinity; there are place, activity"):
+        predict_scores(kitchen(), {"lite": 1.0})
     with pytest.raises(BankError, match="there is no label 'frok'; there are fork"):
         carriers(kitchen(), "frok", "car")

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from fedmpt.common.words import fold
 from prompt_bank.editing import edits as editing
-from prompt_bank.editing.affinities import cell
+from prompt_bank.editing.affinities import cell_lift
 from prompt_bank.editing.cells import NEVER, USUAL, correct
 from prompt_bank.errors import BankError
 from prompt_bank.exchange.yaml_view import dump, read
-from prompt_bank.recording.changes import change, record_hand_edit
+from prompt_bank.recording.changes import apply_change, record_hand_edit
 from prompt_bank.recording.store import content_hash, dumps, load, loads, record
 from prompt_bank.schema import Affinity, Bank, Condition, Control, Correction, Label, Provenance, Reading
 from tests.prompt_bank.strategies import banks
@@ -111,10 +111,10 @@ def test_a_cell_goes_from_usual_over_never_back_to_what_was_mined() -> None:
         ("place", "tree", "kitchen"),
         ("place", "fork", "ski slope"),
     ):
-        before = cell(of(world(), condition), label, value)
+        before = cell_lift(of(world(), condition), label, value)
         bank = correct(world(), condition, label, value, USUAL)
         bank = correct(bank, condition, label, value, NEVER)
-        assert cell(of(bank, condition), label, value) == NEVER
+        assert cell_lift(of(bank, condition), label, value) == NEVER
         affinity = of(bank, condition).affinity
         assert affinity and affinity.corrected == (Correction(label=label, value=value, mined=before),)
         assert correct(bank, condition, label, value, None) == world()
@@ -144,7 +144,7 @@ def test_a_cell_that_is_not_there(arguments: tuple[Any, ...], message: str) -> N
 def test_who_set_a_cell_is_said_when_it_is_recorded(tmp_path: Path) -> None:
     path = tmp_path / "bank.json"
     record(world(), path, by="miner", did="mined")
-    change(path, lambda b: correct(b, "place", "fork", "street", NEVER), by="ada", did="set")
+    apply_change(path, lambda b: correct(b, "place", "fork", "street", NEVER), by="ada", did="set")
     cells = of(load(path).bank, "place").affinity
     assert cells and cells.corrected == (Correction(label="fork", value="street", mined=-1.0, by="ada"),)
     assert not load(path).edited
@@ -251,7 +251,7 @@ FAULTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str, str]] = {
     "no label": (lambda c: c["affinity"]["rows"].update(dog=[1, 2, 3]), "affinity.rows.dog", "no label 'dog'"),
     "no number": (lambda c: c["affinity"]["rows"].update(car=[1, 2, "x"]), "affinity.rows.car[2]", "number"),
     "no rows": (lambda c: c["affinity"].update(rows={}), "affinity.rows", "at least 1"),
-    "a value twice": (lambda c: c["values"].append("KITCHEN"), "values[3]", "values[0] already"),
+    "a value twice": (lambda c: c["values"].append("KITCHEN"), "values[3]", "already used at conditions[0].values[0]"),
     "a cell of no value": (
         lambda c: c["affinity"]["corrected"].append({"label": "car", "value": "moon"}),
         "affinity.corrected[0].value",
@@ -265,7 +265,7 @@ FAULTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str, str]] = {
     "a cell twice": (
         lambda c: c["affinity"]["corrected"].extend([{"label": "car", "value": "street"}] * 2),
         "affinity.corrected[1]",
-        "corrected already",
+        "already corrected",
     ),
 }
 

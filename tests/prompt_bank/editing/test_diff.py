@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from prompt_bank.commands.tables import change_lines
 from prompt_bank.editing import edits as editing
 from prompt_bank.editing.cells import correct
+from prompt_bank.editing.dependencies import set_dependency
 from prompt_bank.editing.diff import Change, diff
 from prompt_bank.recording.store import content_hash
 from prompt_bank.review.differences import differences
@@ -166,7 +167,7 @@ def test_what_happened_alike_to_many_dependencies_is_told_once() -> None:
     bank = bank.model_copy(update={"dependencies": (), "conditions": good().conditions[1:]})
     bank = editing.add(bank, "place")
     for i in range(1, 15):
-        bank = editing.set_dependency(bank, ["l0", f"l{i}"], ["pose", "place"])
+        bank = set_dependency(bank, ["l0", f"l{i}"], ["pose", "place"])
     lines = [line.plain for line in change_lines(diff(bank, editing.remove(bank, "place")))]
     assert lines[0] == "- condition place"
     assert lines[1].startswith("~ 14 dependencies: l0 + l1, ") and lines[1].endswith(" and 4 more")

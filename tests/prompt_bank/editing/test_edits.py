@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prompt_bank.editing import edits as editing
+from prompt_bank.editing.dependencies import set_dependency
 from prompt_bank.errors import BankError
 from prompt_bank.recording.store import dumps, loads
 from prompt_bank.schema import Bank, Caption, Condition, Dependency, Label
@@ -146,15 +147,15 @@ def test_remove_drops_it_from_dependencies() -> None:
 
 
 def test_a_dependency_is_changed_made_and_taken_away() -> None:
-    bank = editing.set_dependency(four(), ["sofa", "cat"], ["light"])
+    bank = set_dependency(four(), ["sofa", "cat"], ["light"])
     changed = bank.dependencies[0]
     assert (changed.labels, changed.conditions, changed.because) == (("cat", "sofa"), ("light",), "seen")
     assert bank.dependencies[1:] == four().dependencies[1:]
-    bank = editing.set_dependency(bank, ["dog", "cat", "sofa"], ["place"])
+    bank = set_dependency(bank, ["dog", "cat", "sofa"], ["place"])
     assert governing(bank)[("dog", "cat", "sofa")] == ("place",) and len(bank.dependencies) == 4
-    bank = editing.set_dependency(bank, ["dog", "cat"], [])
+    bank = set_dependency(bank, ["dog", "cat"], [])
     assert ("cat", "dog") not in governing(bank) and len(bank.dependencies) == 3
-    assert editing.set_dependency(bank, ["dog", "cat"], []) == bank
+    assert set_dependency(bank, ["dog", "cat"], []) == bank
 
 
 def test_a_dependency_that_stands_twice_becomes_one() -> None:
@@ -162,7 +163,7 @@ def test_a_dependency_that_stands_twice_becomes_one() -> None:
     bank = bank.model_copy(
         update={"dependencies": (*bank.dependencies, Dependency(labels=("sofa", "cat"), conditions=("light",)))}
     )
-    assert editing.set_dependency(bank, ["cat", "sofa"], ["place", "weather"]) == four()
+    assert set_dependency(bank, ["cat", "sofa"], ["place", "weather"]) == four()
 
 
 @pytest.mark.parametrize(
@@ -170,28 +171,31 @@ def test_a_dependency_that_stands_twice_becomes_one() -> None:
     [
         (lambda b: editing.accept(b, ["lihgt"]), "conditions: there is no condition 'lihgt'; there are light, place"),
         (lambda b: editing.rename(b, "light", ""), r"conditions\[1\].text: is empty"),
-        (lambda b: editing.rename(b, "light", " x"), r"conditions\[1\].text: ' x' begins or ends with white space"),
+        (lambda b: editing.rename(b, "light", " x"), r"conditions\[1\].text: ' x' starts or ends with white space"),
         (lambda b: editing.rename(b, "light", "a\nb"), r"conditions\[1\].text: .* line break"),
-        (lambda b: editing.rename(b, "weather", "Light"), r"conditions\[2\].text: the condition 'light' stands at"),
+        (
+            lambda b: editing.rename(b, "weather", "Light"),
+            r"conditions\[2\].text: the condition 'light' is already used at",
+        ),
         (lambda b: editing.rename(b, "light", "x" * 101), r"conditions\[1\].text: has more than 100 characters"),
         (lambda b: editing.edit(b, "light", values=["a", ""]), r"conditions\[1\].values\[1\]: is empty"),
         (lambda b: editing.edit(b, "light", definition="\ud800"), r"conditions\[1\].definition"),
         (lambda b: editing.merge(b, ["light"], text="x"), "at least two"),
         (lambda b: editing.merge(b, ["light", "light"], text="x"), "'light' is named twice"),
-        (lambda b: editing.merge(b, ["light", "place"], text="weather"), "stands at"),
+        (lambda b: editing.merge(b, ["light", "place"], text="weather"), "is already used at"),
         (lambda b: editing.split(b, "light", [("a", "", [])]), "at least two"),
-        (lambda b: editing.split(b, "light", [("a", "", []), ("A", "", [])]), "stands at"),
+        (lambda b: editing.split(b, "light", [("a", "", []), ("A", "", [])]), "is already used at"),
         (lambda b: editing.split(b, "light", [("a", "", []), ("", "", [])]), r"conditions\[2\].text: is empty"),
         (lambda b: editing.move(b, "light", 4), "there is no position 4; there are 0 to 3"),
         (lambda b: editing.move(b, "light", -1), "there is no position -1"),
-        (lambda b: editing.add(b, "PLACE"), "stands at"),
+        (lambda b: editing.add(b, "PLACE"), "is already used at"),
         (lambda b: editing.add(b, ""), r"conditions\[4\].text: is empty"),
         (lambda b: editing.remove(b, "x"), "there is no condition 'x'"),
-        (lambda b: editing.set_dependency(b, ["cat"], ["light"]), r"dependencies\[3\]: .* at least two"),
-        (lambda b: editing.set_dependency(b, ["cat", "cat"], ["light"]), "at least two different"),
-        (lambda b: editing.set_dependency(b, ["cat", "dgo"], ["light"]), "there is no label 'dgo'; there are dog"),
-        (lambda b: editing.set_dependency(b, ["cat", "dog"], ["lite"]), "there is no condition 'lite'"),
-        (lambda b: editing.set_dependency(b, ["cat", "dog"], ["light", "light"]), "named twice"),
+        (lambda b: set_dependency(b, ["cat"], ["light"]), r"dependencies\[3\]: .* at least two"),
+        (lambda b: set_dependency(b, ["cat", "cat"], ["light"]), "at least two different"),
+        (lambda b: set_dependency(b, ["cat", "dgo"], ["light"]), "there is no label 'dgo'; there are dog"),
+        (lambda b: set_dependency(b, ["cat", "dog"], ["lite"]), "there is no condition 'lite'"),
+        (lambda b: set_dependency(b, ["cat", "dog"], ["light", "light"]), "named twice"),
     ],
 )
 def test_a_wrong_edit_is_said_with_its_place(edit: Callable[[Bank], Bank], message: str) -> None:
@@ -202,7 +206,7 @@ def test_a_wrong_edit_is_said_with_its_place(edit: Callable[[Bank], Bank], messa
 def test_words_of_a_rejected_condition_are_free_until_it_comes_back() -> None:
     bank = editing.add(four(), "My own")
     assert ids(bank)[-1] == "my-own"
-    with pytest.raises(BankError, match="stands at"):
+    with pytest.raises(BankError, match="is already used at"):
         editing.accept(bank, ["mine"])
 
 
@@ -224,9 +228,7 @@ EDITS: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
     st.tuples(st.just(editing.move), st.tuples(IDS, st.integers(-1, 5))),
     st.tuples(st.just(editing.add), st.tuples(TEXTS, TEXTS, VALUES)),
     st.tuples(st.just(editing.remove), st.tuples(IDS)),
-    st.tuples(
-        st.just(editing.set_dependency), st.tuples(st.lists(LABELS, max_size=3), st.lists(IDS, max_size=2, unique=True))
-    ),
+    st.tuples(st.just(set_dependency), st.tuples(st.lists(LABELS, max_size=3), st.lists(IDS, max_size=2, unique=True))),
 )
 
 

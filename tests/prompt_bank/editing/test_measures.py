@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prompt_bank.editing import edits as editing
-from prompt_bank.editing.measures import explained, overlaps, smallest_cover, support
+from prompt_bank.editing.measures import explained, greedy_cover, overlaps, support
 from prompt_bank.errors import BankError
 from prompt_bank.recording.proposals import propose
 from prompt_bank.recording.store import content_hash, dumps, load, loads
@@ -41,7 +41,7 @@ def test_what_is_counted() -> None:
     assert explains == {"cap-0": ("place",), "cap-1": ("place", "light"), "cap-2": ("light",), "cap-3": ()}
     assert support(b.conditions, explains) == {"place": 0.5, "light": 0.5, "mood": 0.0}
     assert overlaps(b.conditions, explains) == {("place", "light"): 1 / 3, ("place", "mood"): 0, ("light", "mood"): 0}
-    assert smallest_cover(["place", "light", "mood"], explains, 0.75) == ["place", "light"]
+    assert greedy_cover(["place", "light", "mood"], explains, 0.75) == ["place", "light"]
     assert support(b.conditions, {}) == {"place": 0.0, "light": 0.0, "mood": 0.0}
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from prompt_bank.errors import BankError, Problem
 from prompt_bank.reading import migrations
-from prompt_bank.reading.locate import Located, written
+from prompt_bank.reading.locate import LocatedJson, format_place
 from prompt_bank.recording.store import dumps, loads
 from tests.prompt_bank.banks import content, good, text
 
@@ -48,11 +48,19 @@ FAULTS: dict[str, tuple[Spoil, str, str]] = {
     "escape in a condition": (lambda b: b["conditions"][1].update(text="a\x1b[2J"), "conditions[1].text", "control"),
     "turned direction": (lambda b: b["labels"][1].update(name="a\u202eb"), "labels[1].name", "control character"),
     "white space around": (lambda b: b["conditions"][1].update(text="pose "), "conditions[1].text", "white space"),
-    "label twice": (lambda b: b["labels"].append({"name": "CAT"}), "labels[2].name", "labels[0].name already"),
+    "label twice": (lambda b: b["labels"].append({"name": "CAT"}), "labels[2].name", "already used at labels[0].name"),
     "condition twice": (lambda b: b["conditions"][1].update(text="Background"), "conditions[1].text", "already"),
-    "id twice": (lambda b: b["conditions"][1].update(id="background"), "conditions[1].id", "conditions[0].id already"),
+    "id twice": (
+        lambda b: b["conditions"][1].update(id="background"),
+        "conditions[1].id",
+        "already used at conditions[0].id",
+    ),
     "path as id": (lambda b: b["conditions"][1].update(id="../../x"), "conditions[1].id", "does not match"),
-    "caption twice": (lambda b: b["captions"].append(b["captions"][0]), "captions[1].id", "captions[0].id already"),
+    "caption twice": (
+        lambda b: b["captions"].append(b["captions"][0]),
+        "captions[1].id",
+        "already used at captions[0].id",
+    ),
     "evidence of nothing": (
         lambda b: b["conditions"][0].update(evidence=["cap-0001", "cap-9"]),
         "conditions[0].evidence[1]",
@@ -73,7 +81,7 @@ FAULTS: dict[str, tuple[Spoil, str, str]] = {
     "label before condition": (
         lambda b: b["prompt"].update(template="{label} in {condition}"),
         "prompt.template",
-        "must stand before",
+        "must come before",
     ),
     "field of a field": (
         lambda b: b["prompt"].update(template="{condition} {label} {label.__class__}"),
@@ -171,7 +179,7 @@ def test_problems_come_in_the_order_of_the_lines() -> None:
 
 def test_a_duplicate_key_is_named_where_it_stands_the_second_time() -> None:
     file = text(content()).replace('"name": "small",', '"name": "small",\n  "name": "other",')
-    assert [str(problem) for problem in problems(file)] == ["name, line 5: the key 'name' stands twice"]
+    assert [str(problem) for problem in problems(file)] == ["name, line 5: the key 'name' occurs twice"]
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "9" * 5000])
@@ -191,7 +199,7 @@ def test_numbers_that_no_json_holds(number: str) -> None:
         ("<html>", "not JSON"),
         ('{"format": 1,}', "key"),
         ("{'format': 1}", "double quotes"),
-        ('{"format": 1} {}', "behind the end"),
+        ('{"format": 1} {}', "after the end"),
         ('{"format": 1, "name": "a\nb"}', "not closed or not valid"),
         (r'{"format": 1, "name": "\ud800"}', "surrogate"),
         ("[" * 100_000, "nested too deep"),
@@ -266,7 +274,7 @@ def test_located_reads_what_json_reads(value: Any, indent: int | None, ascii_onl
         file.encode()
     except UnicodeEncodeError:  # hypothesis may draw half a surrogate pair, which is refused elsewhere
         return
-    read = Located(file)
+    read = LocatedJson(file)
     assert read.value == json.loads(file) and not read.problems
 
 
@@ -278,7 +286,7 @@ def test_located_accepts_no_more_and_no_less_than_json(file: str) -> None:
     except ValueError:
         expected = ...
     try:
-        located = Located(file)
+        located = LocatedJson(file)
     except ValueError:
         assert expected is ...
     else:
@@ -286,8 +294,8 @@ def test_located_accepts_no_more_and_no_less_than_json(file: str) -> None:
 
 
 def test_written_places() -> None:
-    assert written(("conditions", 2, "text")) == "conditions[2].text"
-    assert written(("name",)) == "name"
+    assert format_place(("conditions", 2, "text")) == "conditions[2].text"
+    assert format_place(("name",)) == "name"
 
 
 def test_an_older_format_is_migrated_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:

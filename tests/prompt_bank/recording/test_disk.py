@@ -26,8 +26,8 @@ from prompt_bank.exchange import files as exchange  # noqa: F401
 from prompt_bank.prompts import lengths as prompt_lengths
 from prompt_bank.recording import proposals  # noqa: F401
 from prompt_bank.recording import restoring as rescue  # noqa: F401
-from prompt_bank.recording.changes import change
-from prompt_bank.recording.revisions import troubles
+from prompt_bank.recording.changes import apply_change
+from prompt_bank.recording.revisions import revision_problems
 from prompt_bank.recording.store import load, record
 from tests.prompt_bank.banks import good
 
@@ -57,10 +57,10 @@ def files_of_at_most(size: int) -> Iterator[None]:
 def test_a_write_that_ends_in_its_middle_leaves_the_bank(bank: Path, size: int) -> None:
     before = bank.read_bytes()
     with files_of_at_most(size), pytest.raises(OSError, match=re.escape(str(bank.parent))):
-        change(bank, lambda b: editing.accept(b, ["pose"]), by="ada", did="yes")
-    assert bank.read_bytes() == before and not troubles(load(bank))
+        apply_change(bank, lambda b: editing.accept(b, ["pose"]), by="ada", did="yes")
+    assert bank.read_bytes() == before and not revision_problems(load(bank))
     assert not [*bank.parent.rglob("*.tmp")]
-    assert change(bank, lambda b: editing.accept(b, ["pose"]), by="ada", did="yes").bank.revision == 2
+    assert apply_change(bank, lambda b: editing.accept(b, ["pose"]), by="ada", did="yes").bank.revision == 2
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_a_full_disk_leaves_the_bank_and_says_which_file(small_disk: Path) -> No
             break
         refused += 1
         assert done.exit_code == 1 and "No space left on device" in done.output and str(small_disk) in done.output
-        assert path.read_bytes() == before and not load(path).edited and not troubles(load(path))
+        assert path.read_bytes() == before and not load(path).edited and not revision_problems(load(path))
     assert refused >= 1 and load(path).bank.conditions[1].status == "accepted"
 
 
@@ -168,13 +168,13 @@ def test_a_disk_that_fails_at_any_flush_leaves_the_old_bank_or_the_new_one(
 
         monkeypatch.setattr(os, "fsync", full)
         try:
-            change(path, lambda b: editing.accept(b, ["pose"]), by="ada", did="yes")
+            apply_change(path, lambda b: editing.accept(b, ["pose"]), by="ada", did="yes")
             done = True
         except OSError:
             failing += 1
         monkeypatch.undo()
         loaded = load(path)
-        assert not loaded.edited and not troubles(loaded)
+        assert not loaded.edited and not revision_problems(loaded)
         expected = "proposed" if failing < 4 and not done else "accepted"  # the fourth comes when the file is in place
         assert loaded.bank.conditions[1].status == expected, failing
     assert failing == 4

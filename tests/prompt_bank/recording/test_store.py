@@ -13,8 +13,8 @@ import pytest
 
 from fedmpt.common import files
 from prompt_bank.errors import BankConflict, BankError
-from prompt_bank.recording.revisions import troubles
-from prompt_bank.recording.store import content_hash, dumps, load, loads, record, versions
+from prompt_bank.recording.revisions import revision_problems
+from prompt_bank.recording.store import content_hash, dumps, load, loads, record, versions_folder
 from prompt_bank.schema import SCHEMA_FILE, Bank
 from tests.prompt_bank.banks import good
 
@@ -45,11 +45,11 @@ def test_a_recorded_bank_comes_back_unedited(tmp_path: Path) -> None:
 def test_each_revision_is_kept_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "bank.json"
     bank = record(good(), path, by="miner", did="mined")
-    kept_first = {file: file.read_bytes() for file in versions(path).glob("*.json")}
+    kept_first = {file: file.read_bytes() for file in versions_folder(path).glob("*.json")}
     for number in (2, 3):
         bank = record(renamed(bank, f"n{number}"), path, by="ada", did=f"change {number}")
     assert [entry.revision for entry in bank.history] == [1, 2, 3] and bank.revision == 3
-    copies = sorted(versions(path).glob("*.json"))
+    copies = sorted(versions_folder(path).glob("*.json"))
     assert [loads(copy.read_text(encoding="utf-8"))[0].name for copy in copies] == ["small", "n2", "n3"]
     for copy, entry in zip(copies, bank.history, strict=True):
         kept = load(copy)
@@ -187,7 +187,7 @@ def test_a_lock_that_is_held_ends_in_an_error(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(files, "LOCK_SECONDS", 0.05)
     path = tmp_path / "bank.json"
     bank = record(good(), path, by="miner", did="mined")
-    with files.locked(versions(path) / ".lock"), pytest.raises(TimeoutError, match="another process"):
+    with files.locked(versions_folder(path) / ".lock"), pytest.raises(TimeoutError, match="another process"):
         record(bank, path, by="ada", did="again")
     assert load(path).bank == bank
 
@@ -227,13 +227,13 @@ def test_two_writers_lose_no_change(tmp_path: Path) -> None:
     bank = load(path).bank
     assert sorted(bank.name) == sorted("x" + "a" * 8 + "b" * 8)
     assert [entry.revision for entry in bank.history] == list(range(1, 18))
-    assert len([*versions(path).glob("*.json")]) == 17
+    assert len([*versions_folder(path).glob("*.json")]) == 17
 
 
 KILLED_AT_RANDOM = """
 import os, random, signal, sys, time
 from pathlib import Path
-from prompt_bank.recording.store import load, record, versions
+from prompt_bank.recording.store import load, record, versions_folder
 path, moments, acknowledged = Path(sys.argv[1]), random.Random(0), 1
 for kill in range(50):
     ours, theirs = os.pipe()
@@ -256,7 +256,7 @@ for kill in range(50):
     assert not loaded.edited and loaded.bank.revision >= acknowledged, (kill, acknowledged)
     assert loaded.bank.name == f"n{loaded.bank.revision}", kill
     assert [entry.revision for entry in loaded.bank.history] == [*range(1, loaded.bank.revision + 1)], kill
-for copy in versions(path).glob("*.json"):
+for copy in versions_folder(path).glob("*.json"):
     assert not load(copy).edited, copy
 print(acknowledged)
 """
@@ -271,7 +271,7 @@ def test_fifty_kills_at_random_moments_lose_nothing_that_was_acknowledged(tmp_pa
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 40, "one revision was waited for at each kill, on average"
     loaded = load(path)
-    assert not troubles(loaded), "every recorded revision can be read"
+    assert not revision_problems(loaded), "every recorded revision can be read"
     record(renamed(loaded.bank, "z"), path, by="ada", did="after the kills")
     assert not [*tmp_path.rglob("*.tmp")], "what the killed ones left is swept away"
 
@@ -279,7 +279,7 @@ def test_fifty_kills_at_random_moments_lose_nothing_that_was_acknowledged(tmp_pa
 KILLED_AT_EACH_LINE = """
 import os, shutil, signal, sys
 from pathlib import Path
-from prompt_bank.recording.store import load, record, versions
+from prompt_bank.recording.store import load, record, versions_folder
 start, folder, at = Path(sys.argv[1]), Path(sys.argv[2]), 0
 path = folder / "bank.json"
 while True:
@@ -309,7 +309,7 @@ while True:
     loaded = load(path)
     assert not loaded.edited, at
     assert (loaded.bank.revision, loaded.bank.name) in ((1, "old"), (2, "new")), at
-    for copy in versions(path).glob("*.json"):
+    for copy in versions_folder(path).glob("*.json"):
         assert not load(copy).edited, at
     if os.WIFEXITED(status):
         print(at, os.WEXITSTATUS(status))

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from prompt_bank.editing.affinities import cell
+from prompt_bank.editing.affinities import cell_lift
 from prompt_bank.recording.store import load, record
 from prompt_bank.schema import Affinity, Bank, Condition, Correction, Label, Reading
 from tests.prompt_bank.review.browser import Reviewer
@@ -134,7 +134,9 @@ def test_a_click_cycles_a_cell_and_the_keys_reach_every_one(browser: Browser, ru
     ada.save()
     ada.told("Saved as revision 2")
     place = load(path).bank.conditions[0]
-    assert [cell(place, *key) for key in (("tree", "street"), ("fork", "street"), ("<b>car</b>", "ski slope"))] == [
+    assert [
+        cell_lift(place, *key) for key in (("tree", "street"), ("fork", "street"), ("<b>car</b>", "ski slope"))
+    ] == [
         -2,
         0.5,
         2,

@@ -11,13 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prompt_bank.editing import edits as editing
+from prompt_bank.editing.dependencies import set_dependency
 from prompt_bank.errors import BankError
 from prompt_bank.recording.store import load
 from prompt_bank.review.differences import differences
 from prompt_bank.review.drafts import Draft
 from prompt_bank.review.operations import summary
 from prompt_bank.review.session import OperationRefused, Session
-from prompt_bank.review.view import edited, marked
+from prompt_bank.review.view import editable_content, highlight_labels
 from prompt_bank.schema import Bank, Caption, Label
 from tests.prompt_bank.banks import good
 from tests.prompt_bank.review.serving import PAGE, recorded
@@ -28,7 +29,7 @@ def named(text: str, *labels: Label) -> list[tuple[str, str]]:
     caption = Caption(id="c", labels=tuple(label.name for label in labels), text=text)
     return [
         (p["text"], p["label"])
-        for p in marked(caption, {label.name: label for label in labels})["pieces"]
+        for p in highlight_labels(caption, {label.name: label for label in labels})["pieces"]
         if p["label"]
     ]
 
@@ -54,7 +55,10 @@ def test_labels_are_found_as_whole_words(text: str, labels: list[Label], found: 
 
 def test_labels_that_a_caption_does_not_name_are_listed() -> None:
     caption = Caption(id="c", labels=("cat", "sofa", "gone"), text="A cat sleeps.")
-    assert marked(caption, {"cat": Label(name="cat"), "sofa": Label(name="sofa")})["unnamed"] == ["sofa", "gone"]
+    assert highlight_labels(caption, {"cat": Label(name="cat"), "sofa": Label(name="sofa")})["unnamed"] == [
+        "sofa",
+        "gone",
+    ]
 
 
 words = st.text(min_size=1, max_size=6).filter(str.strip)
@@ -65,7 +69,7 @@ words = st.text(min_size=1, max_size=6).filter(str.strip)
 def test_the_pieces_of_a_caption_are_its_text(text: str, names: list[str]) -> None:
     text += f" {names[0]}"
     caption = Caption(id="c", labels=tuple(names), text=text)
-    shown = marked(caption, {name: Label(name=name) for name in names})
+    shown = highlight_labels(caption, {name: Label(name=name) for name in names})
     assert "".join(piece["text"] for piece in shown["pieces"]) == text
     assert set(shown["unnamed"]) | {piece["label"] for piece in shown["pieces"] if piece["label"]} == set(names)
 
@@ -73,7 +77,7 @@ def test_the_pieces_of_a_caption_are_its_text(text: str, names: list[str]) -> No
 def test_differences_name_conditions_by_their_words_and_say_what_each_side_has() -> None:
     before = good()
     after = editing.edit(before, "pose", text="posture", values=["lying", "sitting"])
-    after = editing.set_dependency(editing.add(after, "season"), ["cat", "potted plant"], ["pose", "season"])
+    after = set_dependency(editing.add(after, "season"), ["cat", "potted plant"], ["pose", "season"])
     found = {one["title"]: one for one in differences(before, after)}
     assert list(found) == ["posture", "season", "cat + potted plant"]
     assert found["season"]["change"] == "added"
@@ -143,4 +147,4 @@ def replayed(bank: Bank, asked: Draft) -> Any:
             bank = one.apply(bank)
         except BankError:
             return index
-    return edited(bank)
+    return editable_content(bank)

@@ -13,7 +13,7 @@ import pytest
 from prompt_bank.recording.store import load
 from prompt_bank.review.drafts import folder
 from prompt_bank.review.security import HEADERS
-from prompt_bank.review.server import LARGEST_BODY
+from prompt_bank.review.server import MAX_BODY_BYTES
 from tests.prompt_bank.review.serving import TOKEN, Server, edits, messages, recorded, served
 
 OTHER = "1" * 32
@@ -120,6 +120,6 @@ def test_what_is_no_edit_is_refused_with_its_place(untouched: Server, content: A
 
 
 def test_a_huge_body_is_not_read(untouched: Server) -> None:
-    status, _, answer = untouched.send("POST", "/api/preview", b" " * (LARGEST_BODY + 1), untouched.own)
+    status, _, answer = untouched.send("POST", "/api/preview", b" " * (MAX_BODY_BYTES + 1), untouched.own)
     assert status == 413 and "bytes" in messages(json.loads(answer))
     assert untouched.ask("bank")[0] == 200

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from prompt_bank.editing import edits as editing
+from prompt_bank.editing.dependencies import set_dependency
 from prompt_bank.recording.store import load, loads, record
 from prompt_bank.review.drafts import folder
 from tests.prompt_bank.review.serving import PAGE, Server, edits, messages, recorded, served
@@ -60,7 +61,7 @@ def test_every_operation_does_what_editing_does(bank: Path, server: Server) -> N
     expected = editing.merge(expected, ["pose", "lighting"], text="pose and light")
     expected = editing.add(expected, "season", "Time of the year.", ["winter"], note="mine", status="accepted")
     expected = editing.remove(editing.move(expected, "season", 0), "view")
-    expected = editing.set_dependency(expected, ["sofa", "cat"], ["season"])
+    expected = set_dependency(expected, ["sofa", "cat"], ["season"])
     saved = server.good("save", edits(server.good("bank")["base"], *operations, did="much"))["saved"]
     written = load(bank).bank
     assert written.conditions == expected.conditions and written.dependencies == expected.dependencies
