@@ -172,7 +172,7 @@ def test_counts_and_annotations_tell_the_same(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"labels": ["a"]}, "one name for each of the 2 rows"),
-        ({"images": "many"}, "images: expected how many"),
+        ({"images": "many"}, "images: expected the number"),
         ({"together": [[2, 1], [1]]}, r"together\[1\]: expected 2 counts"),
         ({"together": [[2, 1], [1, -2]]}, r"together\[1\]: expected 2 counts"),
         ({"together": [[2, 1], [0, 2]]}, r"together\[0\]\[1\] is 1, but together\[1\]\[0\] is 0"),
