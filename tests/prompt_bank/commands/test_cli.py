@@ -52,7 +52,7 @@ def test_a_hand_edit_flows_through_every_command(bank: Path) -> None:
     ]  # fmt: skip
     assert not load(bank).edited
     again = fedmpt("bank", "commit", bank, "-m", "nothing", folder=folder)
-    assert again.returncode == 0 and "nothing was edited" in again.stdout
+    assert again.returncode == 0 and "no hand edit since" in again.stdout
     assert load(bank).bank.revision == 2
 
 

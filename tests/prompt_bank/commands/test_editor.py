@@ -94,7 +94,7 @@ def test_mistakes_are_shown_on_top_until_they_are_mended(bank: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     first, second = seen(bank, 1).split("\n"), seen(bank, 2).split("\n")
-    assert first[0].startswith("#! These mistakes keep it from being recorded.")
+    assert first[0].startswith("#! These errors must be fixed")
     at = next(i for i, line in enumerate(first, 1) if "status: maybe" in line)
     assert first[1].startswith(f"#! conditions[0].status, line {at}: must be 'proposed'")
     at = next(i for i, line in enumerate(first, 1) if "text: ''" in line)
@@ -151,7 +151,7 @@ def test_a_conflict_keeps_the_text_and_says_what_changed(bank: Path, tmp_path: P
 def test_a_hand_edit_is_recorded_before_the_editors(bank: Path) -> None:
     bank.write_text(bank.read_text().replace('"object pose"', '"stance"'))
     done = edit(bank, [("text: stance", "text: posture")])
-    assert "revision 2 recorded: what was edited by hand before" in done.stdout and load(bank).bank.revision == 3
+    assert "revision 2 recorded: the hand edits made before" in done.stdout and load(bank).bank.revision == 3
 
 
 @pytest.mark.parametrize(

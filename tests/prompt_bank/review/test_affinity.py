@@ -172,7 +172,7 @@ def test_finding_labels_and_values(browser: Browser, running: Server) -> None:
     ada.press("Enter")
     assert page.locator("#affinity-dialog[open]").count() == 1, "looking for a value closes nothing"
     page.fill("#affinity-value", "nothing")
-    assert "Nothing is left" in page.inner_text("#affinity-grid")
+    assert "Nothing matches" in page.inner_text("#affinity-grid")
     page.fill("#affinity-value", "street")
     page.locator("#affinity-grid td[role=gridcell]").click()
     ada.edits(1)

@@ -74,7 +74,7 @@ def test_unsaved_edits_are_told_kept_and_exit_code_130(tmp_path: Path) -> None:
         base = ask(port, token, "bank")["base"]
         ask(port, token, "preview", edits(base, {"do": "accept", "id": "pose"}))
         code, _, err = ended(process)
-    assert code == 130 and "1 edit is not saved; kept for the next" in err and "Traceback" not in err
+    assert code == 130 and "1 edit is not saved; the next fedmpt bank review" in err and "Traceback" not in err
     with running(bank, "--no-open") as (process, port, token):
         assert [draft["edits"] for draft in ask(port, token, "bank")["drafts"]] == [1]
 

@@ -127,7 +127,7 @@ def test_a_preview_does_not_depend_on_the_previews_before_it(lists: list[list[di
     with TemporaryDirectory() as folder:
         path = recorded(Path(folder))
         session = Session(path, "ada")
-        base = session.opened()["base"]
+        base = session.open()["base"]
         for operations in lists:
             asked = draft(base, *operations)
             assert outcome(session, asked) == replayed(load(path).bank, asked)
