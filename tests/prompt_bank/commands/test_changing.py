@@ -21,7 +21,7 @@ def bank(tmp_path: Path) -> Path:
 
 
 def run(bank: Path, *words: str, code: int = 0) -> str:
-    """What a command on the bank prints; errors where it should fail."""
+    """The output of a bank command; its errors if it should fail."""
     command, *rest = words
     done = fedmpt("bank", command, bank, *rest, folder=bank.parent)
     assert done.returncode == code, done.stderr
@@ -92,7 +92,7 @@ def test_words_are_changed_merged_added_and_removed(bank: Path) -> None:
     assert load(bank).bank.conditions == () and load(bank).bank.dependencies == ()
 
 
-def test_what_a_change_did_for_programs(bank: Path) -> None:
+def test_a_change_is_printed_as_json(bank: Path) -> None:
     told = as_json(bank, "rename", "pose", "body pose")
     assert (told["recorded"], told["revision"], told["hand_edit"]) == (True, 2, None)
     assert told["changes"][0] == {
@@ -139,7 +139,7 @@ def test_restore(bank: Path) -> None:
     assert statuses(bank) == {"background": "proposed", "pose": "proposed"}
 
 
-def test_check_says_which_revisions_are_lost(bank: Path) -> None:
+def test_check_reports_missing_revisions(bank: Path) -> None:
     run(bank, "reject", "pose")
     for copy in versions_folder(bank).glob("*.json"):
         copy.unlink()

@@ -146,7 +146,7 @@ def test_a_click_cycles_a_cell_and_the_keys_reach_every_one(browser: Browser, ru
     ada.context.close()
 
 
-def test_a_person_can_begin_a_matrix(browser: Browser, running: Server, path: Path) -> None:
+def test_an_affinity_can_be_filled_in_by_hand(browser: Browser, running: Server, path: Path) -> None:
     ada = Reviewer(browser, running)
     page = ada.page
     page.get_by_role("button", name="How usual labels are by light: say what is usual").click()
