@@ -60,14 +60,14 @@ def change_and_report(
 def report_change(recorded: ChangeResult, path: Path, as_json: bool) -> None:
     """Print the changes and the number of the recorded revision."""
     if as_json:
-        told = {
+        content = {
             "bank": str(path),
             "recorded": recorded.written,
             "revision": recorded.bank.revision,
             "hand_edit": recorded.hand_edit,
             "changes": changes_as_json(recorded.changes),
         }
-        print_json(told)
+        print_json(content)
         return
     if recorded.hand_edit is not None:
         typer.echo(f"{path}: revision {recorded.hand_edit} recorded: the hand edits made before")

@@ -154,11 +154,11 @@ def _record(bank: Bank, loaded: LoadedBank, draft: Draft, by: str, did: str) -> 
         written = record(bank, loaded.path, by=by, did=did, expected_hash=loaded.hash)
     except BankConflict as error:
         try:
-            meanwhile = [line.plain for line in change_lines(diff(loaded.bank, load(loaded.path).bank))]
+            differences = [line.plain for line in change_lines(diff(loaded.bank, load(loaded.path).bank))]
         except BankError as broken:
-            meanwhile = [str(broken)]
-        said = ["The bank has changed since you began. Recording the text below would undo this:", *meanwhile, ""]
-        draft.write(_with_messages(said, draft.read()))
+            differences = [str(broken)]
+        messages = ["The bank has changed since you began. Recording the text below would undo this:", *differences, ""]
+        draft.write(_with_messages(messages, draft.read()))
         message = f"the bank has changed since you began, nothing was recorded; {draft.kept()}"
         raise BankConflict(loaded.path, [Problem("", message)]) from error
     except OSError as error:
@@ -198,8 +198,8 @@ def _new_draft(path: Path) -> Draft:
     return Draft(path, path.with_name(Path(name).name))
 
 
-def _with_messages(said: list[str], body: str) -> str:
-    return "".join(f"{MESSAGE_PREFIX} {_one_line(line)}".rstrip() + "\n" for line in said) + body
+def _with_messages(messages: list[str], body: str) -> str:
+    return "".join(f"{MESSAGE_PREFIX} {_one_line(line)}".rstrip() + "\n" for line in messages) + body
 
 
 def _one_line(text: str) -> str:

@@ -37,9 +37,9 @@ def export(
 
         loaded = load(bank)
         written = write(loaded.bank, file, format_of(file, form), force, affinity)
-        told = f"labels × values of {affinity}" if affinity else f"{len(loaded.bank.conditions)} conditions"
+        description = f"labels × values of {affinity}" if affinity else f"{len(loaded.bank.conditions)} conditions"
         for path in written:
-            typer.echo(f"{path}: {told}" if path == file else f"{path}: the interface")
+            typer.echo(f"{path}: {description}" if path == file else f"{path}: the interface")
 
 
 def import_(

@@ -36,8 +36,8 @@ def show(bank: BankArgument, as_json: JsonOption = False) -> None:
         loaded = load(bank)
         if as_json:
             content = loaded.bank.model_dump(mode="json", by_alias=True)
-            told = {**load_state(loaded), "counts": _counts(loaded.bank), "overlaps": _overlaps(loaded.bank)}
-            print_json({**told, "bank": content})
+            state = {**load_state(loaded), "counts": _counts(loaded.bank), "overlaps": _overlaps(loaded.bank)}
+            print_json({**state, "bank": content})
             return
         from prompt_bank.commands.tables import print_bank
 
@@ -58,9 +58,9 @@ def check(bank: BankArgument, as_json: JsonOption = False) -> None:
         loaded = load(bank)
         found = [*prompt_troubles(loaded.bank), *revision_troubles(loaded)]
         if as_json:
-            told = load_state(loaded)
-            told["warnings"] += [problem_as_json(problem) for problem in found]
-            print_json({"ok": True, **told, "counts": _counts(loaded.bank)})
+            state = load_state(loaded)
+            state["warnings"] += [problem_as_json(problem) for problem in found]
+            print_json({"ok": True, **state, "counts": _counts(loaded.bank)})
             return
         counts = _counts(loaded.bank)
         counted = ", ".join(f"{counts[part]} {part}" for part in ("labels", "conditions", "captions"))

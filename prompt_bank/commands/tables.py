@@ -83,14 +83,14 @@ def change_lines(changes: Sequence[Change]) -> list[Text]:
     alike: dict[tuple[str, str, str], tuple[list[str], list[Text]]] = {}
     for (part, key), found in groupby(listed, key=lambda change: (change.part, change.key)):
         of_one = list(found)
-        told = [line for change in of_one for line in _change_lines(change)]
+        change_texts = [line for change in of_one for line in _change_lines(change)]
         # Only dependencies are grouped; each change of a condition is a decision.
-        same = "\n".join(line.plain for line in told) if part == "dependency" else key
-        alike.setdefault((part, of_one[0].kind, same), ([], told))[0].append(key)
+        same = "\n".join(line.plain for line in change_texts) if part == "dependency" else key
+        alike.setdefault((part, of_one[0].kind, same), ([], change_texts))[0].append(key)
     lines: list[Text] = []
-    for (part, kind, _), (keys, told) in alike.items():
+    for (part, kind, _), (keys, change_texts) in alike.items():
         sign, colour = SIGNS[kind]
-        lines += [Text(printable(f"{sign} {_heading(part, keys)}"), style=colour), *told]
+        lines += [Text(printable(f"{sign} {_heading(part, keys)}"), style=colour), *change_texts]
     if len(captions) > MAX_LISTED:
         counted = Counter(change.kind for change in captions)
         lines.append(Text(f"~ captions: {', '.join(f'{count} {kind}' for kind, count in counted.items())}", "yellow"))
@@ -144,17 +144,17 @@ def _is_informative(change: Change, name: str, value: Any) -> bool:
 
 def _list_change(before: list[Any], after: list[Any]) -> Text:
     """The removed and the added elements; the whole list if only the order differs."""
-    gone = [item for item in before if item not in after]
-    come = [item for item in after if item not in before]
-    if not gone and not come:
+    removed = [item for item in before if item not in after]
+    added = [item for item in after if item not in before]
+    if not removed and not added:
         return Text(f"in another order: {_value(after)}")
     return Text.assemble(
-        *((f"-{_value(item)} ", "red") for item in gone), *((f"+{_value(item)} ", "green") for item in come)
+        *((f"-{_value(item)} ", "red") for item in removed), *((f"+{_value(item)} ", "green") for item in added)
     )
 
 
-def _field(name: str, told: Text) -> Text:
-    return Text.assemble(f"    {printable(name):<12}", told)
+def _field(name: str, text: Text) -> Text:
+    return Text.assemble(f"    {printable(name):<12}", text)
 
 
 def _value(value: Any) -> str:
