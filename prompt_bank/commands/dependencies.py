@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 def dependencies(
     bank: BankArgument,
     label: Annotated[str | None, typer.Option(help="Only pairs with this label.")] = None,
-    top: Annotated[int, typer.Option(min=1, help="How many pairs, the strongest first.")] = 20,
+    top: Annotated[int, typer.Option(min=1, help="The number of pairs, the strongest first.")] = 20,
     as_json: JsonOption = False,
 ) -> None:
-    """Which labels occur together, derived from the affinities; and the conditions and values that tie them.
+    """Pairs of labels that occur together, derived from the affinities, with the responsible conditions and values.
 
-    A score is how far a pair stands above the others, in standard deviations summed over the conditions.
+    A score is in standard deviations above the mean of all pairs, summed over the conditions.
 
     Example:  fedmpt bank dependencies bank.json --label fork
     """
@@ -46,7 +46,7 @@ def dependencies(
             )
             return
         for a, b, score, by in pairs:
-            said = "; ".join(map(str, by)) or "nothing that is usual for both"
+            said = "; ".join(map(str, by)) or "no value that is usual for both"
             typer.echo(printable(f"{score:>6.2f}  {a} and {b}: {said}"))
 
 
@@ -58,12 +58,12 @@ def score(
     ],
     against: Annotated[Path | None, typer.Option(metavar="BANK", help="Another bank, to compare with.")] = None,
     control: Annotated[
-        bool, typer.Option("--control", help="Compare with what the words of the labels alone tell.")
+        bool, typer.Option("--control", help="Compare with the similarity of the label names alone.")
     ] = False,
     page: Annotated[Path | None, typer.Option(metavar="OUT.html", help="Write a page with both matrices.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """What a bank knows: its dependencies against the co-occurrence of labels in real images.
+    """Score a bank: its predicted dependencies against the co-occurrence of labels in real images.
 
     FILE is what `mine-conditions --cooccurrence` takes, or counts: {"labels": […], "together": [[…]], "images": N}.
 
@@ -91,7 +91,7 @@ def score(
 
 
 def _other(other: Bank, own: Bank) -> Bank:
-    """A bank to compare with, under a name of its own."""
+    """The bank to compare with, under a distinct name."""
     return other.model_copy(update={"name": f"{other.name} (2)"}) if other.name == own.name else other
 
 
@@ -117,8 +117,8 @@ def _print(score: Score) -> None:
     console.print(table)
     pairs = int(score.compared.sum()) // 2
     typer.echo(f"{pairs} pairs of {len(score.labels)} labels in {score.images} images; 95 % intervals over the labels")
-    for title, wrong_ones in (("predicted, not seen", score.over), ("seen, not predicted", score.under)):
-        typer.echo(f"\nmost wrong: {title}")
+    for title, wrong_ones in (("predicted, not observed", score.over), ("observed, not predicted", score.under)):
+        typer.echo(f"\nmost misranked: {title}")
         for pair in wrong_ones:
             seen = f"lift {pair.lift:.2f} ({pair.together} of {pair.expected:.1f} expected)"
             typer.echo(printable("; ".join([f"  {' and '.join(pair.labels)}: {seen}", *pair.carried])))
@@ -131,7 +131,7 @@ def _interval(measured: Estimate) -> str:
 
 
 def _as_json(score: Score) -> dict[str, Any]:
-    """Everything but the matrices, rounded."""
+    """The score as JSON without the matrices, rounded."""
 
     def rounded(measures: dict[str, Estimate] | None) -> dict[str, Any] | None:
         if measures is None:

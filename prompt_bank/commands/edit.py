@@ -13,14 +13,14 @@ from prompt_bank.commands.common import BankArgument, ByOption, MessageOption, o
 
 def edit(
     bank: BankArgument,
-    resume: Annotated[Path | None, typer.Option(help="Go on with a text that an earlier edit has kept.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Resume with the text that an earlier edit has kept.")] = None,
     by: ByOption = None,
     message: MessageOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Edit conditions, labels and the prompt as YAML in your editor (VISUAL or EDITOR), and record the result.
 
-    A text with mistakes is shown again with what is wrong on top. An unchanged or emptied text changes nothing.
+    A text with errors is opened again with the errors at the top. An unchanged or empty text changes nothing.
 
     Example:  EDITOR=nano fedmpt bank edit bank.json
     """

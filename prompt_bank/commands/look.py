@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def show(bank: BankArgument, as_json: JsonOption = False) -> None:
-    """The conditions, and where they come from.
+    """Show the conditions and their provenance.
 
     Example:  fedmpt bank show bank.json
     """
@@ -36,8 +36,8 @@ def show(bank: BankArgument, as_json: JsonOption = False) -> None:
         loaded = load(bank)
         if as_json:
             content = loaded.bank.model_dump(mode="json", by_alias=True)
-            told = {**load_state(loaded), "counts": _counts(loaded.bank), "overlaps": _overlaps(loaded.bank)}
-            print_json({**told, "bank": content})
+            state = {**load_state(loaded), "counts": _counts(loaded.bank), "overlaps": _overlaps(loaded.bank)}
+            print_json({**state, "bank": content})
             return
         from prompt_bank.commands.tables import print_bank
 
@@ -46,7 +46,7 @@ def show(bank: BankArgument, as_json: JsonOption = False) -> None:
 
 
 def check(bank: BankArgument, as_json: JsonOption = False) -> None:
-    """Say everything that is wrong with a bank, with line numbers; its prompts and its kept revisions included.
+    """Report all problems of a bank with line numbers, including its prompts and the copies of its revisions.
 
     Example:  fedmpt bank check bank.json
     """
@@ -58,9 +58,9 @@ def check(bank: BankArgument, as_json: JsonOption = False) -> None:
         loaded = load(bank)
         found = [*prompt_troubles(loaded.bank), *revision_troubles(loaded)]
         if as_json:
-            told = load_state(loaded)
-            told["warnings"] += [problem_as_json(problem) for problem in found]
-            print_json({"ok": True, **told, "counts": _counts(loaded.bank)})
+            state = load_state(loaded)
+            state["warnings"] += [problem_as_json(problem) for problem in found]
+            print_json({"ok": True, **state, "counts": _counts(loaded.bank)})
             return
         counts = _counts(loaded.bank)
         counted = ", ".join(f"{counts[part]} {part}" for part in ("labels", "conditions", "captions"))
@@ -71,7 +71,7 @@ def check(bank: BankArgument, as_json: JsonOption = False) -> None:
 
 
 def log(bank: BankArgument, as_json: JsonOption = False) -> None:
-    """The recorded revisions, oldest first.
+    """List the recorded revisions, oldest first.
 
     Example:  fedmpt bank log bank.json
     """
@@ -91,11 +91,11 @@ def log(bank: BankArgument, as_json: JsonOption = False) -> None:
 def diff(
     bank: BankArgument,
     revisions: Annotated[
-        list[str] | None, typer.Argument(metavar="[REV [REV]]", help="Numbers of revisions, or first digits of hashes.")
+        list[str] | None, typer.Argument(metavar="[REV [REV]]", help="Revision numbers, or the first digits of hashes.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """What changed: since the newest revision, since REV, or from the first REV to the second.
+    """Show changes: since the newest revision, since REV, or from the first REV to the second.
 
     Example:  fedmpt bank diff bank.json 1 3
     """
@@ -118,14 +118,14 @@ def _compared(loaded: LoadedBank, revisions: list[str]) -> tuple[Bank, Bank]:
     from prompt_bank.recording.revisions import find_revision
 
     if len(revisions) > 2:
-        fail(loaded.path, "diff compares two revisions at the most")
+        fail(loaded.path, "diff compares at most two revisions")
     before = find_revision(loaded, revisions[0] if revisions else "newest")
     after = find_revision(loaded, revisions[1]) if len(revisions) == 2 else loaded.bank
     return before, after
 
 
 def _counts(bank: Bank) -> dict[str, Any]:
-    """How much a bank holds."""
+    """The numbers of labels, conditions, captions and so on."""
     statuses = [condition.status for condition in bank.conditions]
     return {
         "labels": len(bank.labels),
@@ -138,7 +138,7 @@ def _counts(bank: Bank) -> dict[str, Any]:
 
 
 def _overlaps(bank: Bank) -> list[dict[str, Any]]:
-    """How much of what two conditions explain is the same, where any is."""
+    """The overlaps of conditions (Jaccard index of their captions), except for zeros."""
     from prompt_bank.editing.measures import explained, overlaps
 
     found = overlaps(bank.conditions, explained(bank.captions, bank.conditions))

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 def prompts(
     bank: BankArgument,
-    label: Annotated[str | None, typer.Option(help="Only this label's.")] = None,
-    condition: Annotated[str | None, typer.Option(metavar="ID", help="Only this condition's.")] = None,
-    tokens: Annotated[bool, typer.Option("--tokens", help="Show how many tokens each has.")] = False,
+    label: Annotated[str | None, typer.Option(help="Only prompts with this label.")] = None,
+    condition: Annotated[str | None, typer.Option(metavar="ID", help="Only prompts with this condition.")] = None,
+    tokens: Annotated[bool, typer.Option("--tokens", help="Show the number of tokens of each prompt.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """The prompts that training will use; learnable tokens stand as [u1] … and [w1] …
+    """Print the prompts that training will use; learnable tokens are written as [u1] … and [w1] …
 
-    Those that are longer than CLIP reads, or that it cannot tell apart, are named.
+    Warns of prompts that exceed CLIP's context length, or that CLIP cannot distinguish.
 
     Example:  fedmpt bank prompts bank.json --label cat
     """
@@ -44,7 +44,7 @@ def prompts(
 
 
 def _chosen(bank: Bank, path: Path, label: str | None, condition: str | None) -> list[MeasuredPrompt]:
-    """The prompts of a label, of a condition, of both or of all."""
+    """The prompts of a label, a condition, both, or all of them."""
     from prompt_bank.prompts.layout import active_conditions
     from prompt_bank.prompts.lengths import measure_prompts
 
@@ -56,7 +56,7 @@ def _chosen(bank: Bank, path: Path, label: str | None, condition: str | None) ->
 
 
 def _require(wanted: str | None, known: list[str], what: str, path: Path) -> None:
-    """Raise BankError, with the nearest names first, unless what is wanted is there."""
+    """Raise BankError, with the most similar names, if the wanted name is unknown."""
     if wanted is None or wanted in known:
         return
     from fedmpt.common.words import suggestions

@@ -12,7 +12,7 @@ from prompt_bank.commands.common import BankArgument, ByOption, one_line, report
 
 def commit(
     bank: BankArgument,
-    message: Annotated[str, typer.Option("-m", "--message", help="What was changed, and why.")],
+    message: Annotated[str, typer.Option("-m", "--message", help="The message of the revision.")],
     by: ByOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -30,28 +30,26 @@ def commit(
         elif as_json:
             report_change(ChangeResult(loaded.bank, False), bank, as_json)
         else:
-            typer.echo(f"{bank}: nothing was edited since revision {loaded.bank.revision}")
+            typer.echo(f"{bank}: no hand edit since revision {loaded.bank.revision}")
 
 
 def restore(
     bank: BankArgument,
-    revision: Annotated[
-        str, typer.Argument(metavar="REV", help="A revision's number, or the first digits of its hash.")
-    ],
+    revision: Annotated[str, typer.Argument(metavar="REV", help="A revision number, or the first digits of a hash.")],
     by: ByOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring back what a revision held, as a new revision; nothing that came after it is lost.
+    """Record the content of an earlier revision as a new revision; later revisions are kept.
 
-    It mends a file that was cut off or removed, too: a broken one is put aside.
+    This also repairs a truncated or deleted file; an unreadable file is renamed.
 
     Example:  fedmpt bank restore bank.json 2
     """
     with report_errors(as_json):
         from prompt_bank.recording.changes import who
-        from prompt_bank.recording.restoring import restore as bring_back
+        from prompt_bank.recording.restoring import restore as restore_revision
 
-        restored = bring_back(bank, revision, by=who(by))
+        restored = restore_revision(bank, revision, by=who(by))
         if restored.moved_to is not None:
             typer.echo(f"{bank} could not be read; it was renamed to {restored.moved_to}", err=True)
         report_change(restored.result, bank, as_json)

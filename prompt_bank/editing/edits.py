@@ -115,12 +115,12 @@ def merge(bank: Bank, ids: Sequence[str], *, text: str, definition: str | None =
         "evidence": deduplicate(i for c in merged for i in c.evidence),
         "note": "\n".join(deduplicate(c.note for c in merged if c.note)),
     }
-    gone = set(ids[1:])
+    removed = set(ids[1:])
     one = _condition(first, at, changes)
     one = one.model_copy(update={"affinity": merge_affinities(merged, one.values)})
     conditions = _replaced(bank.conditions, at, one)
-    kept = tuple(c for c in conditions if c.id not in gone)
-    return _with_conditions(bank, kept, dict.fromkeys(gone, (ids[0],)))
+    kept = tuple(c for c in conditions if c.id not in removed)
+    return _with_conditions(bank, kept, dict.fromkeys(removed, (ids[0],)))
 
 
 def split(bank: Bank, condition_id: str, parts: Sequence[tuple[str, str, Sequence[str]]]) -> Bank:

@@ -97,12 +97,12 @@ def import_changes(
 
         def edit(bank: Bank) -> Bank:
             base = _base_revision(path, sheet.revision, file) if sheet.revision else bank
-            gone = [name for name in spreadsheet.missing(sheet, base) if name in {c.id for c in bank.conditions}]
+            missing = [name for name in spreadsheet.missing(sheet, base) if name in {c.id for c in bank.conditions}]
             notes[:] = sheet.warnings
-            if gone and not remove_missing:
-                notes.append(f"not in the file, left unchanged: {', '.join(gone)} (--remove-missing removes them)")
+            if missing and not remove_missing:
+                notes.append(f"not in the file, left unchanged: {', '.join(missing)} (--remove-missing removes them)")
             changes = spreadsheet.edits(sheet, base, file)
-            return merge_edits(bank, changes, file, gone if remove_missing else ())
+            return merge_edits(bank, changes, file, missing if remove_missing else ())
 
     else:
 

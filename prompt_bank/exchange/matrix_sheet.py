@@ -68,10 +68,10 @@ class MatrixSheet:
         self._rows = rows[1:]
         if not self._rows:
             raise source_error(source, "has no rows")
-        told = {(row[0].strip(), row[1].strip()) for row, _ in self._rows if len(row) > 1}
-        if len(told) > 1:
+        origins = {(row[0].strip(), row[1].strip()) for row, _ in self._rows if len(row) > 1}
+        if len(origins) > 1:
             raise source_error(source, "its rows name several conditions or revisions; a sheet must be of one")
-        self.condition, self.revision = told.pop() if told else ("", "")
+        self.condition, self.revision = origins.pop() if origins else ("", "")
 
     @staticmethod
     def recognises(text: str, source: Path | str) -> bool:

@@ -105,16 +105,16 @@ def _relabel(content: Row, labels: Sequence[Row], problem: Callable[[Place, str]
     """
     old = [label["name"] for label in content["labels"]]
     new = [label.get("name") for label in labels]
-    gone = [name for name in old if name not in new]
-    come = [name for name in new if name not in old]
+    removed = [name for name in old if name not in new]
+    added = [name for name in new if name not in old]
     renamed: dict[str, str] = {}
-    if gone and come:
-        pairs = [(a, b) for a, b in zip(old, new, strict=False) if a in gone and b in come]
-        if len(old) == len(new) and len(pairs) == len(gone):
+    if removed and added:
+        pairs = [(a, b) for a, b in zip(old, new, strict=False) if a in removed and b in added]
+        if len(old) == len(new) and len(pairs) == len(removed):
             renamed = {a: b for a, b in pairs if isinstance(b, str)}
         else:
             message = (
-                f"it is ambiguous whether {', '.join(gone[:3])} was renamed or removed: rename labels in place, "
+                f"it is ambiguous whether {', '.join(removed[:3])} was renamed or removed: rename labels in place, "
                 "and add or remove labels in a separate edit"
             )
             problem(("labels",), message)
@@ -124,10 +124,10 @@ def _relabel(content: Row, labels: Sequence[Row], problem: Callable[[Place, str]
     content["dependencies"] = [
         {**row, "labels": [renamed.get(name, name) for name in row["labels"]]}
         for row in content["dependencies"]
-        if not set(row["labels"]) & set(gone) - renamed.keys()
+        if not set(row["labels"]) & set(removed) - renamed.keys()
     ]
     captions = [
-        {**row, "labels": [renamed.get(name, name) for name in row["labels"] if name not in gone or name in renamed]}
+        {**row, "labels": [renamed.get(name, name) for name in row["labels"] if name not in removed or name in renamed]}
         for row in content["captions"]
     ]
     content["captions"] = [row for row in captions if row["labels"]]

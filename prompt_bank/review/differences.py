@@ -1,4 +1,4 @@
-"""What differs between two contents of a bank, in rows that a person reads beside each other."""
+"""The differences between two versions of a bank, formatted for side-by-side display."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ DISPLAY_NAMES = {
     "asked": "obtained by",
     "": "labels",
 }
-"""Fields by the names that the page uses, where they differ."""
+"""The page's names of fields, where they differ from the schema's."""
 
 DERIVED = "origin"
-"""Follows from the other fields; a row of its own would say nothing."""
+"""A field that follows from the others, so its changes are not shown."""
 
 SHOWN_FIELDS = ("text", "status", "definition", "values", "note", "conditions", "because")
-"""Of a condition or dependency that was added or removed as a whole."""
+"""The fields shown for a condition or dependency that was added or removed."""
 
 
 def differences(before: Bank, after: Bank) -> list[dict[str, Any]]:
-    """The differences, one entry for each condition, dependency or other part.
+    """The differences, grouped by condition, dependency or other part.
 
     Returns:
-        Entries of part, title, change ("added", "removed" or "changed") and fields: name, before and after as text;
-        "" where one side has nothing.
+        Entries with part, title, change ("added", "removed" or "changed") and fields. Each field has field (its name),
+        before and after as text; "" if there is no value.
     """
     words = {c.id: c.text for bank in (before, after) for c in bank.conditions}
     groups = groupby(diff(before, after), key=lambda change: (change.part, change.key))
@@ -67,7 +67,7 @@ def _entry(part: str, key: str, changes: list[Change], words: dict[str, str]) ->
 
 
 def _affinity_sides(change: Change) -> tuple[str, str]:
-    """The first cells that differ, a line each; the others are counted."""
+    """The first differing cells, one per line, and the number of further ones."""
     first, more = cell_changes(change.before, change.after)
     before = "\n".join(f"{c.cell}: {c.before}" for c in first)
     after = [*(f"{c.cell}: {c.after}" for c in first), *(f"{count} cells" for count in more)]
@@ -75,7 +75,7 @@ def _affinity_sides(change: Change) -> tuple[str, str]:
 
 
 def _correction_sides(change: Change) -> tuple[list[Any], list[Any]]:
-    """The corrected cells that one side alone has; an older correction says nothing about this change."""
+    """The corrections that only one side has."""
     before, after = change.before or [], change.after or []
     return [c for c in before if c not in after], [c for c in after if c not in before]
 
@@ -88,12 +88,12 @@ FIELD_SIDES: dict[str, Callable[[Change], tuple[Any, Any]]] = {
     "affinity": _affinity_sides,
     "corrected": _correction_sides,
 }
-"""Fields of which only what differs is shown."""
+"""Fields that show only their differing elements."""
 
 
 def _value_formatter(words: dict[str, str]) -> Callable[[str, Any], str]:
-    """A function from a field and its value to text."""
-    said: dict[str, Callable[[Any], str]] = {
+    """A function that formats the value of a field."""
+    formatters: dict[str, Callable[[Any], str]] = {
         "position": lambda place: f"place {place + 1}",
         "support": lambda share: f"{100 * share:.0f} %",
         "evidence": lambda ids: f"{len(ids)} description" + ("s" if len(ids) != 1 else ""),
@@ -106,8 +106,8 @@ def _value_formatter(words: dict[str, str]) -> Callable[[str, Any], str]:
     def shown(field: str, value: Any) -> str:
         if value is None or value == "":
             return ""
-        if field in said:
-            return said[field](value)
+        if field in formatters:
+            return formatters[field](value)
         return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
     return shown

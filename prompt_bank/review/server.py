@@ -1,4 +1,4 @@
-"""The review page's server: one page, its static files, and the questions that the page asks in JSON."""
+"""The web server of the review page: the page, its static files, and a JSON API."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ from prompt_bank.review.session import OperationRefused, Session, UnknownBase
 
 HERE = Path(__file__).parent
 MAX_BODY_BYTES = 4 * 2**20
-"""Bytes; a page's edits are text that a person wrote."""
+"""The maximum size of a request body in bytes."""
 
 
 class RequestBody(BaseModel):
-    """Base of what the page sends."""
+    """Base of the request bodies."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class EditsRequest(RequestBody):
-    """The page's unsaved edits; the server adds who makes them and when."""
+    """The page's unsaved edits; the server adds author and time."""
 
     id: DraftId
     base: Annotated[str, Field(max_length=100)]
@@ -49,20 +49,20 @@ class EditsRequest(RequestBody):
     undone: list[Any] = []
 
     def draft(self, by: str) -> Draft:
-        """As it is kept.
+        """The edits as a draft.
 
         Raises:
-            ValidationError: something in the lists is no operation.
+            ValidationError: an operation is malformed.
         """
         return Draft.model_validate({**self.model_dump(), "by": by})
 
 
 class SaveRequest(EditsRequest):
-    """Record the edits.
+    """The edits to save.
 
     Attributes:
-        did: the revision's message.
-        over: hash of another content than the base that may be replaced.
+        did: the message of the revision.
+        over: hash of a content other than the base that may be overwritten.
     """
 
     did: Annotated[str, Field(min_length=1, max_length=500)]
@@ -70,23 +70,23 @@ class SaveRequest(EditsRequest):
 
 
 class MatrixRequest(EditsRequest):
-    """Names a condition after the edits."""
+    """The edits, and the condition whose affinity is requested."""
 
     condition: Annotated[str, Field(max_length=64)]
 
 
 class DraftRequest(RequestBody):
-    """Names a draft."""
+    """The draft that is requested."""
 
     id: DraftId
 
 
 def application(session: Session, token: str) -> Starlette:
-    """The server's application.
+    """The ASGI application.
 
     Args:
         session: the bank under review.
-        token: what a request for content must show.
+        token: the bearer token that requests to the API must have.
     """
     return Starlette(
         routes=[
@@ -95,8 +95,8 @@ def application(session: Session, token: str) -> Starlette:
             Mount(
                 "/api",
                 routes=[
-                    Route("/bank", partial(_get, session.opened)),
-                    Route("/now", partial(_get, lambda: {"hash": session.now()})),
+                    Route("/bank", partial(_get, session.open)),
+                    Route("/now", partial(_get, lambda: {"hash": session.current_hash()})),
                     Route("/draft", partial(_post, DraftRequest, partial(_draft, session)), methods=["POST"]),
                     Route("/discard", partial(_post, DraftRequest, partial(_discard, session)), methods=["POST"]),
                     Route("/preview", partial(_post, EditsRequest, partial(_preview, session)), methods=["POST"]),
@@ -116,7 +116,7 @@ def application(session: Session, token: str) -> Starlette:
 
 
 async def _page(request: Request) -> Response:
-    # The page itself holds no content, so that it can be fetched before the token is known to be right.
+    # The page itself contains no content of the bank, so it needs no token.
     environment = SandboxedEnvironment(
         loader=FileSystemLoader(HERE / "pages"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -128,7 +128,7 @@ async def _get(answer: Callable[[], dict[str, Any]], request: Request) -> Respon
 
 
 async def _post(kind: type[RequestBody], answer: Callable[[Any], dict[str, Any]], request: Request) -> Response:
-    """Reads what the page sends, and answers in a thread: the work is with files."""
+    """Parse the request body, and respond from a thread, as the work is file I/O."""
     try:
         asked = kind.model_validate(json.loads(await _read_body(request)))
     except ValidationError as error:
@@ -139,7 +139,7 @@ async def _post(kind: type[RequestBody], answer: Callable[[Any], dict[str, Any]]
 
 
 def _respond(answer: Callable[[], dict[str, Any]]) -> Response:
-    """The answer, or what kept it from being given, as JSON."""
+    """The answer or the error as JSON."""
     try:
         return JSONResponse(answer())
     except ValidationError as error:
@@ -147,7 +147,9 @@ def _respond(answer: Callable[[], dict[str, Any]]) -> Response:
     except OperationRefused as error:
         return _error_response(422, error.problems, operation=error.index)
     except UnknownBase:
-        return _error_response(410, [Problem("", "the edits belong to a content that this server has not seen")])
+        return _error_response(
+            410, [Problem("", "the edits belong to a version of the bank that this server has not loaded")]
+        )
     except BankError as error:
         return _error_response(422, [problem for problem in error.problems if problem.severity == "error"])
     except OSError as error:
@@ -188,7 +190,7 @@ async def _read_body(request: Request) -> bytes:
     """The request's body.
 
     Raises:
-        HTTPException: it is too large; the rest is not read.
+        HTTPException: it is larger than MAX_BODY_BYTES; the rest is not read.
     """
     body = bytearray()
     async for chunk in request.stream():

@@ -1,4 +1,4 @@
-"""Which pairs follow from a bank, and what ties them."""
+"""Dependencies derived from affinities, and their carriers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.prompt_bank.dependencies.made import bank
 
 
 def kitchen() -> Bank:
-    """Forks and knives are in restaurants and kitchens, for eating; cars are in streets; of trees nobody asked."""
+    """Forks and knives are in restaurants and kitchens, for eating; cars in streets; trees were not asked."""
     place = Affinity(
         rows={"fork": (2.0, 1.0, -3.0, 0.1), "knife": (2.0, 2.0, -3.0, 0.1), "car": (-1.0, None, 2.0, -2.0)}
     )
@@ -31,7 +31,7 @@ def kitchen() -> Bank:
     )
 
 
-def test_pairs_are_told_with_what_ties_them() -> None:
+def test_pairs_are_printed_with_their_carriers() -> None:
     found = derive_dependencies(kitchen())
     assert [c.id for c in found.conditions] == ["place", "activity"], "light says nothing"
     assert found.pairs()[0][:2] == ("fork", "knife") and all("tree" in pair for pair in found.pairs("tree"))
@@ -57,7 +57,7 @@ def test_the_score_is_the_standardised_cosine_summed_over_conditions() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 7), st.integers(1, 6), st.data())
-def test_nothing_but_what_is_usual_counts(seed: int, labels: int, values: int, data: st.DataObject) -> None:
+def test_only_positive_lifts_count(seed: int, labels: int, values: int, data: st.DataObject) -> None:
     """The order of labels and values, what is unusual, and the strength of a label as a whole change no score."""
     rng = np.random.default_rng(seed)
     names = [f"l{i}" for i in range(labels)]
@@ -75,8 +75,8 @@ def test_nothing_but_what_is_usual_counts(seed: int, labels: int, values: int, d
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32 - 1))
-def test_labels_of_one_place_are_tied(seed: int) -> None:
-    """A drawn world: each label is at home in one of four places. Every pair at one place comes before all others."""
+def test_labels_of_one_place_have_a_high_score(seed: int) -> None:
+    """Each label occurs in one of four places; all pairs of the same place must score above all others."""
     rng = np.random.default_rng(seed)
     home = rng.integers(0, 4, size=12)
     assume(len(set(home.tolist())) > 1 and len(set(home.tolist())) < 12)
@@ -88,7 +88,7 @@ def test_labels_of_one_place_are_tied(seed: int) -> None:
     assert scores[a, b][same].min() > scores[a, b][~same].max()
 
 
-def test_what_cannot_be_derived_is_said() -> None:
+def test_errors_of_predictions() -> None:
     with pytest.raises(BankError, match="no active condition has an affinity"):
         predict_scores(editing.reject(kitchen(), ["place", "activity"]))
     with pytest.raises(BankError, match="no active condition 'lite' with an affinity; there are place, activity"):

@@ -1,4 +1,4 @@
-"""A bank against images: what the figures must be where the truth is known, and what the command says."""
+"""Scores of banks whose true score is known, and the command."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def values(row: ScoreRow) -> dict[str, float]:
     return {name: measured.value for name, measured in row.measures.items() if measured.value is not None}
 
 
-def test_a_bank_that_was_computed_from_coco_itself_is_right_and_one_with_permuted_labels_knows_nothing() -> None:
-    """The 30 labels that most images show: real counts; a made-up matrix of factors of the lifts themselves."""
+def test_a_bank_computed_from_coco_scores_perfectly_and_one_with_permuted_labels_at_chance() -> None:
+    """The 30 most frequent labels of COCO with their counts, and affinities factorised from the lifts."""
     path = shared(COCO)
     names = json.loads(path.read_text())["labels"]
     alone = observed_of(path, names).label_counts
@@ -86,7 +86,7 @@ def test_the_shipped_bank_that_lists_dependencies_is_at_chance_on_coco() -> None
     assert values(row)["auc_1"] == pytest.approx(0.50, abs=0.01) == values(row)["auc_2"]
 
 
-def test_what_a_drawn_world_knows_is_found(world: tuple[list[str], Path, Cooccurrence]) -> None:
+def test_the_dependencies_of_a_simulated_world_are_found(world: tuple[list[str], Path, Cooccurrence]) -> None:
     labels, _, observed = world
     home = np.where(np.arange(8)[:, None] % 2 == np.arange(2), 2.0, -2.0)
     noise = np.random.default_rng(1).normal(size=(8, 5))
@@ -115,7 +115,7 @@ def test_pairs_that_are_too_rare_are_left_out(tmp_path: Path) -> None:
         score(bank(["a", "b"], {"place": np.eye(2)}), observed_of(path, ["a", "c"]))
 
 
-def test_another_bank_is_compared_on_the_pairs_of_both(world: tuple[list[str], Path, Cooccurrence]) -> None:
+def test_two_banks_are_compared_on_their_common_pairs(world: tuple[list[str], Path, Cooccurrence]) -> None:
     labels, _, observed = world
     home = np.where(np.arange(8)[:, None] % 2 == np.arange(2), 2.0, -2.0)
     own = bank(labels, {"place": np.random.default_rng(1).normal(size=(8, 5))})
@@ -151,7 +151,7 @@ def test_a_bank_without_any_dependency_has_no_score(world: tuple[list[str], Path
     assert found.rows[0].name == LISTED and values(found.rows[0])["auc_1"] == 0.5 + 0.5 * 3 / 12
 
 
-def test_counts_and_annotations_tell_the_same(tmp_path: Path) -> None:
+def test_counts_and_annotations_give_the_same_score(tmp_path: Path) -> None:
     images = [["a.jpg", [0, 1]], ["b.jpg", [1, 2]], ["c.jpg", [0, 1, 2]], ["d.jpg", [3]]]
     lists, table = tmp_path / "lists.json", tmp_path / "counts.json.gz"
     lists.write_text(json.dumps({"classes": ["Cat", "sofas", "dog", "x"], "images": images}))
@@ -180,14 +180,14 @@ def test_counts_and_annotations_tell_the_same(tmp_path: Path) -> None:
         ({"together": [[9, 1], [1, 2]]}, r"together\[0\]\[0\] is 9, more than the 5"),
     ],
 )
-def test_a_table_that_is_wrong_is_refused_with_its_place(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+def test_an_invalid_table_is_refused_with_the_place(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     path = tmp_path / "counts.json"
     path.write_text(json.dumps({"labels": ["a", "b"], "together": [[2, 1], [1, 2]], "images": 5} | changes))
     with pytest.raises(InputFileError, match=message):
         observed_of(path, ["a", "b"])
 
 
-def test_two_names_of_one_label_are_said(tmp_path: Path) -> None:
+def test_two_names_of_one_label_are_a_warning(tmp_path: Path) -> None:
     path = tmp_path / "counts.json"
     path.write_text(json.dumps({"labels": ["a", "A", "b"], "together": [[2, 1, 1], [1, 1, 0], [1, 0, 2]], "images": 5}))
     found = observed_of(path, ["a", "b"])

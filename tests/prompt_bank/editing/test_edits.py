@@ -61,7 +61,7 @@ def governing(bank: Bank) -> dict[tuple[str, ...], tuple[str, ...]]:
     return {d.labels: d.conditions for d in bank.dependencies}
 
 
-def test_statuses_are_set_and_taken_back() -> None:
+def test_decisions_are_set_and_reverted() -> None:
     bank = editing.accept(four(), ["place", "light"])
     bank = editing.reject(bank, ["weather"])
     assert [c.status for c in bank.conditions] == ["accepted", "accepted", "rejected", "rejected"]
@@ -79,7 +79,7 @@ def test_rename_keeps_the_id_and_marks_a_mined_condition_as_edited() -> None:
     assert editing.rename(four(), "light", "light") == four(), "the same words are no edit"
 
 
-def test_edit_changes_what_is_given_alone() -> None:
+def test_edit_changes_only_the_given_fields() -> None:
     bank = editing.edit(four(), "weather", definition="", values=["sun", "fog"])
     changed = condition(bank, "weather")
     assert (changed.definition, changed.values, changed.text, changed.note, changed.origin) == (
@@ -88,7 +88,7 @@ def test_edit_changes_what_is_given_alone() -> None:
     assert condition(editing.edit(four(), "weather", note="ask Ada"), "weather").origin == "mined", "a note is no edit"
 
 
-def test_merge_unites_what_the_conditions_had() -> None:
+def test_merge_unites_the_fields_of_the_conditions() -> None:
     """Supports 0.4 and 0.6 over five captions with one shared: (2 + 3 - 1) / 5 = 0.8."""
     bank = editing.merge(four(), ["light", "weather"], text="light and weather")
     assert ids(bank) == ["place", "light", "mine"]
@@ -112,7 +112,7 @@ def test_merge_does_not_guess_a_support() -> None:
     assert ids(later_first) == ["light", "weather", "mine"]
 
 
-def test_split_gives_each_part_what_the_whole_had() -> None:
+def test_split_copies_evidence_and_dependencies_to_each_part() -> None:
     bank = editing.split(four(), "weather", [("sky", "Above.", ["rain"]), ("Temperature", "", []), ("light!", "", [])])
     assert ids(bank) == ["place", "light", "weather", "temperature", "light-2", "mine"]
     parts = bank.conditions[2:5]
@@ -131,7 +131,7 @@ def test_move_sets_the_place_in_the_order() -> None:
     assert editing.move(four(), "light", 1) == four()
 
 
-def test_add_makes_an_id_of_the_text() -> None:
+def test_add_derives_the_id_from_the_text() -> None:
     bank = editing.add(four(), "Time of Day", "When.", ["dawn"], note="n")
     assert bank.conditions[-1] == Condition(
         id="time-of-day", text="Time of Day", definition="When.", values=("dawn",), origin="added", note="n"
@@ -146,7 +146,7 @@ def test_remove_drops_it_from_dependencies() -> None:
     assert governing(bank) == {("cat", "sofa"): ("place",), ("cat", "dog"): ("light",)}
 
 
-def test_a_dependency_is_changed_made_and_taken_away() -> None:
+def test_a_dependency_is_changed_created_and_removed() -> None:
     bank = set_dependency(four(), ["sofa", "cat"], ["light"])
     changed = bank.dependencies[0]
     assert (changed.labels, changed.conditions, changed.because) == (("cat", "sofa"), ("light",), "seen")
@@ -158,7 +158,7 @@ def test_a_dependency_is_changed_made_and_taken_away() -> None:
     assert set_dependency(bank, ["dog", "cat"], []) == bank
 
 
-def test_a_dependency_that_stands_twice_becomes_one() -> None:
+def test_duplicate_dependencies_become_one() -> None:
     bank = four()
     bank = bank.model_copy(
         update={"dependencies": (*bank.dependencies, Dependency(labels=("sofa", "cat"), conditions=("light",)))}
@@ -198,7 +198,7 @@ def test_a_dependency_that_stands_twice_becomes_one() -> None:
         (lambda b: set_dependency(b, ["cat", "dog"], ["light", "light"]), "named twice"),
     ],
 )
-def test_a_wrong_edit_is_said_with_its_place(edit: Callable[[Bank], Bank], message: str) -> None:
+def test_an_invalid_edit_is_an_error_with_its_place(edit: Callable[[Bank], Bank], message: str) -> None:
     with pytest.raises(BankError, match=message):
         edit(four())
 
@@ -234,7 +234,7 @@ EDITS: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(EDITS, max_size=8))
-def test_every_row_of_edits_leaves_a_bank_that_can_be_saved(edits: list[tuple[Any, Any]]) -> None:
+def test_every_sequence_of_edits_gives_a_bank_that_can_be_saved(edits: list[tuple[Any, Any]]) -> None:
     bank = four()
     for edit, arguments in edits:
         before, text = bank, dumps(bank)

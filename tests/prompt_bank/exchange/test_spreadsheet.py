@@ -54,7 +54,7 @@ def test_an_unchanged_sheet_changes_nothing_and_holds_no_formula(bank: Bank) -> 
 @settings(max_examples=100, deadline=None)
 @given(banks(), st.data())
 def test_a_changed_cell_is_imported_as_written(bank: Bank, data: st.DataObject) -> None:
-    """Whatever is written as the program itself writes it comes back: definition, note and values of a condition."""
+    """Definition, note and values that are written in the program's own format are read as they were."""
     words = (PROSE | ODD).map(lambda text: text.replace("\r\n", "\n").replace("\r", "\n").strip())
     values = st.lists(words.filter(bool), max_size=3, unique_by=fold)
     changes = {

@@ -1,4 +1,4 @@
-"""From conditions and labels to the words around the learnable tokens."""
+"""The words of prompts around the learnable tokens."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ WORDS = st.text(st.characters(exclude_characters="{}", exclude_categories=("Cs",
 
 
 @given(WORDS, WORDS, WORDS, st.text(max_size=10))
-def test_a_template_falls_into_its_parts_and_words_are_never_fields(
+def test_a_template_is_split_into_parts_and_braces_in_words_are_literal(
     before: str, between: str, after: str, word: str
 ) -> None:
     bank = good()

@@ -1,4 +1,4 @@
-"""Tokens as open_clip counts them; prompts that are too long or the same for CLIP."""
+"""Token counts equal to open_clip's; prompts that are too long or identical for CLIP."""
 
 from __future__ import annotations
 
@@ -91,14 +91,14 @@ def test_the_77th_token_is_read_and_the_78th_is_not() -> None:
     assert "with the label 'potted plant' its prompt has 78 tokens; CLIP reads 77" in told[0].message
 
 
-def test_labels_behind_the_cut_become_one_prompt() -> None:
+def test_labels_after_the_truncation_give_identical_prompts() -> None:
     bank = with_lengths(64, 11)
     assert [p.same_as for p in measure_prompts(bank)] == [None, ("background", "cat"), None, ("pose", "cat")]
     same = [t for t in prompt_problems(bank) if "same prompt" in t.message]
     assert [t.place for t in same] == ["labels[1].name"], "said once, not once a condition"
 
 
-def test_labels_that_clip_reads_alike_are_named() -> None:
+def test_labels_that_clip_cannot_distinguish_are_reported() -> None:
     """open_clip undoes HTML's entities, so these two are the same words to it, though not to the bank."""
     labels = (*good().labels, Label(name="salt & pepper"), Label(name="salt &amp; pepper"))
     bank = good().model_copy(update={"labels": labels})
@@ -106,7 +106,7 @@ def test_labels_that_clip_reads_alike_are_named() -> None:
     assert told.place == "labels[3].name" and "'salt &amp; pepper' and 'salt & pepper'" in told.message
 
 
-def test_conditions_that_clip_reads_alike_are_named() -> None:
+def test_conditions_that_clip_cannot_distinguish_are_reported() -> None:
     (told,) = prompt_problems(editing.add(good(), "object&nbsp;pose"))
     assert told.place == "conditions[2].text" and "'object-nbsp-pose' and 'pose'" in told.message
 

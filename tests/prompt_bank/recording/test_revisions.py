@@ -1,4 +1,4 @@
-"""Revisions found, checked and brought back; changes on top of hand edits and of other writers."""
+"""Finding, verifying and restoring revisions; changes after hand edits and other writers."""
 
 from __future__ import annotations
 
@@ -57,18 +57,18 @@ def test_a_revision_is_found_by_number_by_hash_and_as_the_newest(path: Path) -> 
 
 
 @pytest.mark.parametrize("wanted", ["4", "0", "-1", "abc", "zzzz", "sha256:", "", "ffffffffffff", "1.0", "../x"])
-def test_a_revision_that_there_is_not_is_said(path: Path, wanted: str) -> None:
+def test_an_unknown_revision_is_an_error(path: Path, wanted: str) -> None:
     with pytest.raises(BankError, match=r"there is no revision .*; there are 1, 2, 3"):
         find_revision(load(path), wanted)
 
 
-def test_nothing_recorded_is_said(tmp_path: Path) -> None:
+def test_a_bank_without_revisions_is_reported(tmp_path: Path) -> None:
     (tmp_path / "bank.json").write_text(dumps(good()), encoding="utf-8")
     with pytest.raises(BankError, match="nothing has been recorded"):
         find_revision(load(tmp_path / "bank.json"), "1")
 
 
-def test_versions_that_were_lost_are_said_and_what_is_there_still_works(path: Path) -> None:
+def test_missing_copies_are_reported_and_existing_ones_work(path: Path) -> None:
     for copy in copies(path):
         copy.unlink()
     loaded = load(path)
@@ -81,7 +81,7 @@ def test_versions_that_were_lost_are_said_and_what_is_there_still_works(path: Pa
     assert find_revision(load(path), "3") == loaded.bank, "the last copy of revision 3 was kept before it was replaced"
 
 
-def test_damaged_copies_are_said_and_never_restored(path: Path) -> None:
+def test_damaged_copies_are_reported_and_never_restored(path: Path) -> None:
     first, second, _ = copies(path)
     first.write_bytes(first.read_bytes()[:100])
     hand_edit(second, "posture", "stance")
@@ -104,7 +104,7 @@ def test_a_copy_of_another_bank_under_the_right_name_is_damaged(path: Path) -> N
 
 
 def test_a_history_that_git_merged_needs_a_hash(path: Path, tmp_path: Path) -> None:
-    """Two people recorded a revision 4 each, and git kept both lines and both copies."""
+    """Two people recorded a revision 4, and git kept both entries and both copies."""
     other = tmp_path / "other.json"
     other.write_bytes(path.read_bytes())
     apply_change(path, lambda bank: editing.rename(bank, "pose", "mine"), by="ada", did="mine")
@@ -127,14 +127,14 @@ def test_a_history_that_git_merged_needs_a_hash(path: Path, tmp_path: Path) -> N
     assert not load(path).edited and not revision_problems(load(path))
 
 
-def test_marks_of_git_are_named(path: Path) -> None:
+def test_conflict_markers_of_git_are_reported(path: Path) -> None:
     hand_edit(path, '  "conditions": [', '<<<<<<< HEAD\n  "conditions": [')
     with pytest.raises(BankError, match=r"line \d+: there is an unresolved git conflict"):
         load(path)
 
 
 def test_a_field_that_a_newer_version_added_is_no_hand_edit(tmp_path: Path) -> None:
-    """A version that had no notes hashed what it wrote; its banks must not look edited to one that has them."""
+    """An older version without notes hashed fewer fields; its banks must not count as edited."""
     path = tmp_path / "bank.json"
     old = json.loads(dumps(good()))
     for condition in old["conditions"]:
@@ -150,7 +150,7 @@ def test_a_field_that_a_newer_version_added_is_no_hand_edit(tmp_path: Path) -> N
     assert load(path).edited
 
 
-def test_restore_brings_an_earlier_content_back_and_loses_nothing(path: Path) -> None:
+def test_restore_records_an_earlier_content_and_loses_nothing(path: Path) -> None:
     before = load(path).bank
     restored = restore(path, "1", by="ada")
     now = load(path)
@@ -170,7 +170,7 @@ def test_restore_keeps_a_hand_edit_as_a_revision(path: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", ["cut", "gone", "garbage"])
-def test_restore_mends_a_file_that_is_broken_or_gone(path: Path, spoil: str) -> None:
+def test_restore_repairs_an_unreadable_or_missing_file(path: Path, spoil: str) -> None:
     before = load(path).bank
     if spoil == "gone":
         path.unlink()
@@ -186,7 +186,7 @@ def test_restore_mends_a_file_that_is_broken_or_gone(path: Path, spoil: str) -> 
         assert restored.moved_to is not None and restored.moved_to.read_bytes() == broken
 
 
-def test_restore_without_versions_says_what_is_broken(tmp_path: Path) -> None:
+def test_restore_without_copies_reports_the_error_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "bank.json"
     path.write_text('{"format": 1', encoding="utf-8")
     with pytest.raises(BankError, match="cut off"):
@@ -194,7 +194,7 @@ def test_restore_without_versions_says_what_is_broken(tmp_path: Path) -> None:
     assert path.read_text(encoding="utf-8") == '{"format": 1'
 
 
-def test_a_change_records_a_hand_edit_on_its_own_first(path: Path) -> None:
+def test_a_change_records_a_hand_edit_first(path: Path) -> None:
     hand_edit(path, '"posture"', '"stance"')
     hand_edit(path, '"text": "background"', '"text": "surroundings"')
     done = apply_change(path, lambda bank: editing.reject(bank, ["pose"]), by="ada", did="no")
@@ -209,7 +209,7 @@ def test_a_change_that_changes_nothing_writes_nothing(path: Path) -> None:
     assert not done.written and done.changes == () and path.read_bytes() == before
 
 
-def test_a_change_is_made_anew_to_what_a_faster_writer_wrote(path: Path) -> None:
+def test_a_change_is_retried_on_the_content_of_another_writer(path: Path) -> None:
     calls = []
 
     def edit(bank: Bank) -> Bank:
@@ -224,7 +224,7 @@ def test_a_change_is_made_anew_to_what_a_faster_writer_wrote(path: Path) -> None
     assert [entry.by for entry in done.bank.history] == ["miner", "ada", "bob", "bob", "ada"]
 
 
-def test_a_change_gives_up_where_others_are_always_faster(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_change_fails_after_too_many_conflicts(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changes, "MAX_ATTEMPTS", 2)
 
     def edit(bank: Bank) -> Bank:
@@ -235,7 +235,7 @@ def test_a_change_gives_up_where_others_are_always_faster(path: Path, monkeypatc
         apply_change(path, edit, by="ada", did="no")
 
 
-def test_a_wrong_edit_names_the_file_and_writes_nothing(path: Path) -> None:
+def test_an_invalid_edit_names_the_file_and_writes_nothing(path: Path) -> None:
     before = path.read_bytes()
     with pytest.raises(BankError, match=r"bank.json: conditions\[1\].text: is empty"):
         apply_change(path, lambda bank: editing.rename(bank, "pose", ""), by="ada", did="no")
@@ -244,9 +244,7 @@ def test_a_wrong_edit_names_the_file_and_writes_nothing(path: Path) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(banks(), st.data())
-def test_every_edit_is_undone_by_restore(
-    tmp_path_factory: pytest.TempPathFactory, bank: Bank, data: st.DataObject
-) -> None:
+def test_restore_reverts_every_edit(tmp_path_factory: pytest.TempPathFactory, bank: Bank, data: st.DataObject) -> None:
     path = tmp_path_factory.mktemp("undo") / "bank.json"
     first = record(bank, path, by="miner", did="mined")
     victim = data.draw(st.sampled_from([c.id for c in bank.conditions]))
@@ -263,7 +261,7 @@ def test_every_edit_is_undone_by_restore(
     assert content_hash(now.model_copy(update={"revision": 1})) == first.history[0].hash
 
 
-def test_a_flipped_byte_is_noticed_or_changes_nothing(path: Path, tmp_path: Path) -> None:
+def test_a_flipped_byte_is_detected_or_changes_nothing(path: Path, tmp_path: Path) -> None:
     """300 bytes flipped, one at a time: an error with all problems, or a content that counts as edited, or the same."""
     rng, good_bytes, before = random.Random(0), path.read_bytes(), load(path).bank
     victim, noticed = tmp_path / "flipped.json", 0
