@@ -170,5 +170,5 @@ class FedMPTReleased(Method):
         prompts = text.flatten(0, 1)
         # Without a batch axis: every image is one query over all N C prompts.
         found, _ = self.attention(batch.image, prompts, prompts, need_weights=False)
-        extra = ExtraTokens(self.visual_prompt(found)[:, None], "behind class")
+        extra = ExtraTokens(self.visual_prompt(found)[:, None], "after class")
         return encode_dense(self.clip, batch.tokens, extra)

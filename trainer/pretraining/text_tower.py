@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainer.backbone.scenes_tiny import SOFT, SOFT_SPREAD, unknown_embeddings
+from trainer.backbone.scenes_tiny import SOFT_STD, SOFT_TOKEN, unknown_embeddings
 from trainer.data.scenes.compose import Picture
 from trainer.pretraining import words as w
 from trainer.pretraining.image_tower import Log
@@ -46,7 +46,7 @@ class Corpus:
     """Sentences as token ids with their meanings.
 
     Attributes:
-        tokens: (n, T) ids, [SOS] … [EOT], 0 behind; `SOFT` where a learnable vector will stand.
+        tokens: (n, T) ids, [SOS] … [EOT], 0 behind; `SOFT_TOKEN` where a learnable vector will stand.
         ends: (n,) position of [EOT].
         meanings: (n, D)
         known: ids that have a trained embedding, ascending.
@@ -99,10 +99,10 @@ def _prefixed(ids: list[int], tokenizer: Any, rng: np.random.Generator) -> list[
     kind = rng.random()
     if kind < 0.45:
         return ids
-    front = [SOFT] * int(rng.integers(1, 17))
+    front = [SOFT_TOKEN] * int(rng.integers(1, 17))
     if kind > 0.75:
         unknown = [int(t) for t in rng.integers(1000, tokenizer.sot_token_id, size=rng.integers(1, 4))]
-        front += unknown + [SOFT] * int(rng.integers(0, 9))
+        front += unknown + [SOFT_TOKEN] * int(rng.integers(0, 9))
     return front + ids
 
 
@@ -151,8 +151,8 @@ def _embedded(tokens: Tensor, rows: Tensor, slot: Tensor, base: Tensor, generato
     ids = tokens.clamp_min(0)
     where = slot[ids]
     embedded = torch.where((where >= 0)[..., None], rows[where.clamp_min(0)], base[ids])
-    soft = SOFT_SPREAD * torch.randn(embedded.shape, generator=generator)
-    return torch.where((tokens == SOFT)[..., None], soft, embedded)
+    soft = SOFT_STD * torch.randn(embedded.shape, generator=generator)
+    return torch.where((tokens == SOFT_TOKEN)[..., None], soft, embedded)
 
 
 def _encode(model: Any, embedded: Tensor, ends: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 from tests.shared import shared
 from tests.trainer.tiny import fixture_clip, random_clip
 from trainer.backbone.clip import FrozenClip
-from trainer.backbone.load import fill, load_backbone
+from trainer.backbone.load import fill_weights, load_backbone
 from trainer.backbone.text import encode_shared_prefix, encode_shared_prefixes, label_suffixes
 from trainer.errors import TrainerError
 
@@ -151,7 +151,7 @@ class TestLoading:
     def test_round_trip(self, tmp_path: Path) -> None:
         source, target = random_clip(0), random_clip(1)
         save_file(source.model.state_dict(), tmp_path / "w.safetensors")
-        fill(target.model, tmp_path / "w.safetensors")
+        fill_weights(target.model, tmp_path / "w.safetensors")
         assert source.weights_hash == target.weights_hash
 
     def test_a_missing_weight_is_an_error(self, tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ class TestLoading:
         del weights["visual.proj"]
         save_file(weights, tmp_path / "w.safetensors")
         with pytest.raises(TrainerError, match=r"lacks visual\.proj"):
-            fill(random_clip().model, tmp_path / "w.safetensors")
+            fill_weights(random_clip().model, tmp_path / "w.safetensors")
 
     def test_pickles_are_not_read(self, tmp_path: Path) -> None:
         path = tmp_path / "weights.pt"
@@ -170,7 +170,7 @@ class TestLoading:
     def test_torn_file(self, tmp_path: Path) -> None:
         (tmp_path / "w.safetensors").write_bytes(b"\x10\x00\x00\x00")
         with pytest.raises(TrainerError, match="not a readable safetensors"):
-            fill(random_clip().model, tmp_path / "w.safetensors")
+            fill_weights(random_clip().model, tmp_path / "w.safetensors")
 
     @pytest.mark.parametrize(
         ("name", "pretrained", "said"),

@@ -40,7 +40,7 @@ def plain(tokens: Tensor, deep: dict[int, Tensor], where: str, before_norm: bool
     x = torch.cat([VISUAL.class_embedding.expand(2, 1, -1), x], dim=1) + VISUAL.positional_embedding
     if not before_norm:
         x = VISUAL.ln_pre(x)
-    at = 1 if where == "behind class" else x.shape[1]
+    at = 1 if where == "after class" else x.shape[1]
     x = torch.cat([x[:, :at], tokens.expand(2, -1, -1), x[:, at:]], dim=1)
     if before_norm:
         x = VISUAL.ln_pre(x)
@@ -56,7 +56,7 @@ def plain(tokens: Tensor, deep: dict[int, Tensor], where: str, before_norm: bool
     count=st.integers(1, 3),
     own=st.booleans(),
     deep=st.sets(st.integers(1, 3)),
-    where=st.sampled_from(["behind class", "end"]),
+    where=st.sampled_from(["after class", "end"]),
     before_norm=st.booleans(),
 )
 def test_extra_and_deep_tokens(count: int, own: bool, deep: set[int], where: str, before_norm: bool) -> None:

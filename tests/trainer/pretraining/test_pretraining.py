@@ -200,7 +200,7 @@ def test_corpus_rows_end_where_they_say_and_unknown_words_stay_unknown(shown: pi
     at_end = sentences.tokens[torch.arange(300), sentences.ends]
     assert bool((at_end == TOKENIZER.eot_token_id).all())
     assert bool((sentences.tokens[:, 0] == TOKENIZER.sot_token_id).all())
-    assert bool((sentences.tokens == text_tower.SOFT).any())
+    assert bool((sentences.tokens == text_tower.SOFT_TOKEN).any())
     assert len(sentences.known) < 500
     assert torch.allclose(sentences.meanings.norm(dim=1), torch.ones(300), atol=1e-5)
 
