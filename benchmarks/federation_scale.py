@@ -26,7 +26,7 @@ from trainer.backbone.load import load_backbone
 from trainer.config.sections import FederationConfig, LossConfig, OptimiserConfig
 from trainer.data.encoding import Encoding
 from trainer.data.features import FeatureStore
-from trainer.federation.aggregation.registry import choose
+from trainer.federation.aggregation.registry import choose_rule
 from trainer.federation.client import ClientTrainer
 from trainer.federation.local import LocalEngine
 from trainer.federation.rounds import RoundContext, run_round
@@ -53,7 +53,7 @@ def measure(clients: int, images: int, batch: int, rounds: int) -> dict[str, flo
     federation, optimiser = FederationConfig(), OptimiserConfig(batch_size=batch)
     owned = tuple(np.array_split(np.arange(images), clients))
     engine = LocalEngine(ClientTrainer(method, features, federation, optimiser, seed=0), owned)
-    rule = choose(federation, method.aggregation)
+    rule = choose_rule(federation, method.aggregation)
     state, seconds = method.exchanged(), []
     for index in range(rounds):
         began = time.process_time()

@@ -15,13 +15,13 @@ from typing import Any
 import torch
 
 from prompt_bank.recording.store import load
-from trainer.data.base import owners
+from trainer.data.base import client_indices
 from trainer.evaluation.measuring import scores
 from trainer.evaluation.metrics import choose_threshold, figures
-from trainer.federation.aggregation.registry import choose
+from trainer.federation.aggregation.registry import choose_rule
 from trainer.federation.client import ClientTrainer
 from trainer.federation.local import LocalEngine
-from trainer.federation.memory import ClientMemory, remembers
+from trainer.federation.memory import ClientMemory, stateful_clients
 from trainer.federation.replies import State
 from trainer.federation.rounds import RoundContext, run_round
 from trainer.preparing import Prepared, prepare
@@ -76,11 +76,11 @@ def train(ready: Prepared) -> None:
 def _trained(ready: Prepared, folder: Path) -> State:
     """The state after the rounds; what clients keep from round to round is in a folder."""
     config, method, data = ready.config, ready.method, ready.dataset.train
-    memory = ClientMemory(folder) if remembers(config.federation, method) else None
+    memory = ClientMemory(folder) if stateful_clients(config.federation, method) else None
     images, seed = ready.features(data), config.seeds.batches
     trainer = ClientTrainer(method, images, config.federation, config.optimiser, seed, memory=memory)
-    engine = LocalEngine(trainer, owners(data))
-    rule = choose(config.federation, method.aggregation)
+    engine = LocalEngine(trainer, client_indices(data))
+    rule = choose_rule(config.federation, method.aggregation)
     state, clients, rounds = method.exchanged(), len(engine.owned), config.federation.rounds
     for index in range(rounds):
         context = RoundContext(index, rounds)

@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.errors import TrainerError
-from trainer.federation.memory import ClientMemory, Memory
+from trainer.federation.memory import ClientMemory, ClientState
 
 
-def kept(value: float) -> Memory:
-    return Memory({"shift": torch.full((2,), value)}, {"w/step": torch.tensor(value)})
+def kept(value: float) -> ClientState:
+    return ClientState({"shift": torch.full((2,), value)}, {"w/step": torch.tensor(value)})
 
 
 def value_of(memory: ClientMemory, client: int) -> float | None:

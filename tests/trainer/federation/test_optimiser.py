@@ -10,7 +10,13 @@ from torch import nn
 
 from tests.shared import shared
 from trainer.config.sections import FederationConfig, OptimiserConfig
-from trainer.federation.optimiser import client_bytes, group_rate, kept_state, make_optimiser, restore_state
+from trainer.federation.optimiser import (
+    client_state_bytes,
+    group_learning_rate,
+    make_optimiser,
+    optimiser_state,
+    restore_optimiser,
+)
 from trainer.federation.rounds import RoundContext
 from trainer.methods.federated import FederatedModule, ParameterGroup
 
@@ -58,7 +64,7 @@ def test_a_rate_of_its_own_follows_the_runs_schedule() -> None:
     }
     for rounds in (10, 50):
         for name, group in groups.items():
-            got = [group_rate(group, settings, RoundContext(r, rounds)) for r in range(rounds)]
+            got = [group_learning_rate(group, settings, RoundContext(r, rounds)) for r in range(rounds)]
             assert got == pytest.approx(expected[str(rounds)][name], rel=1e-9), name
 
 
@@ -72,9 +78,9 @@ def test_a_fresh_optimiser_goes_on_where_another_one_was(name: str) -> None:
     for by in (1.0, -2.0, 0.5):
         whole.pull(continuous, by)
         optimiser = make_optimiser(parted, settings, CONTEXT)
-        restore_state(optimiser, parted, kept)
+        restore_optimiser(optimiser, parted, kept)
         parted.pull(optimiser, by)
-        kept = kept_state(optimiser, parted)
+        kept = optimiser_state(optimiser, parted)
     assert torch.equal(whole.first, parted.first)
     assert torch.equal(whole.second, parted.second)
     per_parameter = {"sgd": {"momentum_buffer"}, "adamw": {"step", "exp_avg", "exp_avg_sq"}}[name]
@@ -85,22 +91,22 @@ def test_what_was_kept_of_other_parameters_is_refused() -> None:
     method = Small(ParameterGroup(("second",)))
     optimiser = make_optimiser(method, OptimiserConfig(name="sgd"), CONTEXT)
     with pytest.raises(ValueError, match="third is not trained"):
-        restore_state(optimiser, method, {"third/momentum_buffer": torch.zeros(3)})
+        restore_optimiser(optimiser, method, {"third/momentum_buffer": torch.zeros(3)})
     with pytest.raises(ValueError, match=r"momentum_buffer of first: \(4,\), not \(3,\)"):
-        restore_state(optimiser, method, {"first/momentum_buffer": torch.zeros(4)})
+        restore_optimiser(optimiser, method, {"first/momentum_buffer": torch.zeros(4)})
 
 
 def test_how_much_a_client_keeps() -> None:
     """Of six float32: one copy for momentum, two for Adam's moments, and the personal three."""
     method = Small(ParameterGroup(("second",)))
     keeps = FederationConfig(memory="optimiser")
-    assert client_bytes(method, FederationConfig(), OptimiserConfig()) == 0
-    assert client_bytes(method, keeps, OptimiserConfig(name="sgd")) == 24
-    assert client_bytes(method, keeps, OptimiserConfig(name="sgd", momentum=0)) == 0
-    assert client_bytes(method, keeps, OptimiserConfig(name="adamw")) == 48
+    assert client_state_bytes(method, FederationConfig(), OptimiserConfig()) == 0
+    assert client_state_bytes(method, keeps, OptimiserConfig(name="sgd")) == 24
+    assert client_state_bytes(method, keeps, OptimiserConfig(name="sgd", momentum=0)) == 0
+    assert client_state_bytes(method, keeps, OptimiserConfig(name="adamw")) == 48
 
     class Personal(Small):
         personal = ("second",)
 
-    assert client_bytes(Personal(method.group), keeps, OptimiserConfig(name="sgd")) == 36
-    assert client_bytes(Personal(method.group), FederationConfig(), OptimiserConfig()) == 12
+    assert client_state_bytes(Personal(method.group), keeps, OptimiserConfig(name="sgd")) == 36
+    assert client_state_bytes(Personal(method.group), FederationConfig(), OptimiserConfig()) == 12

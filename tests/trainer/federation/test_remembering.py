@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from tests.trainer.personal import Adapted
 from tests.trainer.small_runs import contents, new_run, prepared
-from trainer.data.base import owners
+from trainer.data.base import client_indices
 from trainer.errors import TrainerError
 from trainer.evaluation.measuring import client_figures, evaluate, scores
 from trainer.federation.client import ClientTrainer
@@ -135,7 +135,7 @@ def test_a_client_that_is_asked_twice_answers_alike(tmp_path: Path, cache: Path)
     config = new_run(tmp_path / "run", **OPTIMISER, **PERSONAL)[1]
     ready = prepared(config, cache)
     memory = ClientMemory(tmp_path / "memory")
-    images, owned = ready.features(ready.dataset.train), owners(ready.dataset.train)[0]
+    images, owned = ready.features(ready.dataset.train), client_indices(ready.dataset.train)[0]
     trainer = ClientTrainer(ready.method, images, config.federation, config.optimiser, 0, memory=memory)
     state = ready.method.exchanged()
     for index in range(2):
@@ -251,7 +251,7 @@ class TestPersonalParts:
         torch.testing.assert_close(again.method.personal_parts(), drawn, atol=0, rtol=0)
         assert evaluate(run, ready)["test"] == result["test"]
         train_split = again.dataset.train
-        for client, owned in enumerate(owners(train_split)):
+        for client, owned in enumerate(client_indices(train_split)):
             restore(run, again.method, "last", client)
             logits, labels = scores(again.method, again.features(train_split))
             mine = np.where(np.isin(np.arange(len(logits)), owned), client, -1)
