@@ -23,7 +23,7 @@ from trainer.evaluation.metrics import (
     oracle_figures,
     precision_recall_f1,
 )
-from trainer.run.restoring import clients_with_parts, restore
+from trainer.run.restoring import clients_with_personal_parts, restore
 from trainer.seeding import numpy_generator
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ def _clients(
 def _with_personal_parts(run: Run, prepared: Prepared, rounds: int, split: Split, logits: Tensor) -> Tensor:
     """Logits (n, C) of a split, those of each client's images by its own model where it has one."""
     method = prepared.method
-    having = clients_with_parts(run, method, rounds)
+    having = clients_with_personal_parts(run, method, rounds)
     if not having:
         return logits
     features, sites, own = prepared.features(split), client_sites(prepared.dataset.train), logits.clone()

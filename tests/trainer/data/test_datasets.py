@@ -12,7 +12,7 @@ from prompt_bank.shipped import shipped_labels
 from tests.trainer import layouts
 from trainer.config.data import DataConfig
 from trainer.data.base import MultiLabelDataset, Split
-from trainer.data.registry import DATASETS, load_dataset, module_of
+from trainer.data.registry import DATASETS, dataset_module, load_dataset
 from trainer.resolving import resolve
 
 BUILDERS = {
@@ -72,7 +72,7 @@ def test_names_images_and_splits(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", BUILDERS)
 def test_what_is_missing_is_named_with_its_place(tmp_path: Path, name: str) -> None:
     said = refused(name, tmp_path)
-    first = module_of(name).PLACES[0]
+    first = dataset_module(name).REQUIRED[0]
     assert f"{first.what} is missing; it belongs at {tmp_path / first.paths[0]}" in said
     assert "fedmpt datasets check" in said
 

@@ -17,16 +17,16 @@ from sklearn.metrics import adjusted_rand_score
 from tests.shared import shared
 from tests.trainer.small_runs import SMALL
 from trainer.config.data import DataConfig, MaskConfig, PartitionConfig
-from trainer.data.base import MultiLabelDataset, Split, owners
+from trainer.data.base import MultiLabelDataset, Split, client_indices
 from trainer.data.masking import masked
 from trainer.data.partition import (
     KINDS,
     check_partition,
     client_count,
     kmeans_owners,
-    main_labels,
     partition_hash,
     partitioned,
+    rarest_labels,
     read_partition,
     save_partition,
 )
@@ -119,7 +119,7 @@ def test_small_alpha_and_shards_part_the_labels() -> None:
 def test_main_labels() -> None:
     """The rarest label: of image 0 label 1 (twice, against three times), of image 3 none."""
     values = np.array([[1, 1, 0], [1, 0, -1], [1, 1, 0], [0, -1, 0]])
-    assert main_labels(values).tolist() == [1, 0, 1, 3]
+    assert rarest_labels(values).tolist() == [1, 0, 1, 3]
 
 
 def test_number_of_clients() -> None:
@@ -268,6 +268,6 @@ def test_a_split_in_two_places_is_refused() -> None:
 
 def test_owners_are_the_sites() -> None:
     dataset = load_dataset(resolve(overrides=SMALL).data)
-    owned = owners(dataset.train)
+    owned = client_indices(dataset.train)
     assert [len(o) for o in owned] == [12, 12]
     assert sorted(np.concatenate(owned).tolist()) == list(range(24))
