@@ -76,7 +76,7 @@ def read_coco(path: Path, crowd: str) -> CocoFile:
 
 
 def stream_items(path: Path, prefix: str) -> Iterator[Any]:
-    """Stream the stream_items of a list in a JSON file.
+    """Stream the items of a list in a JSON file.
 
     Raises:
         TrainerError: the file cannot be read, or is invalid or truncated JSON.
