@@ -1,4 +1,4 @@
-"""A CLIP small enough for tests, with random weights, and the parity fixtures' one."""
+"""A small CLIP with random weights for tests, and the one of the parity fixtures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""FrozenClip against the parity fixtures; shared-prefix text encoding against the plain one; loading of weights."""
+"""FrozenClip against the parity fixtures; shared-prefix text encoding against the reference; loading of weights."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def plain(clip: FrozenClip, prefix: Tensor, texts: list[str]) -> Tensor:
 
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 1000), learnable=st.integers(1, 20), names=st.sets(st.sampled_from(CLASSES), min_size=1))
-def test_shared_prefix_is_the_plain_encoding(seed: int, learnable: int, names: set[str]) -> None:
+def test_shared_prefix_is_the_reference_encoding(seed: int, learnable: int, names: set[str]) -> None:
     """Outputs and gradients of the learnable tokens, whatever the lengths."""
     clip = random_clip().double()
     texts = [f"{name}." for name in sorted(names)]
@@ -154,7 +154,7 @@ class TestLoading:
         fill_weights(target.model, tmp_path / "w.safetensors")
         assert source.weights_hash == target.weights_hash
 
-    def test_a_missing_weight_is_an_error(self, tmp_path: Path) -> None:
+    def test_a_missing_key_is_an_error(self, tmp_path: Path) -> None:
         weights = dict(random_clip().model.state_dict())
         del weights["visual.proj"]
         save_file(weights, tmp_path / "w.safetensors")

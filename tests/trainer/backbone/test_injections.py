@@ -1,4 +1,4 @@
-"""Deep prompts in the shared-prefix encoding against the same injections in the plain one, 77 positions a prompt."""
+"""Deep prompts in the shared-prefix encoding against the same injections in the reference encoding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The published data sets, from small copies in exactly their layouts."""
+"""All published data sets, from small copies in their layouts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_names_images_and_splits(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BUILDERS)
-def test_what_is_missing_is_named_with_its_place(tmp_path: Path, name: str) -> None:
+def test_a_missing_file_is_named_with_its_expected_location(tmp_path: Path, name: str) -> None:
     said = refused(name, tmp_path)
     first = dataset_module(name).REQUIRED[0]
     assert f"{first.what} is missing; it belongs at {tmp_path / first.paths[0]}" in said

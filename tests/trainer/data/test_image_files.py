@@ -1,4 +1,4 @@
-"""The image files of a data set: what can't be read is found, and only looked for once; paths stay in the folder."""
+"""The image files of a data set: unreadable files are found, checks are cached, and paths cannot leave the folder."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def write(folder: Path) -> dict[str, str]:
     }
 
 
-def test_what_can_not_be_read(tmp_path: Path) -> None:
+def test_unreadable_images_are_found_with_the_reason(tmp_path: Path) -> None:
     expected = write(tmp_path)
     calls: list[tuple[int, int]] = []
     found = find_unreadable(tmp_path, ["good.jpg", *expected], progress=lambda done, count: calls.append((done, count)))

@@ -1,4 +1,4 @@
-"""The natural world: conditions are causes, sites see little of it, and what truly occurs together is known exactly."""
+"""The natural world: conditions cause labels, sites see some of the places, and labels follow the tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What truly occurs together in the natural world, against many draws and against every way of drawing a few labels."""
+"""Exact co-occurrence in the natural world, against many samples and against enumeration for a few labels."""
 
 from __future__ import annotations
 

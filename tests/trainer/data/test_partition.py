@@ -1,4 +1,4 @@
-"""Who owns which image: parity with the released split, every kind's promises, files, and masks."""
+"""The partition among clients: parity with the released split, guarantees of each kind, files, and label masks."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ class TestFiles:
         assert said in str(caught.value)
 
     @pytest.mark.parametrize("content", [None, b"", b"[]", b"\xff", b'{"format": 1'])
-    def test_what_is_no_file_of_ours(self, tmp_path: Path, content: bytes | None) -> None:
+    def test_other_files_are_refused(self, tmp_path: Path, content: bytes | None) -> None:
         if content is not None:
             (tmp_path / "x.json").write_bytes(content)
         with pytest.raises(TrainerError, match="partition"):
@@ -226,6 +226,7 @@ class TestMasks:
         assert set(np.unique(masked(values, ids, MaskConfig(rate=1.0), 0))) == {-1, 0}
         assert masked(values, ids, MaskConfig()) is values
 
+    @settings(deadline=None)
     @given(st.integers(0, 20), st.floats(0, 1), st.floats(0, 1))
     def test_a_higher_rate_hides_the_same_and_more(self, seed: int, a: float, b: float) -> None:
         """Whichever other images there are."""
@@ -260,7 +261,7 @@ class TestMasks:
         assert not np.array_equal(old.train.sites, clean.train.sites)
 
 
-def test_a_split_in_two_places_is_refused() -> None:
+def test_an_image_in_two_splits_is_refused() -> None:
     data = dataset(random_labels(5, 2))
     with pytest.raises(ValueError, match="is in test and in another split"):
         replace(data, test=replace(data.train, name="test"))

@@ -1,4 +1,4 @@
-"""The drawn world: seeded pixels, honest labels, habits that the test images break."""
+"""The drawn world: seeded pixels, correct labels, and habits that do not hold in test images."""
 
 from __future__ import annotations
 

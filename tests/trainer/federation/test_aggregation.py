@@ -1,4 +1,4 @@
-"""Aggregation rules: what each promises about the state that it makes of its replies. Letter: K replies."""
+"""Aggregation rules: the guarantees of each. Shape letter: K replies."""
 
 from __future__ import annotations
 

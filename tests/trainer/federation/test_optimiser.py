@@ -1,4 +1,4 @@
-"""A client's optimiser: its groups take effect, and it goes on from what another one kept."""
+"""A client's optimiser: parameter groups take effect, and its state can be saved and restored."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_factor_and_weight_decay_of_a_group_take_effect() -> None:
     assert method.second.tolist() == pytest.approx([0.94] * 3)
 
 
-def test_a_rate_of_its_own_follows_the_runs_schedule() -> None:
+def test_a_groups_learning_rate_follows_the_schedule() -> None:
     """Both groups of RAM, with warm-up and floor, as the published program has them."""
     expected = json.loads(shared("fixtures/lr_schedules.json").read_text())["rounds"]
     settings = OptimiserConfig(
@@ -69,7 +69,7 @@ def test_a_rate_of_its_own_follows_the_runs_schedule() -> None:
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
-def test_a_fresh_optimiser_goes_on_where_another_one_was(name: str) -> None:
+def test_a_new_optimiser_continues_from_a_saved_state(name: str) -> None:
     group = ParameterGroup(("second",), factor=0.3)
     settings = OptimiserConfig.model_validate({"name": name, "learning_rate": 0.1})
     whole, parted = Small(group), Small(group)
@@ -87,7 +87,7 @@ def test_a_fresh_optimiser_goes_on_where_another_one_was(name: str) -> None:
     assert set(kept) == {f"{parameter}/{key}" for parameter in ("first", "second") for key in per_parameter}
 
 
-def test_what_was_kept_of_other_parameters_is_refused() -> None:
+def test_a_state_of_other_parameters_is_refused() -> None:
     method = Small(ParameterGroup(("second",)))
     optimiser = make_optimiser(method, OptimiserConfig(name="sgd"), CONTEXT)
     with pytest.raises(ValueError, match="third is not trained"):
@@ -96,7 +96,7 @@ def test_what_was_kept_of_other_parameters_is_refused() -> None:
         restore_optimiser(optimiser, method, {"first/momentum_buffer": torch.zeros(4)})
 
 
-def test_how_much_a_client_keeps() -> None:
+def test_the_size_of_a_clients_state() -> None:
     """Of six float32: one copy for momentum, two for Adam's moments, and the personal three."""
     method = Small(ParameterGroup(("second",)))
     keeps = FederationConfig(memory="optimiser")

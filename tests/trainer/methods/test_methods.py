@@ -1,4 +1,4 @@
-"""FedMPT and its peers by identity: what they must equal where a setting switches a part off."""
+"""FedMPT, CoOp and zero-shot CLIP by identities, such as those that hold when a setting turns a part off."""
 
 from __future__ import annotations
 

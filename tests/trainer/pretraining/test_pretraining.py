@@ -1,4 +1,4 @@
-"""The recipe of scenes-tiny on small numbers, and the shipped weights."""
+"""The pretraining of scenes-tiny at small scale, and the shipped weights."""
 
 from __future__ import annotations
 
