@@ -1,4 +1,4 @@
-"""Figures against scikit-learn, torchmetrics and the published evaluation."""
+"""Metrics against scikit-learn, torchmetrics and the published evaluation."""
 
 from __future__ import annotations
 
