@@ -17,7 +17,7 @@ import torch
 from prompt_bank.recording.store import load
 from trainer.data.base import client_indices
 from trainer.evaluation.measuring import scores
-from trainer.evaluation.metrics import choose_threshold, figures
+from trainer.evaluation.metrics import choose_threshold, compute_metrics
 from trainer.federation.aggregation.registry import choose_rule
 from trainer.federation.client import ClientTrainer
 from trainer.federation.local import LocalEngine
@@ -60,7 +60,7 @@ def run(job: Job, bank: Path, cache: Path) -> dict[str, float]:
     train(ready)
     validation = scores(ready.method, ready.features(ready.dataset.validation))
     measured = validation if job.split == "validation" else scores(ready.method, ready.features(ready.dataset.test))
-    found = figures(*measured, choose_threshold(*validation))
+    found = compute_metrics(*measured, choose_threshold(*validation))
     return {"mAP": found.mAP, "CF1": found.CF1, "OF1": found.OF1}
 
 

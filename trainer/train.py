@@ -13,7 +13,7 @@ from torch import Tensor
 from fedmpt.common.words import format_bytes
 from trainer.data.base import client_indices
 from trainer.evaluation.measuring import diagnose, measure
-from trainer.evaluation.metrics import Figures
+from trainer.evaluation.metrics import Metrics
 from trainer.federation.aggregation.registry import Aggregation, choose_rule, memory_note
 from trainer.federation.client import ClientTrainer, check_compiled
 from trainer.federation.local import LocalEngine
@@ -25,7 +25,7 @@ from trainer.run.folder import Run
 from trainer.run.identity import record_identity
 from trainer.run.restoring import create_memory, open_memory
 
-AfterRound = Callable[[RoundRecord, Figures, int], None]
+AfterRound = Callable[[RoundRecord, Metrics, int], None]
 """Called with a round's record, its validation metrics, and the total number of rounds."""
 
 
@@ -159,7 +159,7 @@ def _deterministic(wanted: bool) -> Iterator[None]:
         torch.use_deterministic_algorithms(before)
 
 
-def _metrics_record(record: RoundRecord, validation: Figures) -> dict[str, Any]:
+def _metrics_record(record: RoundRecord, validation: Metrics) -> dict[str, Any]:
     kept = {key: value for key, value in validation.to_dict().items() if key != "average_precision"}
     return {
         "rounds": record.round + 1,
@@ -179,10 +179,10 @@ class _EventLog:
 
         self.writer = SummaryWriter(str(run.folder / "events"), purge_step=done + 1)
 
-    def __enter__(self) -> Callable[[RoundRecord, Figures], None]:
+    def __enter__(self) -> Callable[[RoundRecord, Metrics], None]:
         return self._log
 
-    def _log(self, record: RoundRecord, validation: Figures) -> None:
+    def _log(self, record: RoundRecord, validation: Metrics) -> None:
         step = record.round + 1
         self.writer.add_scalar("train/loss", record.loss, step)
         self.writer.add_scalar("train/learning_rate", record.learning_rate, step)

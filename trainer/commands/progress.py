@@ -10,7 +10,7 @@ import typer
 from fedmpt.common.progress import ProgressBar
 
 if TYPE_CHECKING:
-    from trainer.evaluation.metrics import Figures
+    from trainer.evaluation.metrics import Metrics
     from trainer.federation.rounds import RoundRecord
     from trainer.preparing import Reporter
 
@@ -33,7 +33,7 @@ def image_lines() -> Callable[[int, int], None]:
     return lambda done, count: lines("checked", done, count)
 
 
-def print_round(record: RoundRecord, validation: Figures, rounds: int) -> None:
+def print_round(record: RoundRecord, validation: Metrics, rounds: int) -> None:
     """Print a finished round: number of clients, loss, validation mAP."""
     typer.echo(
         f"round {record.round + 1:>3}/{rounds}  clients {len(record.clients)}  loss {record.loss:.4f}  "

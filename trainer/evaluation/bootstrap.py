@@ -45,14 +45,14 @@ def intervals(
         (low, high) in per cent by metric.
     """
     resampled = [
-        weighted_figures(counts, logits, labels, threshold) for counts in _counts(len(labels), resamples, generator)
+        weighted_metrics(counts, logits, labels, threshold) for counts in _counts(len(labels), resamples, generator)
     ]
     tail = (1 - level) / 2
     ends = np.nanquantile(torch.cat(resampled).numpy(), [tail, 1 - tail], axis=0)
     return {name: (float(low), float(high)) for name, low, high in zip(NAMES, *ends, strict=True)}
 
 
-def weighted_figures(counts: Tensor, logits: Tensor, labels: Tensor, threshold: float) -> Tensor:
+def weighted_metrics(counts: Tensor, logits: Tensor, labels: Tensor, threshold: float) -> Tensor:
     """All metrics of R multisets of images, given the multiplicity of each image (0 or 1 for subsets).
 
     Labels without a positive in a multiset are excluded from its means over labels.

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor
 
 from trainer.data.base import Split, client_sites
-from trainer.evaluation.bootstrap import NAMES, intervals, weighted_figures
+from trainer.evaluation.bootstrap import NAMES, intervals, weighted_metrics
 from trainer.evaluation.metrics import (
     ORACLE_THRESHOLDS,
-    Figures,
+    Metrics,
     choose_threshold,
+    compute_metrics,
     confusion,
-    figures,
-    oracle_figures,
+    oracle_metrics,
     precision_recall_f1,
 )
 from trainer.run.restoring import clients_with_personal_parts, restore
@@ -59,11 +59,11 @@ def evaluate(run: Run, prepared: Prepared, checkpoint: str = "last") -> dict[str
         "rounds": rounds,
         "images": len(labels),
         "label_names": list(dataset.label_names),
-        "test": figures(logits, labels, threshold).to_dict(),
-        "test_at_0.5": figures(logits, labels, 0.5).to_dict(),
+        "test": compute_metrics(logits, labels, threshold).to_dict(),
+        "test_at_0.5": compute_metrics(logits, labels, 0.5).to_dict(),
         "test_oracle_thresholds": {
             "thresholds": list(ORACLE_THRESHOLDS),
-            **oracle_figures(logits.sigmoid(), labels),
+            **oracle_metrics(logits.sigmoid(), labels),
         },
         "intervals": _intervals(prepared, logits, labels, threshold),
         "per_label": per_label(dataset.label_names, logits, labels, threshold),
@@ -89,9 +89,9 @@ def diagnose(method: Method, features: BatchSource) -> dict[str, float]:
         return method.diagnose(next(features.batches(EVALUATION_BATCH)).to(method.clip.device))
 
 
-def measure(method: Method, features: BatchSource, threshold: float = 0.5) -> Figures:
+def measure(method: Method, features: BatchSource, threshold: float = 0.5) -> Metrics:
     """Metrics of a method on a split, over the seen labels."""
-    return figures(*_columns(scores(method, features), method.seen), threshold)
+    return compute_metrics(*_columns(scores(method, features), method.seen), threshold)
 
 
 def per_label(names: tuple[str, ...], logits: Tensor, labels: Tensor, threshold: float) -> list[dict[str, Any]]:
@@ -99,7 +99,7 @@ def per_label(names: tuple[str, ...], logits: Tensor, labels: Tensor, threshold:
 
     Labels without positives have None.
     """
-    precisions = figures(logits, labels, threshold).average_precision
+    precisions = compute_metrics(logits, labels, threshold).average_precision
     counts = confusion(logits.sigmoid(), labels, threshold)
     rows = []
     for name, value, count, three in zip(names, precisions, counts, precision_recall_f1(counts), strict=True):
@@ -115,7 +115,7 @@ def per_label(names: tuple[str, ...], logits: Tensor, labels: Tensor, threshold:
     return rows
 
 
-def client_figures(logits: Tensor, labels: Tensor, sites: np.ndarray, threshold: float) -> dict[str, Any]:
+def client_metrics(logits: Tensor, labels: Tensor, sites: np.ndarray, threshold: float) -> dict[str, Any]:
     """Metrics on each client's own images, with the mean and the worst over clients.
 
     Args:
@@ -130,7 +130,7 @@ def client_figures(logits: Tensor, labels: Tensor, sites: np.ndarray, threshold:
     """
     owners = np.unique(sites[sites >= 0])
     found = torch.cat(
-        [weighted_figures(torch.from_numpy(sites == o).double()[None], logits, labels, threshold) for o in owners]
+        [weighted_metrics(torch.from_numpy(sites == o).double()[None], logits, labels, threshold) for o in owners]
     )
     each = [
         {
@@ -160,7 +160,7 @@ def _clients(
     logits = _with_personal_parts(run, prepared, rounds, split, logits)
     # On training images, unseen labels are excluded as in training.
     logits, labels = _columns((logits, labels), method.seen if split is dataset.train else None)
-    return {"images": split.name, **client_figures(logits, labels, split.sites, threshold)}
+    return {"images": split.name, **client_metrics(logits, labels, split.sites, threshold)}
 
 
 def _with_personal_parts(run: Run, prepared: Prepared, rounds: int, split: Split, logits: Tensor) -> Tensor:
@@ -203,7 +203,7 @@ def _seen_and_unseen(method: Method, logits: Tensor, labels: Tensor, threshold: 
     seen = method.seen.cpu()
     unseen = torch.tensor([c for c in range(labels.shape[1]) if c not in seen.tolist()])
     parts = {"test_seen": seen, "test_unseen": unseen}
-    return {k: figures(*_columns((logits, labels), part), threshold).to_dict() for k, part in parts.items()}
+    return {k: compute_metrics(*_columns((logits, labels), part), threshold).to_dict() for k, part in parts.items()}
 
 
 def _columns(pair: tuple[Tensor, Tensor], kept: Tensor | None) -> tuple[Tensor, Tensor]:

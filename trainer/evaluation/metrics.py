@@ -23,7 +23,7 @@ ORACLE_THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))
 
 
 @dataclass(frozen=True)
-class Decisions:
+class ThresholdMetrics:
     """Metrics at a threshold, in per cent.
 
     Attributes:
@@ -41,12 +41,12 @@ class Decisions:
 
 
 @dataclass(frozen=True)
-class Figures:
+class Metrics:
     """The metrics of a set of images, in per cent.
 
     Attributes:
         mAP: mean average precision over labels with at least one known positive.
-        CP, CR, CF1, OP, OR, OF1: see `Decisions`; at `threshold`.
+        CP, CR, CF1, OP, OR, OF1: see `ThresholdMetrics`; at `threshold`.
         threshold: on the probability.
         labels_without_positives: number of labels excluded from means over labels.
         average_precision: per label, None for excluded ones.
@@ -68,7 +68,7 @@ class Figures:
         return {**asdict(self), "average_precision": list(self.average_precision)}
 
 
-def figures(logits: Tensor, labels: Tensor, threshold: float) -> Figures:
+def compute_metrics(logits: Tensor, labels: Tensor, threshold: float) -> Metrics:
     """All metrics of a set of images.
 
     Args:
@@ -84,9 +84,9 @@ def figures(logits: Tensor, labels: Tensor, threshold: float) -> Figures:
     kept = [value for value in per_label if value is not None]
     if not kept:
         raise ValueError("no label has a positive image: mean average precision is not defined")
-    return Figures(
+    return Metrics(
         mAP=sum(kept) / len(kept),
-        **asdict(decisions(confusion(logits.sigmoid(), labels, threshold))),
+        **asdict(threshold_metrics(confusion(logits.sigmoid(), labels, threshold))),
         threshold=threshold,
         labels_without_positives=len(per_label) - len(kept),
         average_precision=per_label,
@@ -149,14 +149,14 @@ def confusion(probabilities: Tensor, labels: Tensor, threshold: float) -> Tensor
     return torch.stack([part.sum(0) for part in (predicted & actual, predicted, actual)], dim=-1).double()
 
 
-def decisions(counts: Tensor) -> Decisions:
+def threshold_metrics(counts: Tensor) -> ThresholdMetrics:
     """Metrics from the counts (C, 3) of `confusion`; 0 if nothing is predicted or no label has a positive."""
     kept = counts[counts[:, 2] > 0]
     if not len(kept):
-        return Decisions(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        return ThresholdMetrics(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     by_label = precision_recall_f1(kept).mean(0)
     pooled = precision_recall_f1(kept.sum(0))
-    return Decisions(*(100 * float(value) for value in (*by_label, *pooled)))
+    return ThresholdMetrics(*(100 * float(value) for value in (*by_label, *pooled)))
 
 
 def precision_recall_f1(counts: Tensor) -> Tensor:
@@ -176,11 +176,11 @@ def choose_threshold(logits: Tensor, labels: Tensor) -> float:
     """The threshold on the probability with the best OF1, for validation images."""
     _check(logits, labels)
     probabilities = logits.sigmoid()
-    scores = [decisions(confusion(probabilities, labels, float(t))).OF1 for t in THRESHOLDS]
+    scores = [threshold_metrics(confusion(probabilities, labels, float(t))).OF1 for t in THRESHOLDS]
     return round(float(THRESHOLDS[max(range(len(scores)), key=scores.__getitem__)]), 2)
 
 
-def oracle_figures(probabilities: Tensor, labels: Tensor) -> dict[str, float]:
+def oracle_metrics(probabilities: Tensor, labels: Tensor) -> dict[str, float]:
     """Metrics as published programs report them, with thresholds chosen on the test images; for comparison only.
 
     Each metric is its own maximum over nine thresholds, so precision and recall come from different thresholds. Labels

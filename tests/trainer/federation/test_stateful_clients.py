@@ -14,7 +14,7 @@ from tests.trainer.personal import Adapted
 from tests.trainer.small_runs import contents, new_run, prepared
 from trainer.data.base import client_indices
 from trainer.errors import TrainerError
-from trainer.evaluation.measuring import client_figures, evaluate, scores
+from trainer.evaluation.measuring import client_metrics, evaluate, scores
 from trainer.federation.client import ClientTrainer
 from trainer.federation.memory import ClientMemory
 from trainer.federation.optimiser import make_optimiser
@@ -255,10 +255,10 @@ class TestPersonalParts:
             restore(run, again.method, "last", client)
             logits, labels = scores(again.method, again.features(train_split))
             mine = np.where(np.isin(np.arange(len(logits)), owned), client, -1)
-            expected = client_figures(logits, labels, mine, result["test"]["threshold"])["each"][0]
+            expected = client_metrics(logits, labels, mine, result["test"]["threshold"])["each"][0]
             assert result["clients"]["each"][client] == pytest.approx(expected)
         restore(run, again.method)
-        globally = client_figures(*scores(again.method, again.features(train_split)), train_split.sites, 0.5)
+        globally = client_metrics(*scores(again.method, again.features(train_split)), train_split.sites, 0.5)
         assert globally["each"][0]["mAP"] != result["clients"]["each"][0]["mAP"]
 
     def test_a_client_without_parts_is_named(self, tmp_path: Path, cache: Path) -> None:
