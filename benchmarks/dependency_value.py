@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from fedmpt.common.annotations import Annotations
 from prompt_bank.dependencies.observed import Cooccurrence, label_matcher, read_cooccurrence
-from prompt_bank.dependencies.predicting import predicted
+from prompt_bank.dependencies.predicting import predict_scores
 from prompt_bank.recording.store import load
 from prompt_bank.schema import Label
 
@@ -113,7 +113,7 @@ def main() -> None:
     given = options.parse_args()
     bank = load(given.bank).bank
     places, truth = label_sets(given.annotations, bank.labels)
-    scores = standardised(predicted(bank)[np.ix_(places, places)])
+    scores = standardised(predict_scores(bank)[np.ix_(places, places)])
     turned = np.random.default_rng(0).permutation(len(places))
     shuffled = scores[np.ix_(turned, turned)]
     rows = {

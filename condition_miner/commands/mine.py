@@ -201,11 +201,11 @@ def _existing_bank(out: Path, labels: tuple[Label, ...]) -> Bank | None:
     """
     if not out.exists():
         return None
-    from prompt_bank.recording.proposals import same_world
+    from prompt_bank.recording.proposals import require_shared_label
     from prompt_bank.recording.store import load
 
     existing = load(out).bank
-    same_world(existing, labels)
+    require_shared_label(existing, labels)
     return existing
 
 

@@ -14,7 +14,7 @@ from condition_miner.stages.affinity.next_word import read_next_words
 from condition_miner.stages.affinity.recipe import FRONT, SOUGHT, Sought
 from condition_miner.stages.affinity.ways import Way, choose_way
 from condition_miner.stages.questions import Questions
-from prompt_bank.editing.conditions import identifier
+from prompt_bank.editing.conditions import make_id
 from prompt_bank.schema import Affinity, Condition, Label, Reading
 
 if TYPE_CHECKING:
@@ -94,4 +94,4 @@ def _proposed(sought: Sought, known: Sequence[Condition], taken: set[str]) -> Co
     """A new condition, in the words of a known one of this meaning, so that mining again finds it."""
     there = homes_of([sought], known).get(sought.name)
     text = next((c.text for c in known if c.id == there), sought.name)
-    return Condition(id=identifier(text, taken), text=text, definition=sought.definition)
+    return Condition(id=make_id(text, taken), text=text, definition=sought.definition)

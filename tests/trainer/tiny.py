@@ -1,4 +1,4 @@
-"""A CLIP small enough for tests, with random weights, and the parity fixtures' one."""
+"""A small CLIP with random weights for tests, and the one of the parity fixtures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from prompt_bank.schema import Bank, Condition, Label, Prompt
 from tests.shared import shared
 from trainer.backbone.clip import FrozenClip, Preprocess
-from trainer.backbone.load import fill
+from trainer.backbone.load import fill_weights
 from trainer.config.sections import LossConfig
 from trainer.config.settings import Settings
 from trainer.data.batches import Batch
@@ -41,7 +41,7 @@ def fixture_clip() -> FrozenClip:
     described = json.loads(shared("fixtures/tinyclip.json").read_text())
     config = {key: described[key] for key in ("embed_dim", "quick_gelu", "vision_cfg", "text_cfg")}
     model = open_clip.model.CLIP(**config)
-    fill(model, shared("fixtures/tinyclip.safetensors"))
+    fill_weights(model, shared("fixtures/tinyclip.safetensors"))
     return FrozenClip(model, open_clip.SimpleTokenizer(), PREPROCESS, "fixture-tiny")
 
 

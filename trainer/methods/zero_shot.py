@@ -1,4 +1,4 @@
-"""Zero-shot CLIP (Radford et al., ICML 2021): no training, one sentence a label."""
+"""Zero-shot CLIP (Radford et al., ICML 2021): no training, one sentence per label."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from trainer.methods.registry import register
 
 
 class ZeroShotConfig(MethodSettings):
-    """CLIP as it comes."""
+    """CLIP without any training."""
 
     name: Literal["zero-shot"] = "zero-shot"
     template: str = "a photo of a {}."
