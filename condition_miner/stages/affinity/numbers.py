@@ -112,4 +112,6 @@ def telling(readings: Readings, most: int, banned: Collection[str] = STOP_WORDS)
 
 def centred(numbers: Matrix) -> Matrix:
     """Log-probabilities less the means of their row and column: how much more usual than elsewhere."""
+    if not numbers.size:
+        return numbers
     return numbers - numbers.mean(axis=0, keepdims=True) - numbers.mean(axis=1, keepdims=True) + numbers.mean()

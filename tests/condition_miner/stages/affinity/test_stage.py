@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from prompt_bank.dependencies.predicting import derived
+from prompt_bank.dependencies.predicting import derive_dependencies
 from prompt_bank.recording.store import load
 from prompt_bank.schema import Bank
 from tests.condition_miner.server import Server, status
@@ -22,7 +22,7 @@ def mined(shell: Shell) -> Bank:
 
 def told(bank: Bank) -> list[tuple[str, str]]:
     """The two pairs that are tied most: cat and sofa are in houses, person and bus in streets."""
-    return [(a, b) for a, b, _ in derived(bank).pairs()[:2]]
+    return [(a, b) for a, b, _ in derive_dependencies(bank).pairs()[:2]]
 
 
 def test_affinities_alone_need_no_captions(shell: Shell, server: Server) -> None:
