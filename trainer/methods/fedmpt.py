@@ -17,6 +17,7 @@ from trainer.backbone.text import PrefixEncoder
 from trainer.config.settings import MethodSettings
 from trainer.data.batches import Batch
 from trainer.errors import TrainerError
+from trainer.heads.context import ContextConfig
 from trainer.heads.evidence import WHOLE_IMAGE, Evidence
 from trainer.heads.logit import Logit, LogitConfig
 from trainer.heads.matching import Match, MatchingConfig, match
@@ -44,13 +45,13 @@ TITLES = {"transport": "transport", "shares": "shares", "softmax": "softmax pool
 """Of a method in tables, by matching."""
 
 
-class FedMptConfig(MethodSettings, MatchingConfig):
+class FedMptConfig(MethodSettings, MatchingConfig, ContextConfig):
     """FedMPT. Numbers of learnable tokens stand in the bank, beside the prompt's template."""
 
     name: Literal["fedmpt"] = "fedmpt"
-    conditions: Literal["bank", "empty", "irrelevant", "single"] = "bank"
-    """Whose words stand in the prompts: the bank's; or, as controls, none, words of another world (as many conditions
-    as the bank has), or one prompt without condition words."""
+    conditions: Literal["bank", "values", "empty", "irrelevant", "single"] = "bank"
+    """Whose words stand in the prompts: the bank's conditions, or one prompt for each value of theirs; or, as controls,
+    none, words of another world (as many conditions as the bank has), or one prompt without condition words."""
     prompts: bool = True
     """Off: no learnable tokens; a prompt is the condition's words and the label, encoded once."""
     adapters: bool = True
