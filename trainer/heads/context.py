@@ -46,10 +46,13 @@ class ContextConfig(Settings):
     """The sentence by which CLIP sees a value."""
     context_temperature: float = Field(1.5, gt=0)
     """Cosines with the values are multiplied by κ = CLIP's exp(logit_scale) divided by this."""
-    context_strength: float = 0.0
-    """η at the start, of every condition. At 0 a method starts as it is without context."""
+    context_strength: float = 0.3
+    """η, the same for every condition; at 0 the context changes nothing. Where it is learned, its start."""
+    context_learned: bool = False
+    """False: training goes as it does without context, and the term is added to predictions. True: the term is in the
+    loss too, and η, one for each condition, is trained and exchanged."""
     context_rate: float = Field(10.0, gt=0)
-    """Factor of the learning rate for η."""
+    """Factor of the learning rate for a learned η."""
     context_evidence: float = Field(0.25, ge=0)
     """"posterior": how much the other labels count beside what CLIP sees of the values."""
     context_steps: int = Field(1, ge=1)
@@ -63,8 +66,8 @@ class ContextConfig(Settings):
 class ContextTerm(nn.Module):
     """What is added to a method's logits.
 
-    Trained: `strength` η, (N,), one a condition; of the forms without conditions (1,). The knowledge stands in buffers,
-    so that it goes with the state to clients, into checkpoints and exports.
+    Trained where the settings say so: `strength` η, (N,), one a condition; of the forms without conditions (1,). The
+    knowledge stands in buffers, so that it goes with the state to clients, into checkpoints and exports.
 
     Args:
         settings: form, temperature and so on.
@@ -79,7 +82,8 @@ class ContextTerm(nn.Module):
         for name, tensor in knowledge.items():
             self.register_buffer(name, tensor.detach().clone())
         count = len(knowledge["members"]) if "members" in knowledge else 1
-        self.strength = nn.Parameter(torch.full((count,), settings.context_strength))
+        start = torch.full((count,), settings.context_strength)
+        self.strength = nn.Parameter(start, requires_grad=settings.context_learned)
 
     values: Tensor
     members: Tensor

@@ -113,12 +113,12 @@ class Method(FederatedModule, ABC):
     @property
     def exchanged_buffers(self) -> tuple[str, ...]:
         """What the context's term rests on, so that a state is complete without the bank."""
-        return (
-            () if self.context_term is None else tuple(f"{TERM}{name}" for name, _ in self.context_term.named_buffers())
-        )
+        if self.context_term is None:
+            return ()
+        return tuple(f"{TERM}{name}" for name, _ in self.context_term.named_buffers())
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """The context's strength learns at a rate of its own."""
+        """The context's strength learns at a rate of its own, where it is learned."""
         if self.context_term is None or not self.context_term.strength.requires_grad:
             return []
         return [ParameterGroup(("context_term",), factor=self.context_term.settings.context_rate)]
@@ -163,7 +163,8 @@ class Method(FederatedModule, ABC):
         if self.seen is not None:
             text = text.index_select(-2, self.seen)
             batch = batch._replace(labels=batch.labels.index_select(-1, self.seen))
-        logits = self.scored(batch, text, self.seen)
+        learned = self.context_term is not None and self.context_term.settings.context_learned
+        logits = self.scored(batch, text, self.seen) if learned else self.logits(batch, text)
         value = asymmetric_loss(
             logits,
             batch.labels,
