@@ -1,6 +1,6 @@
 """What knowledge of conditions is worth in recognition, by where it comes from and in which form it is used.
 
-    python benchmarks/context.py --bank BANK [--trials 6] [--seeds 10 11 12 13 14] [--rows bank shuffled]
+    python benchmarks/context.py --bank BANK [--trials 6] [--seeds 10 11 12 13 14] [--rows bank sites]
 
 On the drawn world's natural variant, where conditions are causes. BANK has affinities. Each row gets the same number of
 trials on the validation images of a world that the table doesn't have: the row's own settings first, then random ones
@@ -158,6 +158,10 @@ def chosen(ledger: Ledger, row: Row, count: int) -> Settings:
     return max(zip(candidates, found, strict=True), key=lambda pair: pair[1]["mAP"])[0]
 
 
+def _asked(name: str, rows: list[str], without: list[str]) -> bool:
+    return any(word in name for word in rows) and not any(word in name for word in without)
+
+
 def main() -> None:
     """Run what is missing, print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -168,10 +172,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[10, 11, 12, 13, 14])
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--rows", nargs="+", default=[""], help="only rows with one of these words in their names")
+    parser.add_argument("--without", nargs="+", default=[], help="no rows with one of these words")
     options = parser.parse_args()
     ledger = Ledger(options.out, options.bank, options.cache_dir, options.workers, run)
     compared = ("none", "zero-shot: none")
-    names = [name for name in ROWS if name in compared or any(word in name for word in options.rows)]
+    names = [name for name in ROWS if name in compared or _asked(name, options.rows, options.without)]
     best = {name: chosen(ledger, ROWS[name], options.trials) for name in names}
     print("\n| | mAP | − none | CF1 | spurious | chosen |\n|---|---:|---:|---:|---:|---|")
     for name, settings in best.items():

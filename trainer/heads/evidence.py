@@ -18,7 +18,7 @@ class Evidence(NamedTuple):
     gate: Tensor | None
     """g: (B, N), the conditions' weights, summing to 1; None where the method has no conditions."""
     shares: Tensor | None
-    """(B, N, C); what each condition adds to a label's logit, summing to the logit over the conditions."""
+    """(B, N, C); what each condition adds to a label's logit, summing to `Method.logits` over the conditions."""
     scores: Tensor | None
     """ψ: (B, N, C), each condition's own score, a cosine or a share of one."""
 

@@ -19,7 +19,7 @@ class ConditionShare:
         condition: its words.
         gate: its weight among the conditions of this image, in [0, 1].
         score: the label's score under this condition, a cosine.
-        adds: what it adds to the label's logit; over the conditions these sum to the logit.
+        adds: what it adds to the label's logit; over the conditions these sum to the logit, less what the context adds.
     """
 
     condition: str
@@ -38,6 +38,7 @@ class LabelEvidence:
         logit: sigmoid of it is the probability.
         places: (rows, columns) of the patch grid; weights that sum to 1. None where the image was scored as a whole.
         conditions: N shares, None where the method has no conditions.
+        context: what knowledge of conditions adds to the logit (`method.context`), None where none is used.
     """
 
     label: str
@@ -45,6 +46,7 @@ class LabelEvidence:
     logit: float
     places: np.ndarray | None
     conditions: tuple[ConditionShare, ...] | None
+    context: float | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class Explanation:
                     "logit": found.logit,
                     "places": None if found.places is None else found.places.round(6).tolist(),
                     "conditions": None if found.conditions is None else [vars(share) for share in found.conditions],
+                    "context": found.context,
                 }
                 for found in self.labels
             ],

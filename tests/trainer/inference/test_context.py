@@ -60,6 +60,10 @@ def test_what_is_exported_predicts_the_same(settings: dict[str, Any], cache: Pat
     ours, theirs = trainer.load(run.folder), trainer.load(tmp_path / "model")
     for mine, other in zip(ours.predict(paths), theirs.predict(paths), strict=True):
         np.testing.assert_allclose(list(other.values()), list(mine.values()), atol=1e-6)
+    for label in theirs.explain(paths[0], ["cat", "sofa"]).labels:
+        assert label.context is not None
+        if label.conditions is not None:
+            assert label.logit == pytest.approx(sum(share.adds for share in label.conditions) + label.context, abs=1e-4)
 
 
 def test_every_source_knows_something_else(cache: Path) -> None:
