@@ -28,7 +28,7 @@ from prompt_bank.recording.store import load
 from trainer.data.scenes.natural import everywhere
 from trainer.data.scenes.occurrence import occurrence
 from trainer.evaluation.measuring import scores
-from trainer.evaluation.metrics import choose_threshold, figures
+from trainer.evaluation.metrics import choose_threshold, compute_metrics
 from trainer.federation.replies import State
 from trainer.methods.base import TERM
 from trainer.preparing import Prepared, prepare
@@ -99,7 +99,7 @@ def run(job: Job, bank: Path, cache: Path) -> dict[str, float]:
     logits, labels = (
         validation if job.split == "validation" else scores(ready.method, ready.features(ready.dataset.test))
     )
-    found = figures(logits, labels, threshold)
+    found = compute_metrics(logits, labels, threshold)
     claimed = spurious(ready, logits.sigmoid() > threshold, labels)
     return {"mAP": found.mAP, "CF1": found.CF1, "OF1": found.OF1, "spurious": claimed}
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from trainer.backbone.clip import FrozenClip, Preprocess
 from trainer.data.batches import Batch
 from trainer.heads.context import ContextConfig, ContextTerm
-from trainer.heads.context_tables import ContextTable, knowledge
+from trainer.heads.context_tables import ContextTable, to_knowledge
 from trainer.methods.fedmpt import FedMPT
 
 FORMS = ("front-door", "posterior", "label-graph", "compound")
@@ -64,7 +64,7 @@ def main() -> None:
             settings = ContextConfig.model_validate(
                 {"context": "bank", "context_form": form, "context_learned": True, "context_strength": 0.3}
             )
-            term = ContextTerm(settings, clip.scale, knowledge(settings, table, clip, names))
+            term = ContextTerm(settings, clip.scale, to_knowledge(settings, table, clip, names))
             added = fastest(lambda term=term, batch=batch, logits=logits: term(batch, logits).sum(), 20)  # type: ignore[misc]
             print(f"  {form:<12} {1000 * added:7.2f} ms, {100 * added / step:.2f} % of it", flush=True)
 

@@ -1,10 +1,10 @@
-"""Do 10 and 1,000 clients need the same memory and the same time per round, for the same images?
+"""Memory and time per round with 10 and with 1,000 clients on the same images.
 
     OMP_NUM_THREADS=1 python benchmarks/federation_scale.py [--images 2000] [--batch 2] [--rounds 2]
 
-Random features as scenes-tiny's, 24 labels, five conditions; every client's images fill whole batches, so each round
-has the same number of steps. Each number of clients runs in a process of its own. Time is the fastest round in
-processor seconds; memory the process' peak.
+Random features in the shape of scenes-tiny's, 24 labels, five conditions; every client's images fill whole batches, so
+each round has the same number of steps. Each number of clients runs in its own process. Reported are the processor
+seconds of the fastest round, and the peak memory of the process.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from trainer.backbone.load import load_backbone
 from trainer.config.sections import FederationConfig, LossConfig, OptimiserConfig
 from trainer.data.encoding import Encoding
 from trainer.data.features import FeatureStore
-from trainer.federation.aggregation.registry import choose
+from trainer.federation.aggregation.registry import choose_rule
 from trainer.federation.client import ClientTrainer
 from trainer.federation.local import LocalEngine
 from trainer.federation.rounds import RoundContext, run_round
@@ -38,7 +38,7 @@ BANK = Path(prompt_bank.__path__[0]) / "banks" / "scenes24.json"
 
 
 def measure(clients: int, images: int, batch: int, rounds: int) -> dict[str, float]:
-    """Seconds of the fastest round, and the peak of memory in MB."""
+    """Seconds of the fastest round, and peak memory in MB."""
     clip, bank = load_backbone("scenes-tiny", None), load(BANK).bank
     names = tuple(label.name for label in bank.labels)
     generator = torch.Generator().manual_seed(0)
@@ -53,7 +53,7 @@ def measure(clients: int, images: int, batch: int, rounds: int) -> dict[str, flo
     federation, optimiser = FederationConfig(), OptimiserConfig(batch_size=batch)
     owned = tuple(np.array_split(np.arange(images), clients))
     engine = LocalEngine(ClientTrainer(method, features, federation, optimiser, seed=0), owned)
-    rule = choose(federation, method.aggregation)
+    rule = choose_rule(federation, method.aggregation)
     state, seconds = method.exchanged(), []
     for index in range(rounds):
         began = time.process_time()
@@ -64,7 +64,7 @@ def measure(clients: int, images: int, batch: int, rounds: int) -> dict[str, flo
 
 
 def main() -> None:
-    """Print both, and their ratio to the fewest clients."""
+    """Print both, and their ratios to the first number of clients."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, value in (("images", 2000), ("batch", 2), ("rounds", 2)):
         parser.add_argument(f"--{name}", type=int, default=value)

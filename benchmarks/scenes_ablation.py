@@ -1,12 +1,12 @@
-"""FedMPT's ablation (the paper's Table 4) and its controls on the drawn world, and how far its figures carry.
+"""FedMPT's ablation (the paper's Table 4) with controls on the drawn world, and parameter sweeps.
 
     python benchmarks/scenes_ablation.py table  --bank prompt_bank/banks/scenes24.json [--trials 8] [--seeds 0 1 2 3 4]
     python benchmarks/scenes_ablation.py sweeps --bank prompt_bank/banks/scenes24.json [--sweep-seeds 0 1 2]
 
-`table`: each row gets the same number of trials on the validation images of a world that the table doesn't have: the
-row's own settings first, then random ones of its search space, the same draws for every row. The best trial is trained
-on the table's worlds, and the test images are scored once, at the end. `sweeps` takes the settings so chosen to other
-numbers of clients, shares of hidden annotations and shares of clients a round. Finished runs are kept in --out.
+`table`: each row is tuned with the same number of trials on the validation images of a world that is not in the table:
+first the row's default settings, then random ones from its search space, with the same random numbers for all rows. The
+best trial is trained on the table's worlds and evaluated once on the test images. `sweeps` evaluates the tuned settings
+for other numbers of clients, mask rates and participation rates. Finished runs are kept in --out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SPACES: dict[str, tuple[int, float, float]] = {
     "method.share_temperature": (2, 1.0, 5.0),
     "method.temperature": (3, 0.03, 1.0),
 }
-"""What a trial's settings are drawn between, evenly in their logarithm, and by which of the trial's four numbers."""
+"""For each tuned setting: which of a trial's four random numbers it uses, and its log-uniform range."""
 
 TUNED: dict[str, tuple[str, ...]] = {
     "image": ("optimiser.learning_rate",),
@@ -33,7 +33,7 @@ TUNED: dict[str, tuple[str, ...]] = {
     "transport": ("optimiser.learning_rate", "method.entropy", "method.temperature"),
     "shares": ("optimiser.learning_rate", "method.softmax_scale", "method.share_temperature"),
 }
-"""What is tuned, by matching."""
+"""The tuned settings, by matching."""
 
 PROMPTS: Settings = {"method.adapters": False, "method.gate": False}
 ADAPTERS: Settings = {"method.prompts": False, "method.gate": False}
@@ -45,7 +45,7 @@ SINGLE: Settings = {"method.conditions": "single", "method.rank": 160}
 LEARNED: Settings = {"method.background": "learned"}
 VALUES: Settings = {"method.background": "values"}
 REVIEWED = "scenes24-reviewed.json"
-"""The mined bank in whose values a person who knows the sites wrote where and in what light their images are taken."""
+"""The mined bank, with values written by a person who knows the places and lights of the sites' images."""
 
 
 def matched(matching: str, settings: Settings) -> Settings:
@@ -82,7 +82,7 @@ ROWS: dict[str, Settings] = {
     "  background from irrelevant words": matched("shares", {**VALUES, **IRRELEVANT}),
     "  background from the values as reviewed": matched("shares", {**VALUES, "bank": REVIEWED}),
 }
-"""What each row of the table changes. Without transport or pooling the image feature is matched."""
+"""The settings of each row. Rows without transport or pooling use the image feature."""
 
 SWEPT = (
     "CoOp + FedAvg, image feature",
@@ -90,7 +90,7 @@ SWEPT = (
     "both + softmax pooling + gate",
     "both + shares + gate: the default",
 )
-"""Rows that the sweeps carry on."""
+"""The rows used in the sweeps."""
 
 SWEEPS: dict[str, dict[str, Settings]] = {
     "clients by KMeans of labels, t": {
@@ -109,7 +109,7 @@ SWEEPS: dict[str, dict[str, Settings]] = {
 
 
 def trials(settings: Settings, count: int) -> list[Settings]:
-    """A row's own settings, then random ones of its space; every row sees the same draws."""
+    """A row's default settings, then random ones from its search space, with the same random numbers for all rows."""
     matching = settings.get("method.matching", "image")
     generator = np.random.default_rng(0)
     found = [settings]
@@ -121,7 +121,7 @@ def trials(settings: Settings, count: int) -> list[Settings]:
 
 
 def chosen(ledger: Ledger, settings: Settings, count: int) -> Settings:
-    """The trial with the best validation mAP in the tuning world; zero-shot has nothing to tune."""
+    """The settings of the trial with the best validation mAP in the tuning world; zero-shot is not tuned."""
     if settings.get("method.name") == "zero-shot":
         return settings
     candidates = trials(settings, count)
@@ -130,7 +130,7 @@ def chosen(ledger: Ledger, settings: Settings, count: int) -> Settings:
 
 
 def table(ledger: Ledger, options: argparse.Namespace) -> None:
-    """Every row, tuned, on every world of the table."""
+    """Evaluate every tuned row on every world of the table."""
     rows: dict[str, Settings] = {}
     for name, settings in ROWS.items():
         rows[name] = chosen(ledger, settings, options.trials)
@@ -144,7 +144,7 @@ def table(ledger: Ledger, options: argparse.Namespace) -> None:
 
 
 def sweeps(ledger: Ledger, options: argparse.Namespace) -> None:
-    """Test mAP of the swept rows at every point of every sweep, with the settings that the table chose."""
+    """Test mAP at every point of every sweep, with the settings tuned for the table."""
     methods = {name: chosen(ledger, ROWS[name], options.trials) for name in SWEPT}
     for title, points in SWEEPS.items():
         print(f"\n| {title} | {' | '.join(points)} |\n|---|{'---:|' * len(points)}")

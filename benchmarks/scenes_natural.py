@@ -1,11 +1,11 @@
-"""The natural variant of the drawn world: what CLIP knows of its conditions, and what its rules are worth beside that.
+"""The natural variant of the drawn world: how well CLIP recognises its conditions, and the benefit of its rules.
 
     python benchmarks/scenes_natural.py [--seeds 0 1 2 3 4] [--set data.scenes.ties=0] [--bank BANK]
 
-Evidence for a label is its best patch's cosine with "a photo of a …", scaled and moved so as to fit the validation
-labels; with --bank it is the logit of the default method, trained on each world. `graph` rows add
-η Σ_b (σ(logit_b) − P(b)) log lift(b, c) twice over. `exact` is Bayes' rule over places, lights and activities by the
-world's own rules. η and the like are chosen on validation images; test images are scored once.
+Evidence for a label is its best patch's cosine with "a photo of a …", with scale and offset fitted to the validation
+labels; with --bank it is the logit of the default method, trained on each world. Rows `graph` add
+η Σ_b (σ(logit_b) − P(b)) log lift(b, c) in two steps. `exact` is Bayes' rule over places, lights and activities by the
+world's true rules. Hyperparameters such as η are chosen on validation images; test images are used once.
 Shape letters: n images, C labels, V values, P places, D joint width.
 """
 
@@ -34,14 +34,14 @@ from trainer.pretraining.words import article
 from trainer.resolving import parse_assignment, resolve
 
 STRENGTHS = (0.0, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 1.0, 1.5, 2.0)
-"""Of η."""
+"""Candidates for η."""
 SCALES = (10.0, 20.0, 40.0, 80.0)
-"""Of the cosines with places, before their softmax."""
+"""Candidates for the scale of the cosines with places in their softmax."""
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A split as the frozen CLIP sees it.
+    """The frozen CLIP's features of a split.
 
     Attributes:
         image, mean_patch: (n, D) normalised.
@@ -56,7 +56,7 @@ class Seen:
 
 
 def measure(seed: int, settings: Settings, bank: Path | None, cache: Path) -> dict[str, float]:
-    """All figures of one world, in per cent."""
+    """All results of a world, in per cent."""
     world_settings = {"data.scenes.variant": "natural", "data.seed": seed, **settings}
     method = {} if bank else {"method.name": "zero-shot"}
     ready = prepare(resolve(overrides={**world_settings, **method}), load(bank).bank if bank else None, cache)
@@ -85,7 +85,7 @@ def measure(seed: int, settings: Settings, bank: Path | None, cache: Path) -> di
 
 
 def trained(ready: Prepared, found: Seen, split: str) -> Seen:
-    """With the trained method's logits, brought to the range of cosines, as evidence."""
+    """Replace the evidence by the trained method's logits, scaled to the range of cosines."""
     logits, _ = scores(ready.method, ready.features(getattr(ready.dataset, split)))
     return replace(found, best=logits.float() / 20)
 
@@ -116,12 +116,12 @@ def mean_ap(scores: Tensor, labels: Tensor) -> float:
 
 
 def named(condition: str, value: str) -> str:
-    """A sentence with a condition's value alone."""
+    """A prompt with the value of a condition only."""
     return f"a photo of {article(value) if condition == 'place' else value}."
 
 
 def conditions_named(ready: Prepared, world: NaturalWorld, test: Seen) -> dict[str, float]:
-    """Share of test images whose place, light and activity the plain words name right."""
+    """Zero-shot accuracy for the place, light and activity of test images."""
     specs = [world.spec(world.generator("test", index), "test", index) for index in range(len(test.labels))]
     truth = {
         "place": [spec.scene for spec in specs],
@@ -142,7 +142,7 @@ def conditions_named(ready: Prepared, world: NaturalWorld, test: Seen) -> dict[s
 def gains(
     ready: Prepared, world: NaturalWorld, validation: Seen, test: Seen, truth: Occurrence, sites: Occurrence
 ) -> dict[str, float]:
-    """What context adds to the best patch's mAP."""
+    """Gains in mAP from context, over the best patch."""
     scale, offset = fitted(validation)
     plain = mean_ap(test.best, test.labels)
     evidence = {"validation": validation.best * scale + offset, "test": test.best * scale + offset}
@@ -175,7 +175,7 @@ def gains(
 
 
 def fitted(validation: Seen) -> tuple[Tensor, Tensor]:
-    """A scale, and (C,) offsets, with which the cosines are logits."""
+    """Fit a scale and (C,) offsets that turn cosines into logits."""
     scale = torch.tensor(20.0, requires_grad=True)
     offset = (-20 * validation.best.mean(0) - 2).requires_grad_()
     optimiser = torch.optim.LBFGS([scale, offset], max_iter=200)
@@ -191,7 +191,7 @@ def fitted(validation: Seen) -> tuple[Tensor, Tensor]:
 
 
 def on_graph(logits: Tensor, known: Occurrence, strength: float) -> Tensor:
-    """(n, C) two mean-field steps on the graph of log lifts."""
+    """(n, C) logits after two mean-field steps on the graph of log lifts."""
     weights = np.log(known.lift() + 0.05)
     np.fill_diagonal(weights, 0)
     graph, prior = torch.tensor(weights).float(), torch.tensor(known.single).float()
@@ -202,13 +202,13 @@ def on_graph(logits: Tensor, known: Occurrence, strength: float) -> Tensor:
 
 
 def exact(logits: Tensor, truth: Occurrence, known: Circumstances, places: Tensor | None = None) -> Tensor:
-    """(n, C) P(label | all evidence), labels taken for independent given the circumstances.
+    """(n, C) P(label | all evidence), assuming independent labels given the circumstances.
 
     Args:
-        logits: evidence for labels, each with its prior in it.
-        truth: with the priors.
-        known: weights and chances of the circumstances.
-        places: (n, P) log-likelihoods of the places; None where nothing but labels is seen.
+        logits: evidence for labels, including their priors.
+        truth: the priors.
+        known: the distribution of circumstances.
+        places: (n, P) log-likelihoods of places; None to use the evidence for labels only.
     """
     weights = torch.tensor(known.weights[0].reshape(-1)).float()
     chances = torch.tensor(known.chances[0].reshape(len(weights), -1)).float()

@@ -1,4 +1,4 @@
-"""Runs on the drawn world without a run's folder, each remembered as a line of JSON. Used by the other scenes_*.py."""
+"""Runs on the drawn world without run folders, with results as JSON lines. Used by the other scenes_*.py."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from typing import Any
 import torch
 
 from prompt_bank.recording.store import load
-from trainer.data.base import owners
+from trainer.data.base import client_indices
 from trainer.evaluation.measuring import scores
-from trainer.evaluation.metrics import choose_threshold, figures
-from trainer.federation.aggregation.registry import choose
+from trainer.evaluation.metrics import choose_threshold, compute_metrics
+from trainer.federation.aggregation.registry import choose_rule
 from trainer.federation.client import ClientTrainer
 from trainer.federation.local import LocalEngine
-from trainer.federation.memory import ClientMemory, remembers
+from trainer.federation.memory import ClientMemory, stateful_clients
 from trainer.federation.replies import State
 from trainer.federation.rounds import RoundContext, run_round
 from trainer.preparing import Prepared, prepare
@@ -30,14 +30,14 @@ from trainer.resolving import resolve
 Settings = dict[str, Any]
 
 TUNING_WORLD = 100
-"""Seed of the world on whose validation images settings are chosen; no table has it."""
+"""Seed of the world for tuning on validation images; not used in any table."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """A training: dotted settings, the seed of everything (the world too), and the split that is scored.
+    """A training run: settings by dotted key, the seed of everything (including the world), and the evaluated split.
 
-    The setting "bank" names another bank beside this file.
+    The setting "bank" names another bank file in the folder of this file.
     """
 
     settings: Settings = field(hash=False)
@@ -45,12 +45,12 @@ class Job:
     split: str
 
     def key(self) -> str:
-        """What its line is known by."""
+        """The job's key in the ledger."""
         return json.dumps(asdict(self), sort_keys=True)
 
 
 def run(job: Job, bank: Path, cache: Path) -> dict[str, float]:
-    """Train, and score once at the end; decisions are taken at the threshold of the validation split."""
+    """Train, and evaluate once at the end, at the threshold chosen on the validation split."""
     torch.set_num_threads(1)
     world = dict.fromkeys(("data.seed", "seeds.initial", "seeds.clients", "seeds.batches", "data.mask.seed"), job.seed)
     settings = dict(job.settings)
@@ -60,12 +60,12 @@ def run(job: Job, bank: Path, cache: Path) -> dict[str, float]:
     train(ready)
     validation = scores(ready.method, ready.features(ready.dataset.validation))
     measured = validation if job.split == "validation" else scores(ready.method, ready.features(ready.dataset.test))
-    found = figures(*measured, choose_threshold(*validation))
+    found = compute_metrics(*measured, choose_threshold(*validation))
     return {"mAP": found.mAP, "CF1": found.CF1, "OF1": found.OF1}
 
 
 def train(ready: Prepared) -> None:
-    """The rounds; the method holds the last state."""
+    """Run all rounds and load the last state into the method."""
     method = ready.method
     if not method.trainable():
         return
@@ -74,13 +74,13 @@ def train(ready: Prepared) -> None:
 
 
 def _trained(ready: Prepared, folder: Path) -> State:
-    """The state after the rounds; what clients keep from round to round is in a folder."""
+    """The state after all rounds; `folder` is for client states."""
     config, method, data = ready.config, ready.method, ready.dataset.train
-    memory = ClientMemory(folder) if remembers(config.federation, method) else None
+    memory = ClientMemory(folder) if stateful_clients(config.federation, method) else None
     images, seed = ready.features(data), config.seeds.batches
     trainer = ClientTrainer(method, images, config.federation, config.optimiser, seed, memory=memory)
-    engine = LocalEngine(trainer, owners(data))
-    rule = choose(config.federation, method.aggregation)
+    engine = LocalEngine(trainer, client_indices(data))
+    rule = choose_rule(config.federation, method.aggregation)
     state, clients, rounds = method.exchanged(), len(engine.owned), config.federation.rounds
     for index in range(rounds):
         context = RoundContext(index, rounds)
@@ -95,14 +95,14 @@ def _trained(ready: Prepared, folder: Path) -> State:
 
 
 class Ledger:
-    """Finished jobs in a file of JSON lines; what stands there is not run again.
+    """Finished jobs in a JSON lines file, which are not run again.
 
     Args:
-        file: made where it isn't there.
-        bank: of all runs; another bank wants another file.
-        cache: for features.
-        workers: processes, with one thread each.
-        measure: what a job is, as `run`; a function of a module.
+        file: created if it does not exist.
+        bank: of all runs; use another file for another bank.
+        cache: the feature cache.
+        workers: number of processes, with one thread each.
+        measure: runs a job, like `run`; must be a module's function.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class Ledger:
             self.found[Job(**line["job"]).key()] = line["figures"]
 
     def results(self, jobs: Iterable[Job]) -> list[dict[str, float]]:
-        """The figures of the jobs in their order; runs those that are missing."""
+        """The metrics of the jobs, in order; runs those that are missing."""
         wanted = list(jobs)
         missing = {job.key(): job for job in wanted if job.key() not in self.found}
         if missing:
@@ -141,6 +141,6 @@ class Ledger:
 
 
 def cell(values: list[float]) -> str:
-    """Mean ± standard deviation, as a table has it."""
+    """Mean ± standard deviation, for a table."""
     spread = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.1f}{spread}"

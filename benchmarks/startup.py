@@ -1,12 +1,11 @@
-"""What does it cost to start a command, against a bare script that does the same?
+"""Start-up cost of commands, compared with a bare script that does the same.
 
     OMP_NUM_THREADS=1 python benchmarks/startup.py [--repeats 5]
 
 The bare script imports torch and open_clip, loads the weights of scenes-tiny and encodes an image; `fedmpt predict`
-scores the same image with a trained run of that backbone. Figures are processor seconds of whole processes, from start
-to exit with all threads; the programs take turns, and the fastest of their repeats counts. Prints Markdown; exit code
-1: a goal is missed. On a busy machine several threads wait for each other at full speed; OMP_NUM_THREADS=1 leaves that
-out.
+scores the same image with a trained run of that backbone. Times are processor seconds of whole processes including all
+threads; the programs alternate, and the fastest of their repeats counts. Prints Markdown; exit code 1 if a goal is
+missed. OMP_NUM_THREADS=1 avoids the busy waiting of threads on a loaded machine.
 """
 
 from __future__ import annotations
@@ -47,15 +46,15 @@ with torch.no_grad():
 """
 
 PREDICT_GOAL = 1.25
-"""Of the bare script's processor time."""
+"""Maximum ratio to the bare script's processor time."""
 COMPARE_GOAL = 0.6
-"""Seconds."""
+"""Maximum seconds."""
 SMALL = {"data.sites": 2, "data.images_per_site": 8, "data.validation_images": 16, "data.test_images": 16}
-"""The run's settings: start-up does not depend on how much it was trained on."""
+"""Settings of a small run; start-up time does not depend on the training data."""
 
 
 def fedmpt(*words: str) -> list[str]:
-    """The command line of a command of ours."""
+    """The command line of a fedmpt command."""
     return [sys.executable, "-m", "fedmpt", *words]
 
 
@@ -63,7 +62,7 @@ def processor_seconds(command: list[str], folder: Path) -> float:
     """User and system time of a process with all its threads.
 
     Raises:
-        RuntimeError: it failed.
+        RuntimeError: the process failed.
     """
     with (folder / "output.txt").open("w+b") as output:
         process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT)
@@ -76,7 +75,7 @@ def processor_seconds(command: list[str], folder: Path) -> float:
 
 
 def programs(folder: Path) -> dict[str, list[str]]:
-    """What is measured, by its name in the table; makes the run and the image that they need."""
+    """The measured programs by name; creates the run and the image that they need."""
     data = DataConfig()
     world = World(data.seed, data.sites, data.images_per_site, data.strength, data.shift)
     world.picture("test", 0).image().save(folder / "one.png")
@@ -101,7 +100,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         commands = programs(folder)
-        # One turn that doesn't count fills the caches of files and of compiled Python.
+        # The first turn is a warm-up of file and bytecode caches.
         turns = [{k: processor_seconds(c, folder) for k, c in commands.items()} for _ in range(repeats + 1)][1:]
     seconds = {key: min(turn[key] for turn in turns) for key in commands}
     predict = seconds["fedmpt predict"] / seconds["bare script"]

@@ -1,18 +1,18 @@
-"""What does one FedMPT training step cost, against the same step written plainly?
+"""Cost of a FedMPT training step, compared with a straightforward implementation.
 
     python benchmarks/step_time.py [--labels 20 80] [--batch 8] [--steps 3]
 
 Forward, backward and update on ViT-B/16 with random weights, N = 5 conditions, on the CPU.
-plain:     every prompt over all 77 positions, adapted patches in full, the image encoder run in each step.
-ours:      shared prefixes, cut endings, adapters inside the dot products, cached features.
+plain:     every prompt over all 77 positions, adapted patches materialised, the image encoder run in each step.
+ours:      shared prefixes, truncated suffixes, adapters folded into the dot products, cached features.
 no cache:  ours, with the image encoder run in each step.
-chunks:    ours, 100 prompts at once, each chunk encoded again for its gradient.
-Each runs in a process of its own, whose peak memory is printed; times are processor seconds of the fastest step. The
-first losses and gradients are compared with the plain ones, and must agree.
+chunks:    ours, 100 prompts at once, with activations recomputed in the backward pass.
+Each runs in its own process, whose peak memory is printed; times are processor seconds of the fastest step. The first
+losses and gradients are compared with the plain ones.
 
-The plain step needs about 40 MB a prompt. Where memory is short of that, its text tower runs forward and backward one
-condition at a time, with the rest of the step on the result: the same work in the same time, of which only the loss can
-be compared.
+The plain step needs about 40 MB per prompt. If there is less memory, its text tower runs forward and backward one
+condition at a time, and the rest of the step on the result: the same work in the same time, but only the loss can be
+compared.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ CONDITIONS = ("background", "lighting", "pose", "spatial layout", "object scale"
 BACKBONE = "ViT-B-16-quickgelu"
 VARIANTS = ("ours", "no cache", "chunks", "plain")
 PROMPT_BYTES = 45e6
-"""What a prompt of 77 positions keeps for its gradient in ViT-B/16's text tower, with something to spare."""
+"""Activation memory of a prompt of 77 positions in ViT-B/16's text tower, with a margin."""
 
 
 class PlainFedMPT(FedMPT):
-    """The same mathematics without the shared prefix, and with the adapted patches written out."""
+    """FedMPT without shared prefixes, and with the adapted patches materialised."""
 
     def similarities(self, patches: Tensor, text: Tensor) -> Tensor:
         """s: (B, N, M, C), of V_n = normalise(V + W_up W_down V)."""
@@ -68,16 +68,16 @@ class PlainFedMPT(FedMPT):
     def _plain(self, condition_tokens: Tensor) -> list[Tensor]:
         features = []
         for prefix in self.prompts.prefixes(condition_tokens, self.class_tokens):
-            endings = self.prompts.suffixes
-            count, width = endings.embedded.shape[0], prefix.shape[1]
-            rest = self.clip.context_length - len(prefix) - endings.embedded.shape[1]
-            whole = [prefix.expand(count, -1, -1), endings.embedded, torch.zeros(count, rest, width)]
-            features.append(self.clip.encode_tokens(torch.cat(whole, dim=1), len(prefix) + endings.eot))
+            suffixes = self.prompts.suffixes
+            count, width = suffixes.embedded.shape[0], prefix.shape[1]
+            rest = self.clip.context_length - len(prefix) - suffixes.embedded.shape[1]
+            whole = [prefix.expand(count, -1, -1), suffixes.embedded, torch.zeros(count, rest, width)]
+            features.append(self.clip.encode_tokens(torch.cat(whole, dim=1), len(prefix) + suffixes.eot))
         return features
 
 
 class ByCondition(PlainFedMPT):
-    """The plain step's work with one condition's prompts in memory; its gradients are a stand-in."""
+    """The plain step's work with one condition's prompts in memory at a time; its gradients are not the real ones."""
 
     def text_features(self) -> Tensor:
         """T: (N, C, D), after a backward pass of each condition on its own."""
@@ -94,13 +94,13 @@ class ByCondition(PlainFedMPT):
 
 
 def label_names(count: int) -> tuple[str, ...]:
-    """COCO's names, as many as asked for."""
+    """The first `count` label names of COCO."""
     lines = (Path(prompt_bank.__path__[0]) / "banks" / "coco80.txt").read_text(encoding="utf-8").splitlines()
     return tuple(line.split(",")[0].strip() for line in lines if line.strip() and not line.startswith("#"))[:count]
 
 
 def make(kind: type[FedMPT], clip: FrozenClip, names: tuple[str, ...], chunk: int | None = None) -> FedMPT:
-    """A method with the same parameters whatever its kind."""
+    """A method with the same parameters for every class."""
     bank = Bank(
         name="benchmark",
         labels=tuple(Label(name=name) for name in names),
@@ -115,7 +115,7 @@ def make(kind: type[FedMPT], clip: FrozenClip, names: tuple[str, ...], chunk: in
 
 
 def timed(method: FedMPT, batch: Callable[[], Batch], steps: int) -> tuple[float, dict[str, Tensor]]:
-    """Processor seconds of the fastest of some steps, and the first step's loss and gradients."""
+    """Processor seconds of the fastest of several steps, and the first step's loss and gradients."""
     parameters = {n: p for n, p in method.named_parameters() if p.requires_grad}
     optimiser = torch.optim.SGD(parameters.values(), lr=1e-3, momentum=0.9)
     seconds: list[float] = []
@@ -133,12 +133,12 @@ def timed(method: FedMPT, batch: Callable[[], Batch], steps: int) -> tuple[float
 
 
 def available() -> int:
-    """Bytes of memory that are free now."""
+    """Free memory in bytes."""
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def measure(variant: str, labels: int, images: int, steps: int, threads: int, out: Path) -> None:
-    """One variant's seconds and peak memory as a line of JSON; its first loss and gradients into a file."""
+    """Print a variant's time and peak memory as JSON, and write its first loss and gradients to a file."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     model = open_clip.create_model(BACKBONE, pretrained=None, load_weights=False)
@@ -164,7 +164,7 @@ def measure(variant: str, labels: int, images: int, steps: int, threads: int, ou
 
 
 def main() -> None:
-    """Print time, memory and agreement of every variant."""
+    """Print time, peak memory and agreement of every variant."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--labels", type=int, nargs="+", default=[20, 80])
     for name, value in (("batch", 8), ("steps", 3), ("threads", 1)):
@@ -190,7 +190,7 @@ def main() -> None:
 
 
 def _in_a_process(variant: str, labels: int, options: argparse.Namespace, out: Path) -> dict[str, Any]:
-    # The plain step is slow and steady: two of it tell as much as more of ours.
+    # The plain step is slow, with little variance: two repetitions are enough.
     steps = max(2, options.steps - 1) if variant == "plain" else 2 * options.steps
     words = [sys.executable, __file__, "--one", variant, str(out), "--labels", str(labels), "--steps", str(steps)]
     words += ["--batch", str(options.batch), "--threads", str(options.threads)]

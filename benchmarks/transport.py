@@ -1,10 +1,10 @@
-"""How fast is the batched transport, against POT's batch solver and a loop of `ot.sinkhorn`?
+"""Speed of the batched transport, compared with POT's batch solver and a loop of `ot.sinkhorn`.
 
     python benchmarks/transport.py [--images 32] [--conditions 5] [--patches 196] [--labels 80] [--threads 2]
 
-Forward only, fp32, on the CPU: costs, rows and columns as FedMPT has them (METHOD.md §3). Everyone runs the same number
-of iterations, and the marginal error of each plan is printed beside its time: the best of some repetitions, by the
-clock on the wall (a loop has no use for a second core) and in processor time.
+Forward only, fp32, on the CPU, with costs and marginals as in FedMPT (METHOD.md §3). All solvers run the same number of
+iterations. Printed are the marginal error of each plan, and the best wall-clock time (a loop cannot use a second core)
+and processor time of several repetitions.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ def problem(images: int, conditions: int, patches: int, labels: int) -> tuple[Te
 
 
 def loop(cost: Tensor, rows: Tensor, columns: Tensor, iterations: int, numpy: bool) -> Tensor:
-    """Each problem alone by `ot.sinkhorn`, on the tensors as they are or as numpy arrays."""
+    """Solve the problems one by one with `ot.sinkhorn`, as tensors or as numpy arrays."""
     parts = (t.flatten(0, 1).numpy() if numpy else t.flatten(0, 1) for t in (rows, columns, cost))
     plans = [ot.sinkhorn(a, b, c, ENTROPY, numItermax=iterations, stopThr=0.0) for a, b, c in zip(*parts, strict=True)]
     return torch.stack([torch.as_tensor(plan) for plan in plans]).view_as(cost)
 
 
-def race(ways: dict[str, Callable[[], Tensor]], repetitions: int) -> dict[str, tuple[float, float, Tensor]]:
-    """Of each way the seconds of its fastest repetition, on the wall and of the processor, and its plan.
+def measure(solvers: dict[str, Callable[[], Tensor]], repetitions: int) -> dict[str, tuple[float, float, Tensor]]:
+    """For each solver the wall-clock and processor seconds of its fastest repetition, and its plan.
 
-    They take turns, so that a busy machine is busy for all of them.
+    The solvers alternate, so that other load on the machine affects all of them alike.
     """
     found: dict[str, tuple[float, float, Tensor]] = {}
     for _ in range(repetitions):
-        for name, run in ways.items():
+        for name, run in solvers.items():
             wall, processor = time.perf_counter(), time.process_time()
             plan = run()
             wall, processor = time.perf_counter() - wall, time.process_time() - processor
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    warnings.filterwarnings("ignore", module="ot")  # that fixed iterations do not reach the tolerance 0
+    warnings.filterwarnings("ignore", module="ot")  # POT warns that tolerance 0 is not reached
     cost, rows, columns = problem(options.images, options.conditions, options.patches, options.labels)
     count = options.iterations
 
@@ -75,7 +75,7 @@ def main() -> None:
             c, ENTROPY, a, b, max_iter=count, tol=0.0, method=method, grad="detach"
         ).plan.view_as(cost)
 
-    ways: dict[str, Callable[[], Tensor]] = {
+    solvers: dict[str, Callable[[], Tensor]] = {
         "ours, kernel form": lambda: sinkhorn(cost, rows, columns, ENTROPY, iterations=count, form="kernel").plan,
         "ours, log form": lambda: sinkhorn(cost, rows, columns, ENTROPY, iterations=count, form="log").plan,
         "POT's batch solver, kernel": lambda: pot("sinkhorn"),
@@ -85,7 +85,7 @@ def main() -> None:
     }
     print(f"cost {tuple(cost.shape)}, λ = {ENTROPY}, {count} iterations, {torch.get_num_threads()} threads, forward")
     with torch.no_grad():
-        found = race(ways, options.repetitions)
+        found = measure(solvers, options.repetitions)
     first = next(iter(found.values()))
     print(f"{'':<28} {'wall':>8}            {'processor':>12}")
     for name, (*seconds, plan) in found.items():

@@ -20,7 +20,7 @@ from condition_miner.stages.questions import Questions
 from condition_miner.stages.vocabulary import Vocabulary
 from condition_miner.stages.voting import ElectedCondition
 from prompt_bank.dependencies.observed import Cooccurrence, provenance
-from prompt_bank.editing.conditions import identifier
+from prompt_bank.editing.conditions import make_id
 from prompt_bank.editing.measures import explained
 from prompt_bank.recording.store import now
 from prompt_bank.schema import Bank, Caption, Condition, Dependency, Label, Provenance, Tokens
@@ -168,6 +168,6 @@ def _conditions(elected: Sequence[ElectedCondition]) -> list[Condition]:
     """The elected conditions, each with a unique id made of its text."""
     conditions: list[Condition] = []
     for e in elected:
-        name = identifier(e.text, {c.id for c in conditions})
+        name = make_id(e.text, {c.id for c in conditions})
         conditions.append(Condition(id=name, text=e.text, definition=e.definition))
     return conditions

@@ -1,1 +1,1 @@
-"""The prompt bank: the reviewed file of conditions that passes from the miner to the trainer."""
+"""The prompt bank: the reviewed file of conditions that the miner writes and the trainer reads."""

@@ -1,4 +1,4 @@
-"""fedmpt bank: its commands, in the order in which people meet them."""
+"""The command group `fedmpt bank`; the order is that of the help."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from prompt_bank.commands import decide, dependencies, edit, exchange, look, pro
 
 app = typer.Typer(no_args_is_help=True, add_completion=False)
 
-LOOK, DECIDE, KEEP = "Look", "Decide", "Revisions"
-"""Panels of the help."""
+LOOK, DECIDE, REVISIONS = "Look", "Decide", "Revisions"
+"""Titles of the help panels."""
 
 app.command(rich_help_panel=LOOK)(look.show)
 app.command(rich_help_panel=LOOK)(look.check)
@@ -27,7 +27,7 @@ app.command(rich_help_panel=DECIDE)(decide.add)
 app.command(rich_help_panel=DECIDE)(decide.remove)
 app.command(rich_help_panel=DECIDE)(exchange.export)
 app.command("import", rich_help_panel=DECIDE)(exchange.import_)
-app.command(rich_help_panel=KEEP)(look.log)
-app.command(rich_help_panel=KEEP)(look.diff)
-app.command(rich_help_panel=KEEP)(record.commit)
-app.command(rich_help_panel=KEEP)(record.restore)
+app.command(rich_help_panel=REVISIONS)(look.log)
+app.command(rich_help_panel=REVISIONS)(look.diff)
+app.command(rich_help_panel=REVISIONS)(record.commit)
+app.command(rich_help_panel=REVISIONS)(record.restore)

@@ -1,4 +1,4 @@
-"""What can be wrong with a bank, with its place."""
+"""Problems of a bank, and the errors that carry them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from fedmpt.common.errors import FedmptError
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong or doubtful.
+    """An error or a warning about one place in a bank.
 
     Attributes:
-        place: "conditions[2].text", or "" for the file as a whole.
+        place: for example "conditions[2].text"; "" for the whole file.
         message: what is wrong and what to do.
-        line: of the file, from 1; None where the place has none.
-        severity: an "error" keeps the bank from being used, a "warning" doesn't.
+        line: line number in the file, from 1; None if unknown.
+        severity: a bank with an "error" cannot be used; a "warning" does not prevent its use.
     """
 
     place: str
@@ -31,7 +31,7 @@ class Problem:
 
 
 class BankError(FedmptError):
-    """A bank that cannot be used: all of its problems at once."""
+    """A bank that cannot be used, with all of its problems."""
 
     def __init__(self, source: Path | str, problems: list[Problem]) -> None:
         self.source, self.problems = source, problems
@@ -39,6 +39,6 @@ class BankError(FedmptError):
 
 
 class BankConflict(BankError):
-    """The file on the disk is not the one that the change was made to."""
+    """The file has changed since the bank was read, so that the change cannot be recorded."""
 
     exit_code = 1

@@ -1,6 +1,6 @@
-"""The prompt bank: the one definition of the file that passes from the miner over people to the trainer.
+"""The schema of a bank file. The miner writes the file, people review it, the trainer reads it.
 
-`banks/bank.schema.json` is exported from here: `python -m prompt_bank.schema` writes it again.
+`python -m prompt_bank.schema` regenerates `banks/bank.schema.json` from these classes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SerializerFun
 
 SCHEMA_FILE = Path(__file__).parent / "banks" / "bank.schema.json"
 SCHEMA_REFERENCE = f"./{SCHEMA_FILE.name}"
-"""What a bank's `$schema` names: the copy that stands beside each recorded bank, so editors check it offline."""
+"""A bank's `$schema`: the copy of the schema beside each recorded bank, with which editors validate it offline."""
 
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
@@ -21,11 +21,11 @@ Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=6
 Hash = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0)]
 
-MOST_VALUES = 500
-"""Values of a condition at the most."""
+MAX_VALUES = 500
+"""The maximum number of values of a condition."""
 
 LIFT_DIGITS = 2
-"""Decimals of a lift: finer ones would be noise, and a line of changes in git."""
+"""Decimals of a log-lift. More would be noise, and would show up in every git diff."""
 
 
 def _rounded(number: float) -> float:
@@ -39,14 +39,14 @@ Cosine = Annotated[float, Field(ge=-1, le=1)]
 
 
 class Part(BaseModel):
-    """Base of every part of a bank: frozen, and an unknown field is an error."""
+    """Base of the classes of a bank: immutable, unknown fields are errors."""
 
-    # "constants": a NaN among the parameters must fail when it is written, not turn into null without a word.
+    # "constants": writing a NaN among the parameters must fail; by default it would silently become null.
     model_config = ConfigDict(
         frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False, ser_json_inf_nan="constants"
     )
     WITHOUT_IF_EMPTY: ClassVar[tuple[str, ...]] = ()
-    """Fields that came later: left out where empty, so that older files keep their content and hash."""
+    """Fields added later. They are omitted if empty, so that older files keep their content and hash."""
 
     @model_serializer(mode="wrap")
     def _written(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -55,62 +55,62 @@ class Part(BaseModel):
 
 
 class Label(Part):
-    """A class that images may carry."""
+    """A label that images may have."""
 
     name: Name
     aliases: tuple[Name, ...] = ()
 
 
 class Correction(Part):
-    """A cell of an affinity that a person set; its number stands in the rows."""
+    """Marks a cell of an affinity that a person set. The number itself is in `rows`."""
 
     label: Name
     value: Name
     mined: Lift | None = None
-    """What mining says of the cell; comes back where the person takes the correction back."""
+    """The mined number, restored when the correction is reverted."""
     by: Annotated[str, Field(max_length=100)] = ""
-    """Who set it; "" until it is recorded."""
+    """Who set it; "" until the bank is recorded."""
 
 
 class Reading(Part):
-    """How numbers were obtained from a language model."""
+    """How the numbers of an affinity were obtained from a language model."""
 
     kind: Literal["next-token", "completion", "yes-no", "lists"]
     wordings: tuple[Text, ...] = ()
-    """The messages, with fields in braces, whose answers were averaged."""
+    """The prompt templates whose answers were averaged, with fields in braces."""
     model: Name = "none"
 
 
 class Affinity(Part):
-    """How usual labels are under the values of a condition: a matrix of C labels × V values.
+    """The log-lifts of labels and the values of a condition: a matrix of C labels × V values.
 
-    A number is log p(value | label) − log p(value) in nats: positive where the value is usual for the label, negative
-    where it is unusual, null where it was not asked. A label without a row was not asked at all.
+    A number is log p(value | label) − log p(value) in nats: positive if the value is usual for the label, negative
+    if it is unusual, null if the model was not asked. A label without a row was not asked about at all.
     """
 
     rows: Annotated[dict[Name, tuple[Lift | None, ...]], Field(min_length=1)]
-    """From a label's name to one number for each value of the condition, in its order."""
+    """For each label name, one number for each value of the condition, in the order of its values."""
     corrected: tuple[Correction, ...] = ()
-    """The cells that a person set; mining again leaves them."""
+    """The cells that a person set; mining again does not change them."""
     asked: tuple[Reading, ...] = ()
-    """How the numbers were obtained; empty where a person wrote them all."""
+    """How the numbers were obtained; empty if a person wrote all of them."""
 
 
 class Condition(Part):
-    """An abstract factor under which labels occur together (METHOD.md §1)."""
+    """An abstract factor that governs which labels occur together (METHOD.md §1)."""
 
     id: Identifier
     text: Name
-    """The words that stand in the prompts."""
+    """The words used in the prompts."""
     definition: Annotated[str, Field(max_length=2000)] = ""
     status: Literal["proposed", "accepted", "rejected"] = "proposed"
     origin: Literal["mined", "edited", "added"] = "mined"
     support: Annotated[float, Field(ge=0, le=1)] | None = None
-    """Share of the captions that this condition explains; null where it was not measured."""
-    values: Annotated[tuple[Name, ...], Field(max_length=MOST_VALUES)] = ()
-    """What a viewer would tell apart under this condition; the columns of its affinity."""
+    """Share of the captions that this condition explains; null if it was not measured."""
+    values: Annotated[tuple[Name, ...], Field(max_length=MAX_VALUES)] = ()
+    """The values that a viewer can distinguish (for lighting: daylight, night); the columns of its affinity."""
     kinds: tuple[Name, ...] = ()
-    """Kinds of the captions' factors that belong to this condition (measures.py)."""
+    """The kinds of caption factors that belong to this condition (editing/measures.py)."""
     evidence: tuple[Identifier, ...] = ()
     note: Annotated[str, Field(max_length=2000)] = ""
     affinity: Affinity | None = None
@@ -119,7 +119,7 @@ class Condition(Part):
 
 
 class Dependency(Part):
-    """Which conditions govern whether some labels occur together."""
+    """The conditions that govern whether some labels occur together."""
 
     labels: Annotated[tuple[Name, ...], Field(min_length=2)]
     conditions: Annotated[tuple[Identifier, ...], Field(min_length=1)]
@@ -128,14 +128,14 @@ class Dependency(Part):
 
 
 class Factor(Part):
-    """Why the labels of a caption occur together: words of the caption, and what kind of property they tell."""
+    """A reason why the labels of a caption occur together: words of the caption, and the kind of property they name."""
 
     words: Text
     kind: Name
 
 
 class Caption(Part):
-    """A scene description that a model wrote for some labels."""
+    """A scene description that the language model wrote for some labels."""
 
     id: Identifier
     labels: Annotated[tuple[Name, ...], Field(min_length=1)]
@@ -146,33 +146,33 @@ class Caption(Part):
 
 
 class Prompt(Part):
-    """How a condition and a label become a prompt, and how many learnable tokens it has (METHOD.md §2)."""
+    """The prompt template and its numbers of learnable tokens (METHOD.md §2)."""
 
     template: Name = "{condition} {label}."
     condition_tokens: Annotated[int, Field(ge=0, le=64)] = 5
-    """β1, before the condition's words; own to each condition."""
+    """β1, the learnable tokens before the condition's words; each condition has its own."""
     class_tokens: Annotated[int, Field(ge=0, le=64)] = 7
-    """β2, between the condition and the label; shared by all."""
+    """β2, the learnable tokens between condition and label; all conditions share them."""
 
 
 class Tokens(Part):
-    """Tokens that went to and came from the model; answers out of the cache count as when they were asked."""
+    """Prompt tokens and completion tokens. Cached answers count with the tokens of the original request."""
 
     into: Count = Field(0, alias="in")
     out: Count = 0
 
 
 class Control(Part):
-    """How alike the labels are as words, whatever any condition says: what a bank must beat to have told anything."""
+    """A baseline without conditions: the similarity of the label names alone. An informative bank must beat it."""
 
     how: Text
-    """What was compared, for instance the model's states behind "A photo of a …"."""
+    """What was compared, for example the model's hidden states after "A photo of a …"."""
     rows: Annotated[dict[Name, tuple[Cosine, ...]], Field(min_length=1)]
-    """From a label's name to its cosine with each label, in the order of the rows: a symmetric C × C matrix."""
+    """For each label name, its cosine similarity to each label, in the order of the rows: a symmetric C × C matrix."""
 
 
 class Provenance(Part):
-    """Where the mined content comes from."""
+    """The origin of the mined content."""
 
     model: Name = "none"
     endpoint: Name = "none"
@@ -205,7 +205,7 @@ class Bank(Part):
     format: Literal[2] = 2
     name: Name
     about: Annotated[str, Field(max_length=200)] = ""
-    """What the images are, as everything that a model is asked says: "everyday photos", "aerial images"."""
+    """The domain of the images, stated in every question to the language model: "everyday photos", "aerial images"."""
     revision: Count = 0
     labels: Annotated[tuple[Label, ...], Field(min_length=1)]
     conditions: tuple[Condition, ...] = ()
@@ -219,7 +219,7 @@ class Bank(Part):
 
 
 def json_schema() -> str:
-    """The exported JSON schema, as the shipped file holds it."""
+    """The JSON schema: the content of `banks/bank.schema.json`."""
     dialect = "https://json-schema.org/draft/2020-12/schema"
     return json.dumps({"$schema": dialect, **Bank.model_json_schema(by_alias=True)}, indent=2) + "\n"
 

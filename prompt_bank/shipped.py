@@ -1,4 +1,4 @@
-"""The label files that are shipped: one home for the names of the published data sets' labels."""
+"""The label files in `banks/`: the label names of the published data sets."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ FOLDER = Path(__file__).parent / "banks"
 
 
 def shipped_labels(name: str) -> tuple[Label, ...]:
-    """The labels of a shipped file, "voc20" for instance, in the data set's order.
+    """The labels of a shipped file, for example "voc20", in the data set's order.
 
-    One label a line, aliases behind commas, comments behind #: an alias is the spelling that was published.
+    Each line holds a label and, after commas, its aliases, which are the published spellings. # starts a comment.
     """
     lines = (FOLDER / f"{name}.txt").read_text(encoding="utf-8").splitlines()
     rows = [[part.strip() for part in line.split("#", 1)[0].split(",")] for line in lines]

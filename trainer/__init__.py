@@ -17,13 +17,13 @@ def load(
     backbone: str | None = None,
     client: int | None = None,
 ) -> Model:
-    """A trained model for inference, from a run's folder or from an exported one; no training data is needed.
+    """Load a trained model for inference from a run folder or an exported model; no training data is needed.
 
         model = trainer.load("my-model")
         model.predict(["photo.jpg"])    # [{"cat": 0.93, …}]
-        model.explain("photo.jpg")      # where, and which conditions spoke for it
+        model.explain("photo.jpg")      # patch weights, and the contributions of the conditions
 
-    Args and errors: see `trainer.inference.load.load`. torch is imported by this call, not by `import trainer`.
+    For arguments and errors see `trainer.inference.load.load`. torch is imported here, not by `import trainer`.
     """
     from trainer.inference.load import load as read
 

@@ -1,4 +1,4 @@
-"""The errors that the command line prints as lines."""
+"""Errors that the command line prints without a traceback."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from fedmpt.common.words import suggestions
 
 
 class TrainerError(FedmptError):
-    """Something a user can mend: says what is wrong, where, and what to do. Exit code 2."""
+    """An error that the user can fix; the message says what is wrong, where, and what to do. Exit code 2."""
 
 
 class RunFailed(TrainerError):
-    """Something that went wrong during the work itself. Exit code 1."""
+    """A failure during execution. Exit code 1."""
 
     exit_code = 1
 
 
 def unknown_name(what: str, name: str, known: Sequence[str]) -> TrainerError:
-    """The error for a name that is not there: lists the valid ones, the nearest first."""
+    """The error for an unknown name; lists the valid names, the most similar first."""
     return TrainerError(f"{what} '{name}' is not known; there are: {suggestions(name, known)}")

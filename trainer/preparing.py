@@ -1,4 +1,4 @@
-"""From a run's settings to what training and evaluation work on: data, backbone, method."""
+"""Prepare training and evaluation: data, backbone and method from a run's settings."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from trainer.data.features import feature_store
 from trainer.data.registry import load_dataset
 from trainer.data.streaming import EncodedImages, PixelSource
 from trainer.errors import TrainerError, unknown_name
-from trainer.federation.aggregation.registry import choose
-from trainer.knowing import known
+from trainer.federation.aggregation.registry import choose_rule
+from trainer.knowledge import build_knowledge
 from trainer.methods.base import Method, MethodContext
 from trainer.methods.registry import build
 from trainer.run_config import RunConfig
 from trainer.seeding import torch_generator
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-"""torch's types by their names in the settings."""
+"""torch dtypes by their names in the settings."""
 
 
 @dataclass(frozen=True)
 class Reporter:
-    """Where progress goes; every part may be left out."""
+    """Callbacks for progress and notes; the defaults do nothing."""
 
     features: Callable[[str, int, int], None] = lambda split, done, count: None
     say: Callable[[str], None] = lambda text: None
@@ -40,7 +40,7 @@ class Reporter:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What training and evaluation work on."""
+    """The data set, method and settings that training and evaluation use."""
 
     config: RunConfig
     dataset: MultiLabelDataset
@@ -49,7 +49,7 @@ class Prepared:
     reporter: Reporter
 
     def features(self, split: Split) -> BatchSource:
-        """A split as the method takes it in: its frozen features, from the cache or made on the way, or its pixels."""
+        """A split as the method's input: frozen features, cached or computed on the fly, or pixels."""
         clip = self.method.clip
         if self.method.reads == "pixels":
             return PixelSource(split, clip.preprocess.transform())
@@ -66,7 +66,7 @@ def frozen_features(
     cache: Path,
     reporter: Reporter,
 ) -> BatchSource:
-    """A split's frozen features, from the cache or made on the way; `block` as in `Encoding`."""
+    """A split's frozen features, from the cache or computed on the fly; `block` as in `Encoding`."""
     encoding = Encoding(clip, config.backbone.patch_source, config.compute.feature_type, block)
     if not config.compute.feature_cache:
         return EncodedImages(split, encoding)
@@ -81,10 +81,10 @@ def frozen_features(
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of a name; "auto" is CUDA where there is a GPU.
+    """The device of a name; "auto" is CUDA if available, otherwise the CPU.
 
     Raises:
-        TrainerError: a device that isn't there.
+        TrainerError: the device is not available.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -95,10 +95,10 @@ def pick_device(name: str) -> torch.device:
 
 
 def prepare(config: RunConfig, bank: Bank | None, cache: Path, reporter: Reporter | None = None) -> Prepared:
-    """Load data and backbone, and build the method with its parameters drawn.
+    """Load data and backbone, and construct the method.
 
     Raises:
-        TrainerError: an unknown name, missing weights, or a bank that doesn't fit.
+        TrainerError: an unknown name, missing weights, or a bank that does not fit the data.
     """
     reporter = reporter or Reporter()
     dataset = load_dataset(config.data, cache, reporter.images)
@@ -109,13 +109,13 @@ def prepare(config: RunConfig, bank: Bank | None, cache: Path, reporter: Reporte
 def assemble(
     config: RunConfig, dataset: MultiLabelDataset, clip: FrozenClip, bank: Bank | None, cache: Path, reporter: Reporter
 ) -> Prepared:
-    """The method on data and a backbone that are there already, with its parameters drawn.
+    """Construct the method on a loaded data set and backbone.
 
     Raises:
-        TrainerError: an unknown name, a bank that doesn't fit, or weights that the aggregation rule doesn't look at.
+        TrainerError: an unknown name, a bank that does not fit, or weights that the aggregation rule does not support.
     """
     clip.precision = PRECISIONS[config.compute.precision]
-    knowledge = known(
+    knowledge = build_knowledge(
         config,
         dataset,
         clip,
@@ -134,15 +134,15 @@ def assemble(
         knowledge=knowledge,
     )
     method = build(config.method.name, context).to(clip.device)
-    choose(config.federation, method.aggregation)
+    choose_rule(config.federation, method.aggregation)
     return Prepared(config, dataset, method, cache, reporter)
 
 
 def seen_labels(names: tuple[str, ...], unseen: tuple[str, ...]) -> tuple[int, ...] | None:
-    """Indices of the labels that training sees; None where it sees all.
+    """Indices of the labels used in training; None for all.
 
     Raises:
-        TrainerError: a name that is no label, or fewer than two labels left.
+        TrainerError: a name that is not a label, or fewer than two labels left.
     """
     for name in unseen:
         if name not in names:

@@ -1,4 +1,4 @@
-"""How the settings of a run come about: defaults, preset, file, command line. run_config.py has their tree."""
+"""Resolve a run's settings from defaults, preset, file and command line. Their tree is in run_config.py."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from trainer.run_config import PRESETS, RunConfig
 
 
 def resolve(file: Path | None = None, preset: str | None = None, overrides: dict[str, Any] | None = None) -> RunConfig:
-    """The settings of a run: defaults, then the preset, then the file, then the overrides.
+    """The settings of a run. Later layers override earlier ones: defaults, preset, file, overrides.
 
     Args:
         file: a TOML or JSON file with the same tree.
         preset: a name in `PRESETS`.
-        overrides: dotted keys ("method.rank") and values.
+        overrides: values by dotted key ("method.rank").
 
     Raises:
-        TrainerError: an unreadable file, an unknown key or a value out of its range; all of them at once.
+        TrainerError: an unreadable file; unknown keys and invalid values, all of them at once.
     """
     chosen: dict[str, Any] = {}
     if file is not None:
         _merge(chosen, _read(file))
     for key, value in (overrides or {}).items():
-        _put(chosen, key, value)
+        _set(chosen, key, value)
     if not isinstance(chosen.get("method", {}), dict):
         raise TrainerError(f"settings: 'method' is a group, not a value; write method.name={chosen['method']}")
     tree = _preset(preset, chosen.get("method", {}))
@@ -43,10 +43,10 @@ def resolve(file: Path | None = None, preset: str | None = None, overrides: dict
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
-    """`key=value` of --set: the dotted key, and the value read as JSON where it is JSON, else as text.
+    """Parse `key=value` of --set: the dotted key, and the value as JSON if it is valid JSON, otherwise as a string.
 
     Raises:
-        TrainerError: where there is no "=".
+        TrainerError: no "=".
     """
     key, sign, value = text.partition("=")
     if not sign or not key:
@@ -58,7 +58,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 
 
 def _preset(name: str | None, method: dict[str, Any]) -> dict[str, Any]:
-    """A preset's tree; without its method's settings where the user chose another method."""
+    """A preset's tree, without its method's settings if the user chose another method."""
     if name is None:
         return {}
     if name not in PRESETS:
@@ -85,7 +85,7 @@ def _merge(tree: dict[str, Any], more: dict[str, Any]) -> None:
             tree[key] = value
 
 
-def _put(tree: dict[str, Any], key: str, value: Any) -> None:
+def _set(tree: dict[str, Any], key: str, value: Any) -> None:
     *parents, last = key.split(".")
     for parent in parents:
         tree = tree.setdefault(parent, {})
@@ -95,13 +95,13 @@ def _put(tree: dict[str, Any], key: str, value: Any) -> None:
 
 
 def _problem(error: Any) -> str:
-    # The discriminator's tag stands in pydantic's location behind "method"; a user never wrote it there.
+    # After "method", pydantic's location contains the discriminator's tag, which is not part of the user's key.
     location = [str(part) for part in error["loc"]]
     if len(location) > 1 and location[0] == "method":
         del location[1]
     key = ".".join(location)
     if error["type"] == "extra_forbidden":
         return f"'{key}' is not a setting"
-    said = str(error["msg"]).removeprefix("Value error, ")
-    # What several groups contradict each other in stands at no key.
-    return f"'{key}': {said}" if key else said
+    message = str(error["msg"]).removeprefix("Value error, ")
+    # Contradictions between groups have no key.
+    return f"'{key}': {message}" if key else message

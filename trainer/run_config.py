@@ -1,6 +1,6 @@
-"""The settings of a run: one frozen tree of sections, the method's own among them, and its presets.
+"""The settings of a run: a frozen tree of sections, including the method's, and its presets.
 
-A default value stands in one place, its section's class: trainer/config/, and each method's file.
+Each default is defined once, in its section's class in trainer/config/ or in the method's file.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class RunConfig(Settings):
     evaluation: EvaluationConfig = EvaluationConfig()
     seeds: SeedConfig = SeedConfig()
     unseen_labels: tuple[str, ...] = ()
-    """Labels that training never sees; the test split is then measured over all, over seen and over unseen ones."""
+    """Labels excluded from training; test metrics are then given for all, for seen and for unseen labels."""
     device: str = "auto"
-    """"auto" takes CUDA where there is a GPU, else the CPU."""
+    """"auto": CUDA if available, otherwise the CPU."""
     checkpoint_every: int = Field(1, ge=1)
-    """Rounds between checkpoints; the last round is always kept."""
+    """Rounds between checkpoints; the best and the last round always have one."""
 
     @model_validator(mode="after")
     def _graphs_do_not_accumulate(self) -> Self:
@@ -73,5 +73,5 @@ PRESETS: dict[str, dict[str, Any]] = {
         "federation": {"weights": "uniform", "rounds": 50},
     },
 }
-"""Named sets of settings. `paper`: Wang et al., CVPR 2026, where the paper says a value. `released`: its published
-program, which is another method."""
+"""Named sets of settings. `paper`: the values stated in the paper (Wang et al., CVPR 2026). `released`: those of its
+published program, which is another method."""

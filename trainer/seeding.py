@@ -1,4 +1,4 @@
-"""One generator for each (seed, purpose, round, client); nothing draws from a global one."""
+"""Random generators, one for each (seed, purpose, round, client). No global generator is used."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def derive(seed: int, *path: str | int) -> int:
-    """A 63-bit seed that depends on every element of the path."""
+    """A 63-bit seed derived from the seed and every element of the path."""
     text = "/".join(str(part) for part in (seed, *path))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def torch_generator(seed: int, *path: str | int) -> torch.Generator:
-    """A torch generator on the CPU, so that draws don't depend on the device."""
+    """A torch generator on the CPU, so that random numbers do not depend on the device."""
     import torch
 
     return torch.Generator().manual_seed(derive(seed, *path))
@@ -33,7 +33,7 @@ def numpy_generator(seed: int, *path: str | int) -> np.random.Generator:
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """A global torch generator of its own for what can only draw from one (dropout); the caller's stays untouched."""
+    """Seed the global torch generator for code that can use no other (dropout), and restore it afterwards."""
     import torch
 
     devices: list[Any] = [device] if device.type == "cuda" else []

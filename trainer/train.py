@@ -1,4 +1,4 @@
-"""The rounds of a run, from a checkpoint on: train, measure on validation images, record, keep checkpoints."""
+"""The training loop of a run: rounds, validation, metrics, checkpoints."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ import torch
 from torch import Tensor
 
 from fedmpt.common.words import format_bytes
-from trainer.data.base import owners
+from trainer.data.base import client_indices
 from trainer.evaluation.measuring import diagnose, measure
-from trainer.evaluation.metrics import Figures
-from trainer.federation.aggregation.registry import Aggregation, choose, memory_note
+from trainer.evaluation.metrics import Metrics
+from trainer.federation.aggregation.registry import Aggregation, choose_rule, memory_note
 from trainer.federation.client import ClientTrainer, check_compiled
 from trainer.federation.local import LocalEngine
 from trainer.federation.memory import ClientMemory
-from trainer.federation.optimiser import client_bytes
-from trainer.federation.rounds import RoundContext, RoundRecord, drawn_count, run_round
+from trainer.federation.optimiser import client_state_bytes
+from trainer.federation.rounds import RoundContext, RoundRecord, clients_per_round, run_round
 from trainer.preparing import Prepared
 from trainer.run.folder import Run
 from trainer.run.identity import record_identity
-from trainer.run.restoring import begin_memory, open_memory
+from trainer.run.restoring import create_memory, open_memory
 
-AfterRound = Callable[[RoundRecord, Figures, int], None]
-"""Called with a round's record, its figures on the validation split, and the number of rounds in all."""
+AfterRound = Callable[[RoundRecord, Metrics, int], None]
+"""Called with a round's record, its validation metrics, and the total number of rounds."""
 
 
 def train(
@@ -35,34 +35,34 @@ def train(
     checkpoint: str = "last",
     after_round: AfterRound = lambda record, validation, rounds: None,
 ) -> None:
-    """Run the rounds that the run still lacks, from a checkpoint.
+    """Run the remaining rounds from a checkpoint.
 
-    Everything random depends on (seed, purpose, round, client) alone, and what clients keep is part of each checkpoint,
-    so a run that was interrupted goes on to the same bits, from whichever of its checkpoints.
+    All randomness depends only on (seed, purpose, round, client), and client states are part of every checkpoint, so a
+    resumed run gives bit-identical results from any of its checkpoints.
 
     Args:
         run: the run's folder.
         prepared: its data, backbone and method.
-        checkpoint: where to go on: "last", "best" or a number of rounds. Later rounds are forgotten.
-        after_round: told of each finished round, after its figures are recorded and before its checkpoint is kept.
+        checkpoint: "last", "best" or a number of rounds. Later rounds are deleted.
+        after_round: called after a round's metrics are written, before its checkpoint.
 
     Raises:
         RunFailed: a loss or a reply that is not finite.
-        TrainerError: no such checkpoint, other data or backbone than when the run began, a compiled loss that differs,
-            or an unknown aggregation rule.
+        TrainerError: no such checkpoint, data or backbone changed since the run started, a compiled loss that differs
+            from the uncompiled one, or an unknown aggregation rule.
     """
     config, method = prepared.config, prepared.method
     record_identity(run, prepared)
     rounds = config.federation.rounds if method.trainable() else 0
     if not run.checkpoints():
-        begin_memory(run, config.federation, method)
+        create_memory(run, config.federation, method)
         run.save_checkpoint(0, method.exchanged())
     done, state = run.load_checkpoint(checkpoint)
     run.rewind(done)
     if done >= rounds or out_of_patience(run, config.federation.patience):
         return
     memory = open_memory(run, config.federation, method, done)
-    rule = choose(config.federation, method.aggregation)
+    rule = choose_rule(config.federation, method.aggregation)
     trainer = ClientTrainer(
         method=method,
         images=prepared.features(prepared.dataset.train),
@@ -72,9 +72,9 @@ def train(
         compute=config.compute,
         memory=memory,
     )
-    engine = LocalEngine(trainer, owners(prepared.dataset.train))
+    engine = LocalEngine(trainer, client_indices(prepared.dataset.train))
     validation = prepared.features(prepared.dataset.validation)
-    _say_sizes(run, prepared, rule, state, len(engine.owned))
+    _report_sizes(run, prepared, rule, state, len(engine.owned))
     with _deterministic(config.compute.deterministic), _EventLog(run, done) as log:
         check_compiled(trainer, engine.owned[0])
         for index in range(done, rounds):
@@ -91,26 +91,29 @@ def train(
             )
             method.receive(state)
             measured = measure(method, validation)
-            run.append_metrics({**_line(record, measured), **diagnose(method, validation)})
+            run.append_metrics({**_metrics_record(record, measured), **diagnose(method, validation)})
             log(record, measured)
             after_round(record, measured, rounds)
             stopped = out_of_patience(run, config.federation.patience)
-            _keep(run, memory, config.checkpoint_every, index + 1, state, last=stopped or index + 1 == rounds)
+            last = stopped or index + 1 == rounds
+            _save_checkpoint(run, memory, config.checkpoint_every, index + 1, state, last)
             if stopped:
                 return
 
 
 def out_of_patience(run: Run, patience: int | None) -> bool:
-    """Whether the best validation mAP is so many rounds old."""
+    """Whether the validation mAP has not improved for `patience` rounds."""
     if patience is None or not run.metrics():
         return False
     return run.metrics()[-1]["rounds"] - run.best() >= patience
 
 
-def _keep(run: Run, memory: ClientMemory | None, every: int, rounds: int, state: dict[str, Tensor], last: bool) -> None:
-    """End the round: write the checkpoint where its turn has come, where it is the best so far, or at the end.
+def _save_checkpoint(
+    run: Run, memory: ClientMemory | None, every: int, rounds: int, state: dict[str, Tensor], last: bool
+) -> None:
+    """End a round: write a checkpoint every `every` rounds, for the best round so far, and for the last.
 
-    A former best that is nothing else goes, once the new one is on the disk; what clients kept for it goes with it.
+    Once a new best is on disk, a previous checkpoint that was kept only as the best is deleted with its client states.
     """
     if memory is not None:
         memory.commit(rounds)
@@ -124,14 +127,14 @@ def _keep(run: Run, memory: ClientMemory | None, every: int, rounds: int, state:
         memory.sweep(run.checkpoints())
 
 
-def _say_sizes(run: Run, prepared: Prepared, rule: Aggregation, state: dict[str, Tensor], clients: int) -> None:
-    """Tell the user before the first round what the rule needs in memory, and what clients keep on the disk."""
+def _report_sizes(run: Run, prepared: Prepared, rule: Aggregation, state: dict[str, Tensor], clients: int) -> None:
+    """Report the aggregation rule's memory and the client states' disk space before the first round."""
     config, say = prepared.config, prepared.reporter.say
-    drawn = drawn_count(clients, config.federation.participation)
+    drawn = clients_per_round(clients, config.federation.participation)
     if note := memory_note(rule, state, drawn, config.federation):
         say(note)
-    if one := client_bytes(prepared.method, config.federation, config.optimiser):
-        # Between two checkpoints that are kept each client's file changes once at most.
+    if one := client_state_bytes(prepared.method, config.federation, config.optimiser):
+        # Between two kept checkpoints, each client's file changes at most once.
         changing = min(clients, drawn * config.checkpoint_every)
         kept = config.federation.rounds // config.checkpoint_every + 2
         say(
@@ -142,12 +145,12 @@ def _say_sizes(run: Run, prepared: Prepared, rule: Aggregation, state: dict[str,
 
 @contextmanager
 def _deterministic(wanted: bool) -> Iterator[None]:
-    """PyTorch's deterministic mode, for the time of the rounds."""
+    """PyTorch's deterministic mode, if wanted, within the context."""
     if not wanted:
         yield
         return
     before = torch.are_deterministic_algorithms_enabled()
-    # cuBLAS reads it when its first handle is made.
+    # Read by cuBLAS when its first handle is created.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     try:
@@ -156,7 +159,7 @@ def _deterministic(wanted: bool) -> Iterator[None]:
         torch.use_deterministic_algorithms(before)
 
 
-def _line(record: RoundRecord, validation: Figures) -> dict[str, Any]:
+def _metrics_record(record: RoundRecord, validation: Metrics) -> dict[str, Any]:
     kept = {key: value for key, value in validation.to_dict().items() if key != "average_precision"}
     return {
         "rounds": record.round + 1,
@@ -169,17 +172,17 @@ def _line(record: RoundRecord, validation: Figures) -> dict[str, Any]:
 
 
 class _EventLog:
-    """TensorBoard's event file of a run; events behind the checkpoint are purged on resume."""
+    """TensorBoard's event file of a run; events after the checkpoint are purged on resume."""
 
     def __init__(self, run: Run, done: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         self.writer = SummaryWriter(str(run.folder / "events"), purge_step=done + 1)
 
-    def __enter__(self) -> Callable[[RoundRecord, Figures], None]:
+    def __enter__(self) -> Callable[[RoundRecord, Metrics], None]:
         return self._log
 
-    def _log(self, record: RoundRecord, validation: Figures) -> None:
+    def _log(self, record: RoundRecord, validation: Metrics) -> None:
         step = record.round + 1
         self.writer.add_scalar("train/loss", record.loss, step)
         self.writer.add_scalar("train/learning_rate", record.learning_rate, step)

@@ -191,10 +191,10 @@ def _check_existing_bank(out: Path, labels: tuple[Label, ...]) -> None:
         BankError: it is invalid, or has other labels.
     """
     if out.exists():
-        from prompt_bank.recording.proposals import same_world
+        from prompt_bank.recording.proposals import require_shared_label
         from prompt_bank.recording.store import load
 
-        same_world(load(out).bank, labels)
+        require_shared_label(load(out).bank, labels)
 
 
 def _write(bank: Bank, out: Path, asker: Asker, as_json: bool) -> None:

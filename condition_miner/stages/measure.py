@@ -11,7 +11,7 @@ from itertools import combinations as pairs_of
 
 from condition_miner.stages.vocabulary import Vocabulary
 from fedmpt.common.words import fold
-from prompt_bank.editing.measures import overlaps, smallest_cover, support
+from prompt_bank.editing.measures import greedy_cover, overlaps, support
 from prompt_bank.schema import Caption, Condition, Dependency
 
 MAX_EVIDENCE = 8
@@ -27,7 +27,7 @@ Explains = dict[str, tuple[str, ...]]
 
 def smallest_explaining(conditions: Sequence[Condition], explains: Explains, coverage: float) -> list[Condition]:
     """A small set of conditions that explains this share of the captions: greedy, largest gain first, never empty."""
-    chosen = smallest_cover([c.id for c in conditions], explains, coverage) or [conditions[0].id]
+    chosen = greedy_cover([c.id for c in conditions], explains, coverage) or [conditions[0].id]
     of_id = {c.id: c for c in conditions}
     return [of_id[i] for i in chosen]
 

@@ -1,1 +1,1 @@
-"""The commands of `fedmpt bank`, in files of related ones."""
+"""The commands of `fedmpt bank`, grouped by purpose."""

@@ -1,4 +1,4 @@
-"""What the bank's commands share: arguments, errors and how things are told."""
+"""Arguments, error handling and output that the bank commands share."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from fedmpt.common.errors import FedmptError
 if TYPE_CHECKING:
     from prompt_bank.editing.diff import Change
     from prompt_bank.errors import BankError, Problem
-    from prompt_bank.recording.changes import Recorded
+    from prompt_bank.recording.changes import ChangeResult
     from prompt_bank.recording.store import LoadedBank
     from prompt_bank.schema import Bank
 
-BankArgument = Annotated[Path, typer.Argument(metavar="BANK", help="The bank's file.", show_default=False)]
-ByOption = Annotated[str | None, typer.Option(help="Who changes it. [the user's name]")]
+BankArgument = Annotated[Path, typer.Argument(metavar="BANK", help="The bank file.", show_default=False)]
+ByOption = Annotated[str | None, typer.Option(help="The author of the change. [the user's name]")]
 MessageOption = Annotated[
-    str | None, typer.Option("-m", "--message", help="What was changed, and why. [what the command did]")
+    str | None, typer.Option("-m", "--message", help="The message of the revision. [a description of the change]")
 ]
 
 
 @contextmanager
-def reported(as_json: bool) -> Iterator[None]:
-    """Prints the problems of a bank or another file, one a line, and ends with exit code 2; 1 where the disk failed."""
+def report_errors(as_json: bool) -> Iterator[None]:
+    """Print errors, one problem per line, and exit: with code 2 for invalid files or usage, 1 for I/O errors."""
     from prompt_bank.errors import BankError
 
     try:
@@ -48,38 +48,40 @@ def reported(as_json: bool) -> Iterator[None]:
         raise typer.Exit(1) from error
 
 
-def change_and_tell(
+def change_and_report(
     path: Path, edit: Callable[[Bank], Bank], *, by: str | None, did: str, message: str | None, as_json: bool
 ) -> None:
-    """Apply an edit to a bank's file, record it, and say what it did."""
-    from prompt_bank.recording.changes import change, who
+    """Apply an edit to a bank file, record it, and print the changes."""
+    from prompt_bank.recording.changes import apply_change, who
 
-    tell(change(path, edit, by=who(by), did=one_line(message or did)), path, as_json)
+    report_change(apply_change(path, edit, by=who(by), did=one_line(message or did)), path, as_json)
 
 
-def tell(recorded: Recorded, path: Path, as_json: bool) -> None:
-    """Say what a change did and as which revision it was recorded."""
+def report_change(recorded: ChangeResult, path: Path, as_json: bool) -> None:
+    """Print the changes and the number of the recorded revision."""
     if as_json:
-        told = {
+        content = {
             "bank": str(path),
             "recorded": recorded.written,
             "revision": recorded.bank.revision,
             "hand_edit": recorded.hand_edit,
             "changes": changes_as_json(recorded.changes),
         }
-        print_json(told)
+        print_json(content)
         return
     if recorded.hand_edit is not None:
-        typer.echo(f"{path}: revision {recorded.hand_edit} recorded: what was edited by hand before")
+        typer.echo(f"{path}: revision {recorded.hand_edit} recorded: the hand edits made before")
     if not recorded.written:
         typer.echo(f"{path}: nothing to change")
         return
     print_changes(recorded.changes)
-    typer.echo(f"{path}: revision {recorded.bank.revision} recorded; training uses {_trained(recorded.bank)}")
+    typer.echo(
+        f"{path}: revision {recorded.bank.revision} recorded; training uses {_training_conditions(recorded.bank)}"
+    )
 
 
 def print_changes(changes: tuple[Change, ...]) -> None:
-    """Print differences for a person, coloured on a terminal."""
+    """Print differences as text, coloured on a terminal."""
     from rich.console import Console
 
     from prompt_bank.commands.tables import change_lines
@@ -90,12 +92,12 @@ def print_changes(changes: tuple[Change, ...]) -> None:
 
 
 def changes_as_json(changes: tuple[Change, ...]) -> list[dict[str, Any]]:
-    """Differences for a program."""
+    """Differences as JSON."""
     return [vars(change) for change in changes]
 
 
 def print_state(loaded: LoadedBank) -> None:
-    """Warnings, and whether a person changed the bank since it was recorded."""
+    """Print the warnings, and whether the file has an unrecorded hand edit."""
     for warning in loaded.warnings:
         print_problem(warning, loaded.path)
     if loaded.edited:
@@ -104,30 +106,34 @@ def print_state(loaded: LoadedBank) -> None:
         typer.echo(f'{since}; fedmpt bank commit {loaded.path} -m "…" records it')
 
 
-def state(loaded: LoadedBank) -> dict[str, Any]:
-    """What a program should know about a good bank beside its content."""
-    return {"edited": loaded.edited, "errors": [], "warnings": [as_dict(warning) for warning in loaded.warnings]}
+def load_state(loaded: LoadedBank) -> dict[str, Any]:
+    """The state of a valid bank as JSON: hand edit and warnings."""
+    return {
+        "edited": loaded.edited,
+        "errors": [],
+        "warnings": [problem_as_json(warning) for warning in loaded.warnings],
+    }
 
 
 def print_problem(problem: Problem, source: Path | str) -> None:
-    """One line on the error output."""
+    """Print a problem as one line on standard error."""
     from fedmpt.common.words import printable
 
     typer.echo(printable(f"{problem.severity}: {source}: {problem}"), err=True)
 
 
-def as_dict(problem: Problem) -> dict[str, Any]:
-    """A problem for a program."""
+def problem_as_json(problem: Problem) -> dict[str, Any]:
+    """A problem as JSON."""
     return {"place": problem.place, "line": problem.line, "message": problem.message}
 
 
 def print_json(content: Any) -> None:
-    """JSON for a program."""
+    """Print JSON."""
     typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
 
 
-def wrong(source: Path | str, message: str) -> NoReturn:
-    """End with one problem of the file as a whole."""
+def fail(source: Path | str, message: str) -> NoReturn:
+    """Raise BankError with one problem of the whole file."""
     from prompt_bank.errors import BankError, Problem
 
     raise BankError(source, [Problem("", message)])
@@ -138,8 +144,8 @@ def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _trained(bank: Bank) -> str:
-    """Which conditions training would take."""
+def _training_conditions(bank: Bank) -> str:
+    """A description of the conditions that training would use."""
     from prompt_bank.errors import BankError
     from prompt_bank.prompts.layout import active_conditions
 
@@ -152,8 +158,8 @@ def _trained(bank: Bank) -> str:
 
 def _print_problems(error: BankError, as_json: bool) -> None:
     if as_json:
-        errors = [as_dict(p) for p in error.problems if p.severity == "error"]
-        warnings = [as_dict(p) for p in error.problems if p.severity == "warning"]
+        errors = [problem_as_json(p) for p in error.problems if p.severity == "error"]
+        warnings = [problem_as_json(p) for p in error.problems if p.severity == "warning"]
         print_json({"ok": False, "errors": errors, "warnings": warnings})
         return
     for problem in error.problems:

@@ -1,4 +1,4 @@
-"""fedmpt bank: accept · reject · propose · rename · merge · add · remove. Each is recorded as a revision at once."""
+"""fedmpt bank: accept · reject · propose · rename · merge · add · remove. Each records a revision."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedmpt.common.console import JsonOption
-from prompt_bank.commands.common import BankArgument, ByOption, MessageOption, change_and_tell, reported, wrong
+from prompt_bank.commands.common import BankArgument, ByOption, MessageOption, change_and_report, fail, report_errors
 
 if TYPE_CHECKING:
     from prompt_bank.schema import Bank
@@ -22,27 +22,27 @@ Definition = Annotated[str | None, typer.Option(help="One sentence that says wha
 def accept(
     bank: BankArgument,
     ids: SomeIds = None,
-    everything: Annotated[bool, typer.Option("--all", help="All proposed ones.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All proposed conditions.")] = False,
     by: ByOption = None,
     message: MessageOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take conditions into training. Once one is accepted, training uses the accepted ones alone.
+    """Accept conditions for training. Once a condition is accepted, training uses only accepted ones.
 
     Example:  fedmpt bank accept bank.json lighting weather
     """
-    with reported(as_json):
+    with report_errors(as_json):
         from prompt_bank.editing import edits as editing
 
         if everything == bool(ids):
-            wrong(bank, "name the conditions to accept, or --all")
+            fail(bank, "name the conditions to accept, or --all")
 
         def edit(content: Bank) -> Bank:
             proposed = [c.id for c in content.conditions if c.status == "proposed"]
             return editing.accept(content, proposed if everything else ids or [])
 
         did = "accepted all proposed conditions" if everything else f"accepted {_listed(ids)}"
-        change_and_tell(bank, edit, by=by, did=did, message=message, as_json=as_json)
+        change_and_report(bank, edit, by=by, did=did, message=message, as_json=as_json)
 
 
 def reject(
@@ -52,15 +52,15 @@ def reject(
     message: MessageOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Keep conditions out of training; mining again does not propose them anew.
+    """Exclude conditions from training; mining again does not propose them again.
 
     Example:  fedmpt bank reject bank.json purpose -m "says the same as activity"
     """
-    with reported(as_json):
+    with report_errors(as_json):
         from prompt_bank.editing import edits as editing
 
         did = f"rejected {_listed(ids)}"
-        change_and_tell(bank, partial(editing.reject, ids=ids), by=by, did=did, message=message, as_json=as_json)
+        change_and_report(bank, partial(editing.reject, ids=ids), by=by, did=did, message=message, as_json=as_json)
 
 
 def propose(
@@ -70,15 +70,15 @@ def propose(
     message: MessageOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take a decision back: conditions are proposals again.
+    """Revert decisions: the conditions are proposals again.
 
     Example:  fedmpt bank propose bank.json lighting
     """
-    with reported(as_json):
+    with report_errors(as_json):
         from prompt_bank.editing import edits as editing
 
-        did = f"took the decision on {_listed(ids)} back"
-        change_and_tell(bank, partial(editing.propose, ids=ids), by=by, did=did, message=message, as_json=as_json)
+        did = f"reverted the decision on {_listed(ids)}"
+        change_and_report(bank, partial(editing.propose, ids=ids), by=by, did=did, message=message, as_json=as_json)
 
 
 def rename(
@@ -89,32 +89,32 @@ def rename(
     message: MessageOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Give a condition other words; its id stays.
+    """Change the words of a condition; its id stays.
 
     Example:  fedmpt bank rename bank.json lighting "light and shadow"
     """
-    with reported(as_json):
+    with report_errors(as_json):
         from prompt_bank.editing import edits as editing
 
         edit = partial(editing.rename, condition_id=condition, text=text)
         did = f"renamed {condition} to '{text}'"
-        change_and_tell(bank, edit, by=by, did=did, message=message, as_json=as_json)
+        change_and_report(bank, edit, by=by, did=did, message=message, as_json=as_json)
 
 
 def merge(
     bank: BankArgument,
     ids: Ids,
-    text: Annotated[str | None, typer.Option(help="The words of the one. [the first one's]")] = None,
+    text: Annotated[str | None, typer.Option(help="The words of the merged condition. [the first one's]")] = None,
     definition: Definition = None,
     by: ByOption = None,
     message: MessageOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make one condition of several. The first id stays; values, evidence and dependencies are united.
+    """Merge conditions into the first one. Values, evidence and dependencies are united.
 
     Example:  fedmpt bank merge bank.json lighting weather --text "light and weather"
     """
-    with reported(as_json):
+    with report_errors(as_json):
         from prompt_bank.editing import edits as editing
 
         def edit(content: Bank) -> Bank:
@@ -122,27 +122,25 @@ def merge(
             return editing.merge(content, ids, text=text or texts.get(ids[0], ids[0]), definition=definition)
 
         did = f"merged {_listed(ids)}"
-        change_and_tell(bank, edit, by=by, did=did, message=message, as_json=as_json)
+        change_and_report(bank, edit, by=by, did=did, message=message, as_json=as_json)
 
 
 def add(
     bank: BankArgument,
     text: Annotated[str, typer.Argument(metavar="TEXT", help="Its words in the prompts.", show_default=False)],
     definition: Definition = None,
-    values: Annotated[
-        list[str] | None, typer.Option("--value", help="A typical value; may stand several times.")
-    ] = None,
+    values: Annotated[list[str] | None, typer.Option("--value", help="A typical value; repeatable.")] = None,
     note: Annotated[str, typer.Option(help="A remark for other people.")] = "",
-    accepted: Annotated[bool, typer.Option("--accept", help="Take it into training at once.")] = False,
+    accepted: Annotated[bool, typer.Option("--accept", help="Accept it for training at once.")] = False,
     by: ByOption = None,
     message: MessageOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Add a condition of your own, behind the others.
+    """Add a condition of your own after the others.
 
     Example:  fedmpt bank add bank.json season --definition "The time of the year." --value winter --accept
     """
-    with reported(as_json):
+    with report_errors(as_json):
         from prompt_bank.editing import edits as editing
 
         edit = partial(
@@ -153,7 +151,7 @@ def add(
             note=note,
             status="accepted" if accepted else "proposed",
         )
-        change_and_tell(bank, edit, by=by, did=f"added '{text}'", message=message, as_json=as_json)
+        change_and_report(bank, edit, by=by, did=f"added '{text}'", message=message, as_json=as_json)
 
 
 def remove(
@@ -163,11 +161,11 @@ def remove(
     message: MessageOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take conditions out; dependencies drop them. `reject` keeps them in sight instead.
+    """Remove conditions, also from dependencies. `reject` keeps them visible instead.
 
     Example:  fedmpt bank remove bank.json purpose
     """
-    with reported(as_json):
+    with report_errors(as_json):
         from prompt_bank.editing import edits as editing
 
         def edit(content: Bank) -> Bank:
@@ -176,11 +174,11 @@ def remove(
             return content
 
         did = f"removed {_listed(ids)}"
-        change_and_tell(bank, edit, by=by, did=did, message=message, as_json=as_json)
+        change_and_report(bank, edit, by=by, did=did, message=message, as_json=as_json)
 
 
 def _listed(ids: list[str] | None) -> str:
-    """Ids for the history, whose lines are bounded: some, and how many more."""
+    """Ids for the message of a revision, whose length is limited: the first, and the number of further ones."""
     names = ids or []
     shown = ", ".join(name[:64] for name in names[:6])
     return shown if len(names) <= 6 else f"{shown} and {len(names) - 6} more"

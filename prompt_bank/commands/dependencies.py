@@ -9,33 +9,33 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fedmpt.common.console import JsonOption
-from prompt_bank.commands.common import BankArgument, print_json, reported, wrong
+from prompt_bank.commands.common import BankArgument, fail, print_json, report_errors
 
 if TYPE_CHECKING:
-    from prompt_bank.dependencies.scoring import Measured, Score
+    from prompt_bank.dependencies.scoring import Estimate, Score
     from prompt_bank.schema import Bank
 
 
 def dependencies(
     bank: BankArgument,
     label: Annotated[str | None, typer.Option(help="Only pairs with this label.")] = None,
-    top: Annotated[int, typer.Option(min=1, help="How many pairs, the strongest first.")] = 20,
+    top: Annotated[int, typer.Option(min=1, help="The number of pairs, the strongest first.")] = 20,
     as_json: JsonOption = False,
 ) -> None:
-    """Which labels occur together, derived from the affinities; and the conditions and values that tie them.
+    """Pairs of labels that occur together, derived from the affinities, with the responsible conditions and values.
 
-    A score is how far a pair stands above the others, in standard deviations summed over the conditions.
+    A score is in standard deviations above the mean of all pairs, summed over the conditions.
 
     Example:  fedmpt bank dependencies bank.json --label fork
     """
-    with reported(as_json):
+    with report_errors(as_json):
         from fedmpt.common.words import printable, suggestions
-        from prompt_bank.dependencies.predicting import derived
+        from prompt_bank.dependencies.predicting import derive_dependencies
         from prompt_bank.recording.store import load
 
-        found = derived(load(bank).bank)
+        found = derive_dependencies(load(bank).bank)
         if label is not None and label not in found.labels:
-            wrong(bank, f"there is no label '{label}'; there are {suggestions(label, found.labels)}")
+            fail(bank, f"there is no label '{label}'; there are {suggestions(label, found.labels)}")
         pairs = [(a, b, score, found.carriers(a, b)) for a, b, score in found.pairs(label)[:top]]
         if as_json:
             print_json(
@@ -46,7 +46,7 @@ def dependencies(
             )
             return
         for a, b, score, by in pairs:
-            said = "; ".join(map(str, by)) or "nothing that is usual for both"
+            said = "; ".join(map(str, by)) or "no value that is usual for both"
             typer.echo(printable(f"{score:>6.2f}  {a} and {b}: {said}"))
 
 
@@ -58,18 +58,18 @@ def score(
     ],
     against: Annotated[Path | None, typer.Option(metavar="BANK", help="Another bank, to compare with.")] = None,
     control: Annotated[
-        bool, typer.Option("--control", help="Compare with what the words of the labels alone tell.")
+        bool, typer.Option("--control", help="Compare with the similarity of the label names alone.")
     ] = False,
     page: Annotated[Path | None, typer.Option(metavar="OUT.html", help="Write a page with both matrices.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """What a bank knows: its dependencies against the co-occurrence of labels in real images.
+    """Score a bank: its predicted dependencies against the co-occurrence of labels in real images.
 
     FILE is what `mine-conditions --cooccurrence` takes, or counts: {"labels": […], "together": [[…]], "images": N}.
 
     Example:  fedmpt bank score bank.json --cooccurrence instances_train.json --page score.html
     """
-    with reported(as_json):
+    with report_errors(as_json):
         from prompt_bank.dependencies.observed import read_cooccurrence
         from prompt_bank.dependencies.scoring import score as compare
         from prompt_bank.recording.store import load
@@ -79,7 +79,7 @@ def score(
         found = compare(own, read_cooccurrence(cooccurrence, own.labels), other, control)
         if page:
             from fedmpt.common.files import write_atomically
-            from prompt_bank.dependencies.page import page as written
+            from prompt_bank.dependencies.page import render_page as written
 
             write_atomically(page, written(found, own.name, cooccurrence.name))
         if as_json:
@@ -91,7 +91,7 @@ def score(
 
 
 def _other(other: Bank, own: Bank) -> Bank:
-    """A bank to compare with, under a name of its own."""
+    """The bank to compare with, under a distinct name."""
     return other.model_copy(update={"name": f"{other.name} (2)"}) if other.name == own.name else other
 
 
@@ -117,23 +117,23 @@ def _print(score: Score) -> None:
     console.print(table)
     pairs = int(score.compared.sum()) // 2
     typer.echo(f"{pairs} pairs of {len(score.labels)} labels in {score.images} images; 95 % intervals over the labels")
-    for title, wrong_ones in (("predicted, not seen", score.over), ("seen, not predicted", score.under)):
-        typer.echo(f"\nmost wrong: {title}")
+    for title, wrong_ones in (("predicted, not observed", score.over), ("observed, not predicted", score.under)):
+        typer.echo(f"\nmost misranked: {title}")
         for pair in wrong_ones:
             seen = f"lift {pair.lift:.2f} ({pair.together} of {pair.expected:.1f} expected)"
             typer.echo(printable("; ".join([f"  {' and '.join(pair.labels)}: {seen}", *pair.carried])))
 
 
-def _interval(measured: Measured) -> str:
+def _interval(measured: Estimate) -> str:
     if measured.value is None:
         return "–"
     return f"{measured.value:.3f}\n{measured.low:.2f}…{measured.high:.2f}"
 
 
 def _as_json(score: Score) -> dict[str, Any]:
-    """Everything but the matrices, rounded."""
+    """The score as JSON without the matrices, rounded."""
 
-    def rounded(measures: dict[str, Measured] | None) -> dict[str, Any] | None:
+    def rounded(measures: dict[str, Estimate] | None) -> dict[str, Any] | None:
         if measures is None:
             return None
         return {

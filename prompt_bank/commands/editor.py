@@ -1,4 +1,4 @@
-"""Edit a bank in a person's own editor: as YAML, checked when it is saved, shown again with what is wrong on top."""
+"""Edits a bank as YAML in the user's editor. A text with errors is opened again with the errors at the top."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from fedmpt.common.words import printable
 from prompt_bank.commands.tables import change_lines
 from prompt_bank.editing.diff import diff
 from prompt_bank.errors import BankConflict, BankError, Problem
-from prompt_bank.exchange.rewriting import no_bank
+from prompt_bank.exchange.rewriting import source_error
 from prompt_bank.exchange.yaml_view import dump, read
-from prompt_bank.recording.changes import Recorded, record_hand_edit
+from prompt_bank.recording.changes import ChangeResult, record_hand_edit
 from prompt_bank.recording.store import LoadedBank, content_hash, load, record
 from prompt_bank.schema import Bank
 
-ROUNDS = 20
-"""How often a text with mistakes is shown again: a script that is called as editor must not go on for ever."""
+MAX_ROUNDS = 20
+"""The maximum number of attempts, as a script that serves as editor must not loop forever."""
 
-SAID = "#!"
-"""Begins the lines that tell a person what is wrong; they are taken out again."""
+MESSAGE_PREFIX = "#!"
+"""The start of lines with messages for the user; they are removed when the text is read."""
 
 HELP = """\
-# The bank {name}, revision {revision}. Save and close to record what you changed; change nothing, and nothing happens.
+# The bank {name}, revision {revision}. Save and close to record your changes; without changes nothing is recorded.
 #
-# status is proposed, accepted or rejected. A condition without an id is a new one; one whose entry is gone is removed.
-# A label gets another name where it stands, and so does a value. What a condition is supported by is kept, and not
-# shown here. corrected holds the cells of labels × values that people set, `label: {{value: number}}`; a cell without
-# an entry is as mined.
+# status is proposed, accepted or rejected. An entry without an id is a new condition; a condition without an entry is
+# removed. To rename a label or a value, change it in place. Support and evidence are kept, and not shown here.
+# corrected holds the cells of labels × values that people set, `label: {{value: number}}`; all other cells are as
+# mined.
 
 """
 
 EDITORS = ("editor", "nano", "vi", "notepad")
-"""Tried where neither VISUAL nor EDITOR is set."""
+"""Editors that are tried if neither VISUAL nor EDITOR is set."""
 
 
 @dataclass(frozen=True)
 class Draft:
-    """A person's text while it is being edited: it stands beside the bank, so that it outlives a crash.
+    """The text that is being edited. Its file is beside the bank, so that it survives a crash.
 
     Attributes:
-        bank: the bank's file.
-        file: the text's file.
+        bank: the bank file.
+        file: the file of the text.
     """
 
     bank: Path
@@ -57,37 +57,37 @@ class Draft:
         """The text.
 
         Raises:
-            BankError: it is not UTF-8, or it is gone.
+            BankError: the file is not UTF-8, or cannot be read.
         """
         try:
             return self.file.read_text(encoding="utf-8-sig")
         except UnicodeDecodeError as error:
-            raise no_bank(self.file, f"is not UTF-8; save it as UTF-8. {self.kept()}") from error
+            raise source_error(self.file, f"is not UTF-8; save it as UTF-8. {self.kept()}") from error
         except OSError as error:
-            raise no_bank(self.file, f"cannot be read: {error.strerror}") from error
+            raise source_error(self.file, f"cannot be read: {error.strerror}") from error
 
     def write(self, text: str) -> None:
-        """Put another text in its place."""
+        """Replace the text."""
         self.file.write_text(text, encoding="utf-8", newline="\n")
 
     def kept(self) -> str:
-        """Where the text is and how to go on, for a person."""
+        """A message that says where the text is and how to resume."""
         return f"your text is kept: fedmpt bank edit {self.bank} --resume {self.file}"
 
 
-def edit(path: Path, *, by: str, did: str, resume: Path | None = None) -> Recorded:
-    """Let a person edit a bank, and record what came out of it.
+def edit(path: Path, *, by: str, did: str, resume: Path | None = None) -> ChangeResult:
+    """Let the user edit a bank, and record the result.
 
     Args:
-        path: the bank's file.
-        by: who edits.
-        did: what is written into the history.
-        resume: a text that an earlier edit has kept, to go on with.
+        path: the bank file.
+        by: the author of the revision.
+        did: the message of the revision.
+        resume: the kept text of an earlier edit, to resume with.
 
     Raises:
-        BankError: the bank is bad, there is no editor, or the person gave up on a text with mistakes; the text is kept.
-        BankConflict: the bank has changed meanwhile; the text is kept, and says what changed.
-        OSError: it cannot be written; the text is kept.
+        BankError: the bank is invalid, there is no editor, or the user gave up on a text with errors (it is kept).
+        BankConflict: the bank has changed in the meantime; the text is kept, with the changes at its top.
+        OSError: the file cannot be written; the text is kept.
     """
     loaded = load(path)
     command = _editor()
@@ -98,35 +98,35 @@ def edit(path: Path, *, by: str, did: str, resume: Path | None = None) -> Record
     else:
         draft = Draft(path, resume)
         text = draft.read()
-    bank = _rounds(loaded.bank, draft, text, command, finished=resume is not None)
+    bank = _edit_until_valid(loaded.bank, draft, text, command, finished=resume is not None)
     if bank is None or content_hash(bank) == loaded.hash:
         draft.file.unlink()
-        return Recorded(loaded.bank, False)
+        return ChangeResult(loaded.bank, False)
     recorded = _record(bank, loaded, draft, by, did)
     draft.file.unlink()
     return recorded
 
 
-def _rounds(bank: Bank, draft: Draft, text: str, command: list[str], finished: bool) -> Bank | None:
-    """The edited bank; None where the person left the text as it was, or emptied it.
+def _edit_until_valid(bank: Bank, draft: Draft, text: str, command: list[str], finished: bool) -> Bank | None:
+    """The edited bank; None if the user left the text unchanged or emptied it.
 
     Args:
-        bank: the bank that the text is of.
-        draft: the text's file.
-        text: what is in it.
-        command: the editor.
-        finished: the text holds edits already, so that leaving it as it is means to take them.
+        bank: the bank that is edited.
+        draft: the file of the text.
+        text: its current text.
+        command: the editor with its arguments.
+        finished: whether the text contains edits already, so that an unchanged text is accepted as the result.
     """
     original, wrong = text, BankError(draft.file, [])
-    for _ in range(ROUNDS):
+    for _ in range(MAX_ROUNDS):
         code = _run([*command, str(draft.file)])
         saved = draft.read()
         if code:
             if saved == original and not finished:
                 draft.file.unlink()
-                raise no_bank(command[0], f"the editor ended with code {code}; nothing was changed")
-            raise no_bank(command[0], f"the editor ended with code {code}; nothing was recorded. {draft.kept()}")
-        body = "\n".join(line for line in saved.split("\n") if not line.startswith(SAID))
+                raise source_error(command[0], f"the editor ended with code {code}; nothing was changed")
+            raise source_error(command[0], f"the editor ended with code {code}; nothing was recorded. {draft.kept()}")
+        body = "\n".join(line for line in saved.split("\n") if not line.startswith(MESSAGE_PREFIX))
         if not any(line.strip() and not line.startswith("#") for line in body.split("\n")):
             return None
         if saved == text and not finished:
@@ -136,16 +136,16 @@ def _rounds(bank: Bank, draft: Draft, text: str, command: list[str], finished: b
         try:
             return read(body, bank, draft.file)
         except BankError as error:
-            lines = len(error.problems) + 2  # that the text will have on top
+            lines = len(error.problems) + 2  # that will be added at the top
             moved = [Problem(p.place, p.message, p.line and p.line + lines, p.severity) for p in error.problems]
             wrong, finished = BankError(draft.file, moved), False
-            heading = "These mistakes keep it from being recorded. Mend them; leave the text as it is to give up."
-            text = _on_top([heading, *map(str, moved), ""], body)
+            heading = "These errors must be fixed before the text can be recorded. Leave it unchanged to give up."
+            text = _with_messages([heading, *map(str, moved), ""], body)
             draft.write(text)
     raise BankError(draft.file, [*wrong.problems, Problem("", f"nothing was recorded; {draft.kept()}")])
 
 
-def _record(bank: Bank, loaded: LoadedBank, draft: Draft, by: str, did: str) -> Recorded:
+def _record(bank: Bank, loaded: LoadedBank, draft: Draft, by: str, did: str) -> ChangeResult:
     hand_edit = None
     try:
         if loaded.edited:
@@ -154,37 +154,37 @@ def _record(bank: Bank, loaded: LoadedBank, draft: Draft, by: str, did: str) -> 
         written = record(bank, loaded.path, by=by, did=did, expected_hash=loaded.hash)
     except BankConflict as error:
         try:
-            meanwhile = [line.plain for line in change_lines(diff(loaded.bank, load(loaded.path).bank))]
+            differences = [line.plain for line in change_lines(diff(loaded.bank, load(loaded.path).bank))]
         except BankError as broken:
-            meanwhile = [str(broken)]
-        said = ["The bank has changed since you began. Recording the text below would undo this:", *meanwhile, ""]
-        draft.write(_on_top(said, draft.read()))
+            differences = [str(broken)]
+        messages = ["The bank has changed since you began. Recording the text below would undo this:", *differences, ""]
+        draft.write(_with_messages(messages, draft.read()))
         message = f"the bank has changed since you began, nothing was recorded; {draft.kept()}"
         raise BankConflict(loaded.path, [Problem("", message)]) from error
     except OSError as error:
         raise OSError(error.errno, f"{error.strerror}; {draft.kept()}", error.filename) from error
-    return Recorded(written, True, diff(loaded.bank, written), hand_edit)
+    return ChangeResult(written, True, diff(loaded.bank, written), hand_edit)
 
 
 def _editor() -> list[str]:
-    """The person's editor, with its arguments."""
+    """The user's editor with its arguments."""
     named = os.environ.get("VISUAL") or os.environ.get("EDITOR")
     if named:
         return shlex.split(named, posix=os.name != "nt")
     found = next(filter(shutil.which, EDITORS), None)
     if found is None:
-        raise no_bank("fedmpt bank edit", "no editor was found; set VISUAL or EDITOR to yours")
+        raise source_error("fedmpt bank edit", "no editor was found; set VISUAL or EDITOR")
     return [found]
 
 
 def _run(command: list[str]) -> int:
-    """Run the editor on this terminal, and return its exit code; Ctrl-C in it is the editor's own business."""
+    """Run the editor on this terminal and return its exit code. Ctrl-C is left to the editor."""
     try:
         process = subprocess.Popen(command)
     except OSError as error:
         Path(command[-1]).unlink(missing_ok=True)
-        message = f"the editor cannot be started: {error.strerror}; set VISUAL or EDITOR to yours"
-        raise no_bank(command[0], message) from error
+        message = f"the editor cannot be started: {error.strerror}; set VISUAL or EDITOR"
+        raise source_error(command[0], message) from error
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         return process.wait()
@@ -198,8 +198,8 @@ def _new_draft(path: Path) -> Draft:
     return Draft(path, path.with_name(Path(name).name))
 
 
-def _on_top(said: list[str], body: str) -> str:
-    return "".join(f"{SAID} {_one_line(line)}".rstrip() + "\n" for line in said) + body
+def _with_messages(messages: list[str], body: str) -> str:
+    return "".join(f"{MESSAGE_PREFIX} {_one_line(line)}".rstrip() + "\n" for line in messages) + body
 
 
 def _one_line(text: str) -> str:

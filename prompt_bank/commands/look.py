@@ -9,15 +9,15 @@ import typer
 from fedmpt.common.console import JsonOption
 from prompt_bank.commands.common import (
     BankArgument,
-    as_dict,
     changes_as_json,
+    fail,
+    load_state,
     print_changes,
     print_json,
     print_problem,
     print_state,
-    reported,
-    state,
-    wrong,
+    problem_as_json,
+    report_errors,
 )
 
 if TYPE_CHECKING:
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
 
 def show(bank: BankArgument, as_json: JsonOption = False) -> None:
-    """The conditions, and where they come from.
+    """Show the conditions and their provenance.
 
     Example:  fedmpt bank show bank.json
     """
-    with reported(as_json):
+    with report_errors(as_json):
         from prompt_bank.recording.store import load
 
         loaded = load(bank)
         if as_json:
             content = loaded.bank.model_dump(mode="json", by_alias=True)
-            told = {**state(loaded), "counts": _counts(loaded.bank), "overlaps": _overlaps(loaded.bank)}
-            print_json({**told, "bank": content})
+            state = {**load_state(loaded), "counts": _counts(loaded.bank), "overlaps": _overlaps(loaded.bank)}
+            print_json({**state, "bank": content})
             return
         from prompt_bank.commands.tables import print_bank
 
@@ -46,21 +46,21 @@ def show(bank: BankArgument, as_json: JsonOption = False) -> None:
 
 
 def check(bank: BankArgument, as_json: JsonOption = False) -> None:
-    """Say everything that is wrong with a bank, with line numbers; its prompts and its kept revisions included.
+    """Report all problems of a bank with line numbers, including its prompts and the copies of its revisions.
 
     Example:  fedmpt bank check bank.json
     """
-    with reported(as_json):
-        from prompt_bank.prompts.lengths import troubles as prompt_troubles
-        from prompt_bank.recording.revisions import troubles as revision_troubles
+    with report_errors(as_json):
+        from prompt_bank.prompts.lengths import prompt_problems as prompt_troubles
+        from prompt_bank.recording.revisions import revision_problems as revision_troubles
         from prompt_bank.recording.store import load
 
         loaded = load(bank)
         found = [*prompt_troubles(loaded.bank), *revision_troubles(loaded)]
         if as_json:
-            told = state(loaded)
-            told["warnings"] += [as_dict(problem) for problem in found]
-            print_json({"ok": True, **told, "counts": _counts(loaded.bank)})
+            state = load_state(loaded)
+            state["warnings"] += [problem_as_json(problem) for problem in found]
+            print_json({"ok": True, **state, "counts": _counts(loaded.bank)})
             return
         counts = _counts(loaded.bank)
         counted = ", ".join(f"{counts[part]} {part}" for part in ("labels", "conditions", "captions"))
@@ -71,11 +71,11 @@ def check(bank: BankArgument, as_json: JsonOption = False) -> None:
 
 
 def log(bank: BankArgument, as_json: JsonOption = False) -> None:
-    """The recorded revisions, oldest first.
+    """List the recorded revisions, oldest first.
 
     Example:  fedmpt bank log bank.json
     """
-    with reported(as_json):
+    with report_errors(as_json):
         from fedmpt.common.words import printable
         from prompt_bank.recording.store import load
 
@@ -91,15 +91,15 @@ def log(bank: BankArgument, as_json: JsonOption = False) -> None:
 def diff(
     bank: BankArgument,
     revisions: Annotated[
-        list[str] | None, typer.Argument(metavar="[REV [REV]]", help="Numbers of revisions, or first digits of hashes.")
+        list[str] | None, typer.Argument(metavar="[REV [REV]]", help="Revision numbers, or the first digits of hashes.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """What changed: since the newest revision, since REV, or from the first REV to the second.
+    """Show changes: since the newest revision, since REV, or from the first REV to the second.
 
     Example:  fedmpt bank diff bank.json 1 3
     """
-    with reported(as_json):
+    with report_errors(as_json):
         from prompt_bank.editing.diff import diff as differences
         from prompt_bank.recording.store import load
 
@@ -115,17 +115,17 @@ def diff(
 
 
 def _compared(loaded: LoadedBank, revisions: list[str]) -> tuple[Bank, Bank]:
-    from prompt_bank.recording.revisions import find
+    from prompt_bank.recording.revisions import find_revision
 
     if len(revisions) > 2:
-        wrong(loaded.path, "diff compares two revisions at the most")
-    before = find(loaded, revisions[0] if revisions else "newest")
-    after = find(loaded, revisions[1]) if len(revisions) == 2 else loaded.bank
+        fail(loaded.path, "diff compares at most two revisions")
+    before = find_revision(loaded, revisions[0] if revisions else "newest")
+    after = find_revision(loaded, revisions[1]) if len(revisions) == 2 else loaded.bank
     return before, after
 
 
 def _counts(bank: Bank) -> dict[str, Any]:
-    """How much a bank holds."""
+    """The numbers of labels, conditions, captions and so on."""
     statuses = [condition.status for condition in bank.conditions]
     return {
         "labels": len(bank.labels),
@@ -138,7 +138,7 @@ def _counts(bank: Bank) -> dict[str, Any]:
 
 
 def _overlaps(bank: Bank) -> list[dict[str, Any]]:
-    """How much of what two conditions explain is the same, where any is."""
+    """The overlaps of conditions (Jaccard index of their captions), except for zeros."""
     from prompt_bank.editing.measures import explained, overlaps
 
     found = overlaps(bank.conditions, explained(bank.captions, bank.conditions))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fedmpt.common.console import JsonOption
-from prompt_bank.commands.common import BankArgument, print_json, print_problem, reported, wrong
+from prompt_bank.commands.common import BankArgument, fail, print_json, print_problem, report_errors
 
 if TYPE_CHECKING:
     from prompt_bank.prompts.lengths import MeasuredPrompt
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 def prompts(
     bank: BankArgument,
-    label: Annotated[str | None, typer.Option(help="Only this label's.")] = None,
-    condition: Annotated[str | None, typer.Option(metavar="ID", help="Only this condition's.")] = None,
-    tokens: Annotated[bool, typer.Option("--tokens", help="Show how many tokens each has.")] = False,
+    label: Annotated[str | None, typer.Option(help="Only prompts with this label.")] = None,
+    condition: Annotated[str | None, typer.Option(metavar="ID", help="Only prompts with this condition.")] = None,
+    tokens: Annotated[bool, typer.Option("--tokens", help="Show the number of tokens of each prompt.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """The prompts that training will use; learnable tokens stand as [u1] … and [w1] …
+    """Print the prompts that training will use; learnable tokens are written as [u1] … and [w1] …
 
-    Those that are longer than CLIP reads, or that it cannot tell apart, are named.
+    Warns of prompts that exceed CLIP's context length, or that CLIP cannot distinguish.
 
     Example:  fedmpt bank prompts bank.json --label cat
     """
-    with reported(as_json):
-        from prompt_bank.prompts.lengths import troubles
+    with report_errors(as_json):
+        from prompt_bank.prompts.lengths import prompt_problems
         from prompt_bank.recording.store import load
 
         loaded = load(bank)
@@ -39,26 +39,26 @@ def prompts(
             return
         for prompt in found:
             typer.echo(f"{prompt.tokens:>3}  {prompt.text}" if tokens else prompt.text)
-        for problem in troubles(loaded.bank):
+        for problem in prompt_problems(loaded.bank):
             print_problem(problem, bank)
 
 
 def _chosen(bank: Bank, path: Path, label: str | None, condition: str | None) -> list[MeasuredPrompt]:
-    """The prompts of a label, of a condition, of both or of all."""
+    """The prompts of a label, a condition, both, or all of them."""
     from prompt_bank.prompts.layout import active_conditions
-    from prompt_bank.prompts.lengths import measured
+    from prompt_bank.prompts.lengths import measure_prompts
 
     labels = [known.name for known in bank.labels]
     conditions, status = active_conditions(bank)
     _require(label, labels, "label", path)
     _require(condition, [known.id for known in conditions], f"{status} condition", path)
-    return [p for p in measured(bank) if label in (None, p.label) and condition in (None, p.condition_id)]
+    return [p for p in measure_prompts(bank) if label in (None, p.label) and condition in (None, p.condition_id)]
 
 
 def _require(wanted: str | None, known: list[str], what: str, path: Path) -> None:
-    """Raise BankError, with the nearest names first, unless what is wanted is there."""
+    """Raise BankError, with the most similar names, if the wanted name is unknown."""
     if wanted is None or wanted in known:
         return
     from fedmpt.common.words import suggestions
 
-    wrong(path, f"there is no {what} '{wanted}'; there are {suggestions(wanted, known)}")
+    fail(path, f"there is no {what} '{wanted}'; there are {suggestions(wanted, known)}")

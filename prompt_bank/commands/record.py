@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 
 from fedmpt.common.console import JsonOption
-from prompt_bank.commands.common import BankArgument, ByOption, one_line, reported, tell
+from prompt_bank.commands.common import BankArgument, ByOption, one_line, report_change, report_errors
 
 
 def commit(
     bank: BankArgument,
-    message: Annotated[str, typer.Option("-m", "--message", help="What was changed, and why.")],
+    message: Annotated[str, typer.Option("-m", "--message", help="The message of the revision.")],
     by: ByOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -20,38 +20,36 @@ def commit(
 
     Example:  fedmpt bank commit bank.json -m "merge lighting into weather"
     """
-    with reported(as_json):
-        from prompt_bank.recording.changes import Recorded, record_hand_edit, who
+    with report_errors(as_json):
+        from prompt_bank.recording.changes import ChangeResult, record_hand_edit, who
         from prompt_bank.recording.store import load
 
         loaded = load(bank)
         if loaded.edited:
-            tell(record_hand_edit(loaded, who(by), one_line(message)), bank, as_json)
+            report_change(record_hand_edit(loaded, who(by), one_line(message)), bank, as_json)
         elif as_json:
-            tell(Recorded(loaded.bank, False), bank, as_json)
+            report_change(ChangeResult(loaded.bank, False), bank, as_json)
         else:
-            typer.echo(f"{bank}: nothing was edited since revision {loaded.bank.revision}")
+            typer.echo(f"{bank}: no hand edit since revision {loaded.bank.revision}")
 
 
 def restore(
     bank: BankArgument,
-    revision: Annotated[
-        str, typer.Argument(metavar="REV", help="A revision's number, or the first digits of its hash.")
-    ],
+    revision: Annotated[str, typer.Argument(metavar="REV", help="A revision number, or the first digits of a hash.")],
     by: ByOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring back what a revision held, as a new revision; nothing that came after it is lost.
+    """Record the content of an earlier revision as a new revision; later revisions are kept.
 
-    It mends a file that was cut off or removed, too: a broken one is put aside.
+    This also repairs a truncated or deleted file; an unreadable file is renamed.
 
     Example:  fedmpt bank restore bank.json 2
     """
-    with reported(as_json):
+    with report_errors(as_json):
         from prompt_bank.recording.changes import who
-        from prompt_bank.recording.restoring import restore as bring_back
+        from prompt_bank.recording.restoring import restore as restore_revision
 
-        restored = bring_back(bank, revision, by=who(by))
-        if restored.aside is not None:
-            typer.echo(f"{bank} could not be read; it was put aside as {restored.aside}", err=True)
-        tell(restored.recorded, bank, as_json)
+        restored = restore_revision(bank, revision, by=who(by))
+        if restored.moved_to is not None:
+            typer.echo(f"{bank} could not be read; it was renamed to {restored.moved_to}", err=True)
+        report_change(restored.result, bank, as_json)

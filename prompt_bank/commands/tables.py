@@ -1,4 +1,4 @@
-"""A bank on a terminal. What is shown comes from a language model or a file: it is printed, never interpreted."""
+"""Prints banks and differences on a terminal. Texts are untrusted and printed literally, without markup."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from rich.text import Text
 
 from fedmpt.common.words import printable
 from prompt_bank.editing.diff import Change
+from prompt_bank.editing.matrix_text import cell_changes, matrix_size
 from prompt_bank.editing.measures import explained, overlaps
-from prompt_bank.editing.told import cells_told, size
 from prompt_bank.schema import Affinity, Bank, Condition, Provenance
 
-NEARLY_ONE = 0.5
-"""Two conditions that explain so much in common (Jaccard) are pointed out."""
+HIGH_OVERLAP = 0.5
+"""Pairs of conditions whose captions have at least this Jaccard index are pointed out."""
 
-SHOWN_VALUES = 12
-"""More values of a condition than these are counted, not listed."""
+MAX_LISTED_VALUES = 12
+"""The maximum number of values listed per condition; further ones are counted."""
 
 
 def print_bank(bank: Bank) -> None:
-    """Print what a bank holds, where it comes from, and its conditions as a table."""
+    """Print a summary of a bank, its provenance, and its conditions as a table."""
     console = Console()
     counts = f"{len(bank.labels)} labels, {len(bank.captions)} captions, {len(bank.dependencies)} dependencies"
-    head = [f"{bank.name}  revision {bank.revision}  {counts}", _origin(bank.provenance)]
+    head = [f"{bank.name}  revision {bank.revision}  {counts}", _provenance_line(bank.provenance)]
     for line in [*head, *([f"images: {bank.about}"] if bank.about else [])]:
         console.print(Text(printable(line)))
     table = Table()
@@ -39,27 +39,27 @@ def print_bank(bank: Bank) -> None:
     console.print(table)
     for condition in bank.conditions:
         if condition.affinity:
-            console.print(Text(printable(_affinity(condition, condition.affinity))))
+            console.print(Text(printable(_affinity_line(condition, condition.affinity))))
     for (a, b), share in overlaps(bank.conditions, explained(bank.captions, bank.conditions)).items():
-        if share >= NEARLY_ONE:
+        if share >= HIGH_OVERLAP:
             console.print(Text(printable(f"{a} and {b} explain {100 * share:.0f} % of their captions in common")))
 
 
 def _columns(condition: Condition) -> tuple[str, ...]:
     support = "" if condition.support is None else f"{100 * condition.support:.0f} %"
-    values = ", ".join(condition.values[:SHOWN_VALUES])
-    if len(condition.values) > SHOWN_VALUES:
-        values += f" and {len(condition.values) - SHOWN_VALUES} more"
+    values = ", ".join(condition.values[:MAX_LISTED_VALUES])
+    if len(condition.values) > MAX_LISTED_VALUES:
+        values += f" and {len(condition.values) - MAX_LISTED_VALUES} more"
     return condition.id, condition.text, condition.status, support, condition.definition, values
 
 
-def _affinity(condition: Condition, affinity: Affinity) -> str:
+def _affinity_line(condition: Condition, affinity: Affinity) -> str:
     asked = ", ".join(dict.fromkeys(f"{reading.kind} by {reading.model}" for reading in affinity.asked)) or "by hand"
     corrected = f"; {len(affinity.corrected)} corrected" if affinity.corrected else ""
     return f"{condition.id}: {len(affinity.rows)} labels × {len(condition.values)} values ({asked}{corrected})"
 
 
-def _origin(provenance: Provenance) -> str:
+def _provenance_line(provenance: Provenance) -> str:
     if provenance == Provenance():
         return "written by hand"
     asked = f"{provenance.requests} requests"
@@ -67,31 +67,31 @@ def _origin(provenance: Provenance) -> str:
 
 
 SIGNS = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow"), "moved": ("~", "yellow")}
-"""How a change is marked on a terminal."""
+"""The sign and the colour of each kind of change."""
 
-FEW = 10
-"""More changed captions, or dependencies that changed alike, than these are counted, not listed."""
+MAX_LISTED = 10
+"""The maximum number of changed captions, or of equally changed dependencies, that are listed."""
 
 
 def change_lines(changes: Sequence[Change]) -> list[Text]:
-    """Differences between two banks, for a person: a line for each thing, and one for each of its fields.
+    """Differences between two banks as text: a heading for each item, and a line for each of its fields.
 
-    Merging two conditions changes dozens of dependencies alike: what happened alike is told once.
+    Equal changes of several dependencies, such as those after a merge, are shown once.
     """
     captions = [change for change in changes if change.part == "caption"]
-    listed = [change for change in changes if change.part != "caption" or len(captions) <= FEW]
+    listed = [change for change in changes if change.part != "caption" or len(captions) <= MAX_LISTED]
     alike: dict[tuple[str, str, str], tuple[list[str], list[Text]]] = {}
     for (part, key), found in groupby(listed, key=lambda change: (change.part, change.key)):
         of_one = list(found)
-        told = [line for change in of_one for line in _told(change)]
-        # Conditions are never told together: each one is a decision.
-        same = "\n".join(line.plain for line in told) if part == "dependency" else key
-        alike.setdefault((part, of_one[0].kind, same), ([], told))[0].append(key)
+        change_texts = [line for change in of_one for line in _change_lines(change)]
+        # Only dependencies are grouped; each change of a condition is a decision.
+        same = "\n".join(line.plain for line in change_texts) if part == "dependency" else key
+        alike.setdefault((part, of_one[0].kind, same), ([], change_texts))[0].append(key)
     lines: list[Text] = []
-    for (part, kind, _), (keys, told) in alike.items():
+    for (part, kind, _), (keys, change_texts) in alike.items():
         sign, colour = SIGNS[kind]
-        lines += [Text(printable(f"{sign} {_heading(part, keys)}"), style=colour), *told]
-    if len(captions) > FEW:
+        lines += [Text(printable(f"{sign} {_heading(part, keys)}"), style=colour), *change_texts]
+    if len(captions) > MAX_LISTED:
         counted = Counter(change.kind for change in captions)
         lines.append(Text(f"~ captions: {', '.join(f'{count} {kind}' for kind, count in counted.items())}", "yellow"))
     return lines
@@ -102,19 +102,19 @@ def _heading(part: str, keys: list[str]) -> str:
         return part
     if len(keys) == 1:
         return f"{part} {keys[0]}"
-    more = f" and {len(keys) - FEW} more" if len(keys) > FEW else ""
-    return f"{len(keys)} dependencies: {', '.join(keys[:FEW])}{more}"
+    more = f" and {len(keys) - MAX_LISTED} more" if len(keys) > MAX_LISTED else ""
+    return f"{len(keys)} dependencies: {', '.join(keys[:MAX_LISTED])}{more}"
 
 
-def _told(change: Change) -> list[Text]:
-    """The lines of one change: each field of what was added, both sides of what changed."""
+def _change_lines(change: Change) -> list[Text]:
+    """The lines of one change: the fields of an added item, or both sides of a changed field."""
     if change.kind == "moved":
         return [Text(f"    place       {change.before + 1} → {change.after + 1}")]
     if change.kind == "added":
         return [
-            _field(name, Text(size(value) if name == "affinity" else _value(value)))
+            _field(name, Text(matrix_size(value) if name == "affinity" else _value(value)))
             for name, value in change.after.items()
-            if _worth(change, name, value)
+            if _is_informative(change, name, value)
         ]
     if change.kind == "removed":
         return []
@@ -126,8 +126,8 @@ def _told(change: Change) -> list[Text]:
 
 
 def _cells(change: Change) -> list[Text]:
-    """A line for each of the first cells, and one that counts the others."""
-    first, more = cells_told(change.before, change.after)
+    """One line for each of the first cells, and one with the number of further ones."""
+    first, more = cell_changes(change.before, change.after)
     cells = [Text.assemble(f"{printable(c.cell)}: ", _sides(c.before, c.after)) for c in first]
     return [_field(change.field, line) for line in (*cells, *([Text(f"cells: {', '.join(more)}")] if more else []))]
 
@@ -136,25 +136,25 @@ def _sides(before: str, after: str) -> Text:
     return Text.assemble((before, "red"), " → ", (after, "green"))
 
 
-def _worth(change: Change, name: str, value: Any) -> bool:
-    """Whether a field of something new tells anything beside its heading."""
+def _is_informative(change: Change, name: str, value: Any) -> bool:
+    """Whether a field of an added item is neither empty nor part of the heading."""
     shown_above = {"label": "name", "condition": "id", "caption": "id", "dependency": "labels"}
     return name != shown_above.get(change.part) and value not in ("", [], None)
 
 
 def _list_change(before: list[Any], after: list[Any]) -> Text:
-    """What went and what came; the whole where only the order differs."""
-    gone = [item for item in before if item not in after]
-    come = [item for item in after if item not in before]
-    if not gone and not come:
+    """The removed and the added elements; the whole list if only the order differs."""
+    removed = [item for item in before if item not in after]
+    added = [item for item in after if item not in before]
+    if not removed and not added:
         return Text(f"in another order: {_value(after)}")
     return Text.assemble(
-        *((f"-{_value(item)} ", "red") for item in gone), *((f"+{_value(item)} ", "green") for item in come)
+        *((f"-{_value(item)} ", "red") for item in removed), *((f"+{_value(item)} ", "green") for item in added)
     )
 
 
-def _field(name: str, told: Text) -> Text:
-    return Text.assemble(f"    {printable(name):<12}", told)
+def _field(name: str, text: Text) -> Text:
+    return Text.assemble(f"    {printable(name):<12}", text)
 
 
 def _value(value: Any) -> str:

@@ -1,1 +1,1 @@
-"""Which labels occur together: as images show it, as a bank predicts it, and how well the two agree."""
+"""Dependencies between labels: observed in images, predicted by a bank, and the agreement of the two."""

@@ -1,4 +1,4 @@
-"""A table of counts: how many images show each label and each pair. Who may not share images may share that."""
+"""Reads a table of label counts and pair counts, which sites can share even if they cannot share images."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from fedmpt.common.json_stream import items
 
 @dataclass(frozen=True)
 class Counts:
-    """What a table says, in its own order.
+    """A table of counts, in its own order of labels.
 
     Attributes:
-        names: of N labels.
-        together: N × N, symmetric: images that show both; on the diagonal those that show the one.
-        images: how many there are.
+        names: the names of N labels.
+        together: N × N, symmetric: the number of images with both labels; on the diagonal, with the label.
+        images: the number of images.
     """
 
     names: tuple[str, ...]
@@ -26,10 +26,10 @@ class Counts:
 
 
 def read_counts(path: Path) -> Counts | None:
-    """Read {"labels": [names], "together": [[counts]], "images": number}; None where a file has nothing of the kind.
+    """Read {"labels": [names], "together": [[counts]], "images": number}; None if the file has no "together".
 
     Raises:
-        InputFileError: it has, and is no such table.
+        InputFileError: the table is invalid.
     """
     rows = list(items(path, "together.item"))
     if not rows:
@@ -39,7 +39,7 @@ def read_counts(path: Path) -> Counts | None:
         raise InputFileError(f"{path}: expected labels, one name for each of the {len(rows)} rows of together")
     images = next(items(path, "images"), None)
     if not isinstance(images, int) or not _is_count(images):
-        raise InputFileError(f"{path}, images: expected how many images there are")
+        raise InputFileError(f"{path}, images: expected the number of images")
     for at, row in enumerate(rows):
         if not isinstance(row, list) or len(row) != len(rows) or not all(map(_is_count, row)):
             raise InputFileError(f"{path}, together[{at}]: expected {len(rows)} counts")
@@ -48,7 +48,7 @@ def read_counts(path: Path) -> Counts | None:
             place = f"{path}, together[{a}][{b}]"
             if count != rows[b][a]:
                 raise InputFileError(
-                    f"{place} is {count}, but together[{b}][{a}] is {rows[b][a]}; a pair is one number"
+                    f"{place} is {count}, but together[{b}][{a}] is {rows[b][a]}; the table must be symmetric"
                 )
             if count > min(row[a], images):
                 raise InputFileError(f"{place} is {count}, more than the {min(row[a], images)} images with {names[a]}")

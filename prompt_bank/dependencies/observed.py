@@ -99,7 +99,7 @@ def read_cooccurrence(path: Path, labels: tuple[Label, ...]) -> Cooccurrence:
 def _from_table(
     table: Counts, path: Path, labels: tuple[Label, ...], match: Callable[[str], int | None]
 ) -> Cooccurrence:
-    """The labels' counts out of a table, which may hold further labels and another order."""
+    """The counts of the labels in a table, which may have further labels and another order."""
     rows: dict[int, int] = {}
     unmatched: dict[str, None] = {}
     duplicates: list[str] = []
@@ -109,7 +109,9 @@ def _from_table(
             unmatched[name] = None
         elif rows.setdefault(index, row) != row:
             first = table.names[rows[index]]
-            duplicates.append(f"{path}: '{name}' and '{first}' are one label here; the latter is used")
+            duplicates.append(
+                f"{path}: '{name}' and '{first}' are the same label in the bank; the counts of '{first}' are used"
+            )
     counts = tuple(table.together[rows[i]][rows[i]] if i in rows else 0 for i in range(len(labels)))
     pair_counts = {(a, b): count for a, b in subsets(sorted(rows), 2) if (count := table.together[rows[a]][rows[b]])}
     warnings = (*duplicates, *_warnings(path, labels, counts, pair_counts, unmatched))

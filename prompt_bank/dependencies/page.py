@@ -1,6 +1,6 @@
-"""A bank's score as one HTML page: the two matrices side by side, the measures, the pairs that are most wrong.
+"""A bank's score as an HTML page: both matrices side by side, the measures, the most misranked pairs.
 
-Label names and values are untrusted: every text is escaped, and the page's own policy allows no script and no request.
+Label names and values are untrusted: all text is escaped, and the page's content policy forbids scripts and requests.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from prompt_bank.dependencies.measures import Ranking
 from prompt_bank.dependencies.scoring import MEASURES, Score
 
 BOUNDS = (1 / 4, 1 / 2, 1 / 1.25, 1.25, 2, 4)
-"""Lifts between which the seven colours lie."""
+"""The lifts that separate the seven colours."""
 
 SHADES = ("÷ 4 or less", "÷ 2", "÷ 1.25", "as by chance", "× 1.25", "× 2", "× 4 or more")
 
@@ -31,17 +31,17 @@ TITLES = {
     "spearman": "Spearman",
 }
 
-MOST_TITLES = 100
-"""Labels up to which each cell says in words what it holds: the page grows with their square."""
+MAX_TITLED_LABELS = 100
+"""Up to this number of labels each cell has a tooltip; the size of the page grows with its square."""
 
 
-def page(score: Score, name: str, source: str) -> str:
-    """The page's text.
+def render_page(score: Score, name: str, source: str) -> str:
+    """The page as HTML.
 
     Args:
-        score: what was measured.
-        name: of the bank.
-        source: of the co-occurrence.
+        score: the bank's score.
+        name: the name of the bank.
+        source: the name of the co-occurrence file.
     """
     environment = SandboxedEnvironment(
         loader=FileSystemLoader(Path(__file__).parent / "pages"),
@@ -50,49 +50,51 @@ def page(score: Score, name: str, source: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    observed, predicted = shades(score)
-    order = _order(score)
+    observed, predicted = shade_indices(score)
+    order = _cluster_order(score)
     template = environment.get_template("score.html.j2")
     return template.render(
         score=score,
         name=name,
         source=source,
         order=order,
-        matrices=[("Seen in the images", observed), (f"Predicted: {score.rows[0].name}", predicted)],
+        matrices=[("Observed in the images", observed), (f"Predicted: {score.rows[0].name}", predicted)],
         shades=SHADES,
         titles=TITLES,
         measures=MEASURES,
-        worded=len(score.labels) <= MOST_TITLES,
+        worded=len(score.labels) <= MAX_TITLED_LABELS,
         compared=int(np.triu(score.compared).sum()),
         version=version("fedmpt"),
     )
 
 
-def shades(score: Score) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
-    """For each pair the number of its colour, C × C: by observed lift, and by prediction; -1 where not compared.
+def shade_indices(score: Score) -> tuple[NDArray[np.int_], NDArray[np.int_]]:
+    """The colour index of each pair, C × C: by observed lift, and by predicted score; -1 for pairs not compared.
 
-    A prediction has no unit. So as many pairs have each colour on its side as have it on the other: two matrices that
-    rank the pairs alike look alike.
+    Predicted scores have no unit, so their colours are assigned by rank, each to as many pairs as in the observed
+    matrix. Two matrices that rank the pairs alike look alike.
     """
     a, b = np.nonzero(np.triu(score.compared))
     observed = np.digitize(score.lift[a, b], BOUNDS, right=True)
     ranks = Ranking.of(score.predicted[a, b]).ranks(np.ones((1, len(a))))[0]
     borders = np.cumsum(np.bincount(observed, minlength=len(SHADES)))[:-1]
-    return _square(observed, a, b, len(score.labels)), _square(np.digitize(ranks, borders), a, b, len(score.labels))
+    return _symmetric(observed, a, b, len(score.labels)), _symmetric(
+        np.digitize(ranks, borders), a, b, len(score.labels)
+    )
 
 
-def _square(numbers: NDArray[np.int_], a: NDArray[np.intp], b: NDArray[np.intp], size: int) -> NDArray[np.int_]:
+def _symmetric(numbers: NDArray[np.int_], a: NDArray[np.intp], b: NDArray[np.intp], size: int) -> NDArray[np.int_]:
     matrix = np.full((size, size), -1)
     matrix[a, b] = matrix[b, a] = numbers
     return matrix
 
 
-def _order(score: Score) -> list[int]:
-    """The labels so that those that images show together stand together: average linkage, leaves in the best order."""
+def _cluster_order(score: Score) -> list[int]:
+    """The labels ordered by average-linkage clustering of the lifts, so that co-occurring labels are adjacent."""
     size = len(score.labels)
     if size < 3:
         return list(range(size))
     distance = 1 / (1 + np.where(score.compared, score.lift, 0.0))
     np.fill_diagonal(distance, 0.0)
     condensed = squareform((distance + distance.T) / 2, checks=False)
-    return [int(at) for at in leaves_list(linkage(condensed, "average", optimal_ordering=size <= MOST_TITLES))]
+    return [int(at) for at in leaves_list(linkage(condensed, "average", optimal_ordering=size <= MAX_TITLED_LABELS))]

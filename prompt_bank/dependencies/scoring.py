@@ -1,4 +1,4 @@
-"""A bank's predicted dependencies against the co-occurrence of real images. C labels, P pairs."""
+"""Scores a bank: its predicted dependencies against label co-occurrence in real images. C labels, P pairs."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ import numpy as np
 
 from prompt_bank.dependencies.measures import Matrix, Ranking, average_precision, roc_auc, spearman
 from prompt_bank.dependencies.observed import Cooccurrence, label_matcher
-from prompt_bank.dependencies.predicting import Derived, derived, with_affinity
+from prompt_bank.dependencies.predicting import DerivedDependencies, conditions_with_affinity, derive_dependencies
 from prompt_bank.errors import BankError, Problem
 from prompt_bank.schema import Bank
 
-LEAST_EXPECTED = 2.0
-"""Images that must be expected to show a pair, were its labels independent: of rarer ones no lift can be told."""
+MIN_EXPECTED = 2.0
+"""The minimum expected number of images with a pair under independence; rarer pairs have no reliable lift."""
 
 RESAMPLES = 1000
-MIDDLE = (2.5, 97.5)
-"""Percentiles of the intervals."""
+PERCENTILES = (2.5, 97.5)
+"""The percentiles that bound the 95 % bootstrap intervals."""
 
 ALL, LISTED, CONTROL = "all together", "dependencies as listed", "control: the words alone"
-"""What a score may rest on, beside single conditions."""
+"""The bases of predicted scores, besides single conditions."""
 
-Wrong = tuple[tuple[int, int], float, float]
-"""A pair with its ranks by score and by lift."""
+RankedPair = tuple[tuple[int, int], float, float]
+"""A pair with its relative ranks by score and by lift."""
 
 MEASURES = ("auc_1", "auc_2", "average_precision_1", "average_precision_2", "spearman")
-"""ROC-AUC and average precision of a lift above 1 and above 2, and Spearman's correlation with the lift."""
+"""ROC-AUC and average precision for lift > 1 and lift > 2, and Spearman's correlation with the lift."""
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A measure with its 95 % interval over labels; None where it is not defined, as one side is empty."""
+class Estimate:
+    """A measure with its 95 % bootstrap interval over labels; None if it is undefined, as a class is empty."""
 
     value: float | None
     low: float | None
@@ -40,23 +40,34 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Row:
-    """How well one matrix of scores agrees with the observed lifts.
+class ScoreRow:
+    """The agreement of one matrix of scores with the observed lifts.
 
     Attributes:
-        name: what the scores rest on: ALL, a condition's words, LISTED or CONTROL; of another bank with its name.
-        measures: by their names.
-        difference: `measures` less those of the bank's own first row, with paired intervals; None for that row itself.
+        name: the basis of the scores: ALL, a condition's words, LISTED or CONTROL; prefixed with the name of another
+            bank.
+        measures: the estimates by name of the measure.
+        difference: `measures` minus those of the first row, with paired intervals; None in the first row.
     """
 
     name: str
-    measures: dict[str, Measured]
-    difference: dict[str, Measured] | None
+    measures: dict[str, Estimate]
+    difference: dict[str, Estimate] | None
 
 
 @dataclass(frozen=True)
-class Pair:
-    """A pair that is wrong: its ranks among the pairs, as shares, in the prediction and in the images."""
+class MisrankedPair:
+    """A misranked pair.
+
+    Attributes:
+        labels: the two labels.
+        predicted: relative rank by predicted score, from 0 to 1.
+        observed: relative rank by lift, from 0 to 1.
+        lift: the observed lift.
+        together: the number of images with both labels.
+        expected: the number expected under independence.
+        carried: the conditions and values that contribute to the prediction.
+    """
 
     labels: tuple[str, str]
     predicted: float
@@ -69,28 +80,28 @@ class Pair:
 
 @dataclass(frozen=True)
 class Score:
-    """What a bank knows.
+    """The score of a bank.
 
     Attributes:
         labels: C names.
-        images: how many were counted.
+        images: the number of images.
         compared: C × C, whether a pair was compared.
-        shares: shares of the pairs with a lift above 1 and above 2, which an average precision has by chance.
-        rows: the bank's first, then its conditions, other banks, the control.
-        over: pairs that it ties and images don't, the worst first.
-        under: pairs that images show together and it doesn't.
-        predicted: C × C, of the bank's first row.
-        lift: C × C, observed.
-        warnings: what a person should know.
+        shares: the shares of pairs with lift > 1 and lift > 2: the average precision at chance level.
+        rows: one row for the whole bank, then for its conditions, another bank, the control.
+        over: the pairs that are ranked most too high, the worst first.
+        under: the pairs that are ranked most too low, the worst first.
+        predicted: C × C, the scores of the first row.
+        lift: C × C, the observed lifts.
+        warnings: for the user.
     """
 
     labels: tuple[str, ...]
     images: int
     compared: np.ndarray
     shares: tuple[float, float]
-    rows: tuple[Row, ...]
-    over: tuple[Pair, ...]
-    under: tuple[Pair, ...]
+    rows: tuple[ScoreRow, ...]
+    over: tuple[MisrankedPair, ...]
+    under: tuple[MisrankedPair, ...]
     predicted: Matrix
     lift: Matrix
     warnings: tuple[str, ...] = field(default=())
@@ -99,73 +110,73 @@ class Score:
 def score(
     bank: Bank, observed: Cooccurrence, against: Bank | None = None, control: bool = False, worst: int = 10
 ) -> Score:
-    """Compare predicted with observed lifts.
+    """Compare a bank's predicted scores with observed lifts.
 
     Args:
-        bank: with C labels.
-        observed: counted for the bank's labels.
-        against: another bank of mostly the same labels; pairs that it does not know are left out for both.
-        control: compare also what the words of the labels alone tell, which mining has stored.
-        worst: pairs to name in each direction.
+        bank: a bank with C labels.
+        observed: the co-occurrence of the bank's labels.
+        against: another bank with mostly the same labels; only pairs that both banks have are compared.
+        control: whether to include the control, the similarity of the label names alone.
+        worst: the number of misranked pairs to report in each direction.
 
     Raises:
-        BankError: a bank tells no dependencies, or no pair can be compared.
+        BankError: a bank has no dependencies, or fewer than two pairs can be compared.
     """
     labels = tuple(label.name for label in bank.labels)
-    matrices, found = _told(bank)
-    warnings = [*observed.warnings, *_same_file(bank, observed)]
+    matrices, found = _predictions(bank)
+    warnings = [*observed.warnings, *_training_warnings(bank, observed)]
     if against:
-        other, _ = _told(against)
-        place = _places(bank, against)
-        matrices |= {f"{against.name}: {name}": _moved(matrix, place) for name, matrix in other.items()}
-        warnings += _same_file(against, observed)
+        other, _ = _predictions(against)
+        place = _match_labels(bank, against)
+        matrices |= {f"{against.name}: {name}": _reindexed(matrix, place) for name, matrix in other.items()}
+        warnings += _training_warnings(against, observed)
     if control:
         own = bank.provenance.control
         if own is None:
-            warnings.append(f"{bank.name}: mining has stored no control, so there is none to compare with")
+            warnings.append(f"{bank.name}: the bank has no control (provenance.control); it is left out")
         else:
             at = label_matcher(bank.labels)
             rows_of = {index: row for row, name in enumerate(own.rows) if (index := at(name)) is not None}
             where = [rows_of.get(index) for index in range(len(labels))]
-            matrices[CONTROL] = _moved(np.array(list(own.rows.values()), dtype=np.float64), where)
-    counts, expected, lift = _observed(observed)
-    compared = (expected >= LEAST_EXPECTED) & ~np.eye(len(labels), dtype=bool)
+            matrices[CONTROL] = _reindexed(np.array(list(own.rows.values()), dtype=np.float64), where)
+    counts, expected, lift = _observed_lifts(observed)
+    compared = (expected >= MIN_EXPECTED) & ~np.eye(len(labels), dtype=bool)
     for matrix in matrices.values():
         compared &= ~np.isnan(matrix)
     pairs = [(int(a), int(b)) for a, b in zip(*np.nonzero(np.triu(compared)), strict=True)]
     if len(pairs) < 2:
-        said = f"fewer than two pairs of its labels can be expected in {LEAST_EXPECTED:.0f} of the images or more"
-        raise BankError(bank.name, [Problem("labels", said)])
-    rows, lifts = _measured(matrices, lift, pairs, len(labels))
+        message = f"fewer than two pairs of its labels are expected in at least {MIN_EXPECTED:.0f} of the images"
+        raise BankError(bank.name, [Problem("labels", message)])
+    rows, lifts = _score_rows(matrices, lift, pairs, len(labels))
     first = next(iter(matrices.values()))
 
-    def told(wrong: Wrong) -> Pair:
-        (a, b), predicted, seen = wrong
+    def as_pair(ranked: RankedPair) -> MisrankedPair:
+        (a, b), predicted, seen = ranked
         carried = tuple(map(str, found.carriers(labels[a], labels[b]))) if found else ()
         counted = float(lift[a, b]), int(counts[a, b]), float(expected[a, b])
-        return Pair((labels[a], labels[b]), predicted, seen, *counted, carried)
+        return MisrankedPair((labels[a], labels[b]), predicted, seen, *counted, carried)
 
-    over, under = (tuple(map(told, wrong)) for wrong in _worst(first, lift, pairs, worst))
+    over, under = (tuple(map(as_pair, ranked)) for ranked in _most_misranked(first, lift, pairs, worst))
     shares = (float((lifts > 1).mean()), float((lifts > 2).mean()))
     return Score(labels, observed.images, compared, shares, rows, over, under, first, lift, tuple(warnings))
 
 
-def _told(bank: Bank) -> tuple[dict[str, Matrix], Derived | None]:
-    """What a bank predicts: C × C by what it rests on, the strongest claim first."""
-    listed = _listed(bank)
+def _predictions(bank: Bank) -> tuple[dict[str, Matrix], DerivedDependencies | None]:
+    """The predicted scores of a bank, C × C, by their basis; the main prediction comes first."""
+    listed = _listed_scores(bank)
     names = {LISTED: listed} if listed.any() else {}
-    if not with_affinity(bank):
+    if not conditions_with_affinity(bank):
         if not names:
-            said = "tells no dependencies: it has neither affinities nor any that are listed"
-            raise BankError(bank.name, [Problem("conditions", said)])
+            message = "has no dependencies: neither affinities nor listed dependencies"
+            raise BankError(bank.name, [Problem("conditions", message)])
         return names, None
-    found = derived(bank)
+    found = derive_dependencies(bank)
     single = {f"by {c.text}": scores for c, scores in zip(found.conditions, found.scores, strict=True)}
     return {ALL: found.total, **(single if len(single) > 1 else {}), **names}, found
 
 
-def _listed(bank: Bank) -> Matrix:
-    """C × C: how many conditions are listed as governing both labels, as banks told it before they had affinities."""
+def _listed_scores(bank: Bank) -> Matrix:
+    """C × C: the number of conditions in the listed dependencies of each pair (for banks without affinities)."""
     at = {label.name: index for index, label in enumerate(bank.labels)}
     governing: dict[tuple[int, int], set[str]] = {}
     for dependency in bank.dependencies:
@@ -178,8 +189,8 @@ def _listed(bank: Bank) -> Matrix:
     return matrix
 
 
-def _places(bank: Bank, other: Bank) -> list[int | None]:
-    """For each label of the bank where it stands in another one; None where it doesn't."""
+def _match_labels(bank: Bank, other: Bank) -> list[int | None]:
+    """For each label of the bank its index in another bank; None if the other bank does not have it."""
     match = label_matcher(other.labels)
     return [
         next((at for name in (label.name, *label.aliases) if (at := match(name)) is not None), None)
@@ -187,16 +198,16 @@ def _places(bank: Bank, other: Bank) -> list[int | None]:
     ]
 
 
-def _moved(matrix: Matrix, places: list[int | None]) -> Matrix:
-    """A matrix of other labels in the order of these; NaN for those that it does not have."""
+def _reindexed(matrix: Matrix, places: list[int | None]) -> Matrix:
+    """A matrix reordered to other labels; NaN for labels that it does not have."""
     there = [at is not None for at in places]
     at = np.array([at or 0 for at in places])
     known = np.outer(there, there)
     return np.where(known, matrix[np.ix_(at, at)], np.nan)
 
 
-def _observed(observed: Cooccurrence) -> tuple[Matrix, Matrix, Matrix]:
-    """Images with both labels, how many were expected were they independent, and the lift: C × C each."""
+def _observed_lifts(observed: Cooccurrence) -> tuple[Matrix, Matrix, Matrix]:
+    """The number of images with both labels, the number expected under independence, and the lift: C × C each."""
     alone = np.array(observed.label_counts, dtype=np.float64)
     together = np.diag(alone)
     for (a, b), count in observed.pair_counts.items():
@@ -206,17 +217,17 @@ def _observed(observed: Cooccurrence) -> tuple[Matrix, Matrix, Matrix]:
     return together, expected, lift
 
 
-def _measured(
+def _score_rows(
     matrices: Mapping[str, Matrix], lift: Matrix, pairs: list[tuple[int, int]], count: int
-) -> tuple[tuple[Row, ...], Matrix]:
-    """The rows, and the lifts of the pairs."""
+) -> tuple[tuple[ScoreRow, ...], Matrix]:
+    """The rows of the score, and the lifts of the pairs."""
     a, b = np.array(pairs).T
     lifts, by_lift = lift[a, b], Ranking.of(lift[a, b])
-    # Labels are drawn, not pairs: pairs of one label are no independent witnesses.
+    # Bootstrap over labels, not pairs: pairs that share a label are not independent.
     rng = np.random.default_rng(0)
     drawn = rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES).astype(np.float64)
     weights = np.vstack([np.ones(len(pairs)), drawn[:, a] * drawn[:, b]])
-    rows: list[Row] = []
+    rows: list[ScoreRow] = []
     first: dict[str, Matrix] = {}
     for name, matrix in matrices.items():
         ranking = Ranking.of(matrix[a, b])
@@ -227,22 +238,24 @@ def _measured(
             "average_precision_2": average_precision(ranking, lifts > 2, weights),
             "spearman": spearman(ranking, by_lift, weights),
         }
-        difference = {key: _interval(found[key] - first[key]) for key in found} if first else None
-        rows.append(Row(name, {key: _interval(values) for key, values in found.items()}, difference))
+        difference = {key: _estimate(found[key] - first[key]) for key in found} if first else None
+        rows.append(ScoreRow(name, {key: _estimate(values) for key, values in found.items()}, difference))
         first = first or found
     return tuple(rows), lifts
 
 
-def _interval(values: Matrix) -> Measured:
-    """The first value is that of all labels, the others of the draws."""
+def _estimate(values: Matrix) -> Estimate:
+    """The estimate from the value of the full data, which comes first, and those of the bootstrap samples."""
     if np.isnan(values[0]):
-        return Measured(None, None, None)
-    low, high = np.nanpercentile(values[1:], MIDDLE)
-    return Measured(float(values[0]), float(low), float(high))
+        return Estimate(None, None, None)
+    low, high = np.nanpercentile(values[1:], PERCENTILES)
+    return Estimate(float(values[0]), float(low), float(high))
 
 
-def _worst(scores: Matrix, lift: Matrix, pairs: list[tuple[int, int]], most: int) -> tuple[list[Wrong], list[Wrong]]:
-    """The pairs whose ranks are furthest apart: ranked too high by the scores, and too low."""
+def _most_misranked(
+    scores: Matrix, lift: Matrix, pairs: list[tuple[int, int]], most: int
+) -> tuple[list[RankedPair], list[RankedPair]]:
+    """The pairs with the largest differences between the ranks: ranked too high, and ranked too low."""
     a, b = np.array(pairs).T
     once = np.ones((1, len(pairs)))
     by_score, by_lift = (Ranking.of(m[a, b]).ranks(once)[0] / len(pairs) for m in (scores, lift))
@@ -253,11 +266,11 @@ def _worst(scores: Matrix, lift: Matrix, pairs: list[tuple[int, int]], most: int
     return over, under
 
 
-def _same_file(bank: Bank, observed: Cooccurrence) -> list[str]:
+def _training_warnings(bank: Bank, observed: Cooccurrence) -> list[str]:
     mined_with = bank.provenance.parameters.get("cooccurrence")
     if not isinstance(mined_with, dict) or mined_with.get("sha256") != observed.sha256:
         return []
     return [
-        f"{bank.name} was mined with {observed.source} itself: its score says how well it repeats that file, not what "
-        "it knows of other images"
+        f"{bank.name} was mined with {observed.source} itself: its score says how well it reproduces that file, "
+        "not what it knows about other images"
     ]

@@ -1,1 +1,1 @@
-"""Changes to a bank, as functions from a bank to a bank, and what differs between two banks."""
+"""Edits, as functions from a bank to a changed bank, and the differences between two banks."""

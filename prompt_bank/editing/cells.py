@@ -1,4 +1,4 @@
-"""What people do to single cells of an affinity, as functions from a bank to a changed one."""
+"""Edits of single cells of an affinity, as functions from a bank to a changed bank."""
 
 from __future__ import annotations
 
@@ -6,32 +6,29 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import TypeAdapter, ValidationError
 
-from fedmpt.common.words import suggestions
-from prompt_bank.editing.affinities import as_mined, with_cell
-from prompt_bank.editing.edits import checked
+from prompt_bank.editing.affinities import revert_cell, set_cell
+from prompt_bank.editing.requirements import condition_index, index_of, require_valid
 from prompt_bank.errors import BankError, Problem
-from prompt_bank.reading.locate import Place, written
-from prompt_bank.reading.validation import described
+from prompt_bank.reading.locate import Place, format_place
+from prompt_bank.reading.validation import type_problems
 from prompt_bank.schema import Bank, Condition, Lift
 
 USUAL, NEVER = 2.0, -2.0
-"""Log-lifts that stand for a person's word, in nats: about seven times as likely under the value as without it, and a
-seventh."""
-
+"""The log-lifts of the review page's "usual" and "never", in nats: seven times as likely, or a seventh."""
 
 Cell = tuple[str, str]
 """A label and a value."""
 
 
 def correct(bank: Bank, condition_id: str, label: str, value: str, number: float | None) -> Bank:
-    """Set a cell of a condition's affinity, which mining again then leaves.
+    """Correct a cell of a condition's affinity; mining again does not change it.
 
     Args:
         bank: the bank.
         condition_id: the condition.
-        label: which row.
-        value: which column.
-        number: log-lift in nats; None takes a correction back, so that the cell is as it was mined.
+        label: the row.
+        value: the column.
+        number: log-lift in nats; None reverts the correction, which restores the mined number.
 
     Raises:
         BankError: there is no such condition, label or value, or the number is out of range.
@@ -40,12 +37,12 @@ def correct(bank: Bank, condition_id: str, label: str, value: str, number: float
 
 
 def correct_all(bank: Bank, condition_id: str, cells: Mapping[Cell, float | None]) -> Bank:
-    """Set some cells of a condition's affinity; see `correct`.
+    """Correct several cells of a condition's affinity; see `correct`.
 
     Raises:
-        BankError: with all problems at once; that of a cell is named by its label.
+        BankError: with the problems of all cells.
     """
-    at = _place(bank, "conditions", "condition", condition_id, [c.id for c in bank.conditions])
+    at = condition_index(bank, condition_id)
     condition = bank.conditions[at]
     labels = [known.name for known in bank.labels]
     problems: list[Problem] = []
@@ -57,31 +54,23 @@ def correct_all(bank: Bank, condition_id: str, cells: Mapping[Cell, float | None
     if problems:
         raise BankError(bank.name, problems)
     conditions = (*bank.conditions[:at], condition, *bank.conditions[at + 1 :])
-    return checked(bank.model_copy(update={"conditions": conditions}))
+    return require_valid(bank.model_copy(update={"conditions": conditions}))
 
 
 def _set(
     bank: Bank, at: int, condition: Condition, labels: Sequence[str], label: str, value: str, number: float | None
 ) -> Condition:
-    place = written(("conditions", at, "affinity"))
-    _place(bank, place, "label", label, labels)
-    _place(bank, place, "value", value, condition.values)
+    place = format_place(("conditions", at, "affinity"))
+    index_of(bank, place, "label", label, labels)
+    index_of(bank, place, "value", value, condition.values)
     if number is None:
-        return as_mined(condition, label, value)
+        return revert_cell(condition, label, value)
     rounded = _lift(bank, ("conditions", at, "affinity", "rows", label), number)
-    return with_cell(condition, label, value, rounded, labels)
-
-
-def _place(bank: Bank, place: str, what: str, name: str, known: Sequence[str]) -> int:
-    if name not in known:
-        raise BankError(
-            bank.name, [Problem(place, f"there is no {what} '{name}'; there are {suggestions(name, known)}")]
-        )
-    return list(known).index(name)
+    return set_cell(condition, label, value, rounded, labels)
 
 
 def _lift(bank: Bank, place: Place, number: float) -> float:
     try:
         return TypeAdapter[float](Lift).validate_python(number)
     except ValidationError as error:
-        raise BankError(bank.name, [Problem(written(place), described(found)) for found in error.errors()]) from error
+        raise BankError(bank.name, type_problems(error, place)) from error

@@ -1,4 +1,4 @@
-"""What is true of conditions, however they are edited: ids, origins, and what several of them have together."""
+"""Rules for conditions that every kind of edit shares: ids, origins, the support of a merge."""
 
 from __future__ import annotations
 
@@ -6,33 +6,39 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 
 from fedmpt.common.words import fold
-from prompt_bank.editing.affinities import marked
+from prompt_bank.editing.affinities import mark_corrections
 from prompt_bank.schema import Bank, Caption, Condition
 
 SUPPORT_DIGITS = 4
 """Decimals of a recomputed support."""
 
-WORDS = ("text", "definition", "values")
-"""The fields of a condition that a person rewrites; a mined condition with another one is an edited one."""
+CONTENT_FIELDS = ("text", "definition", "values")
+"""The fields whose change turns a mined condition into an edited one."""
 
 
-def with_origins(before: Bank, after: Bank) -> Bank:
-    """The changed bank with honest origins, for one that a person wrote in an editor.
+def update_origins(before: Bank, after: Bank) -> Bank:
+    """Set origins and corrections in a bank that a person edited as a file.
 
-    A mined condition whose words a person changed is an edited one; one that was not there before is an added one.
-    Cells of an affinity whose numbers are others are corrections.
+    A mined condition with changed words becomes an edited one; a new condition becomes an added one; changed numbers
+    of an affinity become corrections.
+
+    Args:
+        before: the bank before the edit.
+        after: the bank as the person wrote it.
     """
     known = {c.id: c for c in before.conditions}
     old, new = ({label.name for label in bank.labels} for bank in (before, after))
     conditions = (
-        marked(known[c.id], as_edited(known[c.id], c), old) if c.id in known else marked(None, as_added(c), new)
+        mark_corrections(known[c.id], mark_edited(known[c.id], c), old)
+        if c.id in known
+        else mark_corrections(None, mark_added(c), new)
         for c in after.conditions
     )
     return after.model_copy(update={"conditions": tuple(conditions)})
 
 
-def identifier(text: str, taken: Collection[str]) -> str:
-    """An id for a condition's text that is not taken yet: "time of day" → "time-of-day", then "time-of-day-2"."""
+def make_id(text: str, taken: Collection[str]) -> str:
+    """An unused id derived from a condition's text: "time of day" → "time-of-day", or "time-of-day-2" if taken."""
     stem = re.sub(r"[^a-z0-9]+", "-", fold(text)).strip("-")[:48] or "condition"
     name, number = stem, 2
     while name in taken:
@@ -40,19 +46,23 @@ def identifier(text: str, taken: Collection[str]) -> str:
     return name
 
 
-def as_edited(before: Condition, after: Condition) -> Condition:
-    """The condition after a person changed it: no longer a mined one if its words are others."""
-    same = all(getattr(before, field) == getattr(after, field) for field in WORDS)
+def mark_edited(before: Condition, after: Condition) -> Condition:
+    """The changed condition, with origin "edited" if it was mined and its words differ."""
+    same = all(getattr(before, field) == getattr(after, field) for field in CONTENT_FIELDS)
     return after if same or after.origin != "mined" else after.model_copy(update={"origin": "edited"})
 
 
-def as_added(condition: Condition) -> Condition:
-    """A condition that a person wrote: no model proposed it."""
+def mark_added(condition: Condition) -> Condition:
+    """The condition with origin "added", unless it is already "edited"."""
     return condition if condition.origin != "mined" else condition.model_copy(update={"origin": "added"})
 
 
-def united_support(merged: Sequence[Condition], captions: Sequence[Caption]) -> float | None:
-    """The share of the captions that one of the conditions explains; None where some evidence was left out."""
+def merged_support(merged: Sequence[Condition], captions: Sequence[Caption]) -> float | None:
+    """The support of a merged condition: the share of the captions that at least one of the conditions explains.
+
+    It is counted from the captions' factors, or, if a condition has no kinds, from the evidence. None if there are no
+    captions, or if the evidence of a condition is incomplete.
+    """
     if not captions:
         return None
     if all(condition.kinds for condition in merged):
@@ -66,8 +76,8 @@ def united_support(merged: Sequence[Condition], captions: Sequence[Caption]) -> 
     return round(len({i for c in merged for i in c.evidence}) / len(captions), SUPPORT_DIGITS)
 
 
-def once(texts: Iterable[str], folded: bool = False) -> tuple[str, ...]:
-    """Each text the first time that it comes; `folded` takes those for one that differ in case or form alone."""
+def deduplicate(texts: Iterable[str], folded: bool = False) -> tuple[str, ...]:
+    """The distinct texts in order of first occurrence; `folded` ignores case and Unicode form."""
     found: dict[str, str] = {}
     for text in texts:
         found.setdefault(fold(text) if folded else text, text)

@@ -1,6 +1,6 @@
-"""What differs between two banks, said in the bank's own terms: per condition, label, dependency, caption and setting.
+"""The differences between two banks by condition, label, dependency, caption and setting.
 
-Revision numbers and the history are no content, and are left out.
+Revision number and history are not compared.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ class Change:
     """One difference.
 
     Attributes:
-        part: what kind of thing differs.
-        key: which one: a condition's or caption's id, a label's name, a dependency's labels ("cat + sofa"); the part's
-            name where there is only one.
-        kind: "changed" is one field of it, "moved" its place in the order.
-        field: what changed; "" where the whole was added or removed, "position" where it moved.
-        before: as the first bank holds it, a JSON value; None where it was added. Of an affinity the cells that differ,
-            {label: {value: number}}; its corrected cells and readings are the fields "corrected" and "asked".
-        after: as the second bank holds it; None where it was removed.
-        position: its index among its kind in the second bank; None where it is not there, or not in a list.
+        part: the part of the bank.
+        key: the item: the id of a condition or caption, the name of a label, the labels of a dependency
+            ("cat + sofa"); for parts that are not lists, the name of the part.
+        kind: "changed" refers to one field, "moved" to the item's position in its list.
+        field: the changed field; "" if the item was added or removed, "position" if it was moved.
+        before: the JSON value in the first bank; None if the item was added. For an affinity only the differing cells,
+            {label: {value: number}}; its corrections and readings are compared as the fields "corrected" and "asked".
+        after: the JSON value in the second bank; None if the item was removed.
+        position: the item's index in the second bank; None if it was removed or is not in a list.
     """
 
     part: Part
@@ -44,15 +44,15 @@ class Change:
 
 
 def diff(before: Bank, after: Bank) -> tuple[Change, ...]:
-    """Every difference, in the order of the file; none between equal contents.
+    """All differences, in the order of the file.
 
-    Each list is compared by what its rows are called, not by their place: a condition that moved is not a new one.
+    Items are matched by their keys, not by their positions.
     """
     old, new = (bank.model_dump(mode="json", by_alias=True) for bank in (before, after))
     return (
-        *_fields("bank", "bank", _head(old), _head(new)),
+        *_fields("bank", "bank", _bank_fields(old), _bank_fields(new)),
         *_rows("label", _keyed(old["labels"], "name"), _keyed(new["labels"], "name")),
-        *_rows("condition", *(_keyed([*map(_named, b["conditions"])], "id") for b in (old, new))),
+        *_rows("condition", *(_keyed([*map(_with_named_cells, b["conditions"])], "id") for b in (old, new))),
         *_rows("dependency", _by_labels(old["dependencies"]), _by_labels(new["dependencies"])),
         *_rows("caption", _keyed(old["captions"], "id"), _keyed(new["captions"], "id")),
         *_fields("prompt", "prompt", old["prompt"], new["prompt"]),
@@ -60,7 +60,7 @@ def diff(before: Bank, after: Bank) -> tuple[Change, ...]:
     )
 
 
-def _head(bank: Row) -> Row:
+def _bank_fields(bank: Row) -> Row:
     return {name: bank.get(name, "") for name in ("$schema", "format", "name", "about")}
 
 
@@ -68,8 +68,8 @@ def _keyed(rows: Sequence[Row], name: str) -> dict[Key, Row]:
     return {(row[name],): row for row in rows}
 
 
-def _named(condition: Row) -> Row:
-    """A condition whose cells are named by label and value: so a column that moves changes nothing."""
+def _with_named_cells(condition: Row) -> Row:
+    """The condition with cells by label and value, so that moving a column is not a difference."""
     if "affinity" not in condition:
         return condition
     affinity = condition["affinity"]
@@ -78,7 +78,7 @@ def _named(condition: Row) -> Row:
 
 
 def _by_labels(rows: Sequence[Row]) -> dict[Key, Row]:
-    """Dependencies by their labels in whatever order; the second one of the same labels is another one."""
+    """Dependencies by their sorted labels; further ones of the same labels get a number."""
     found: dict[Key, Row] = {}
     seen: Counter[Key] = Counter()
     for row in rows:
@@ -91,10 +91,10 @@ def _by_labels(rows: Sequence[Row]) -> dict[Key, Row]:
 def _rows(part: Part, old: Mapping[Key, Row], new: Mapping[Key, Row]) -> list[Change]:
     places = {key: place for place, key in enumerate(new)}
     moved = _moved([key for key in old if key in new], places)
-    found = [Change(part, _written(key), "removed", "", row, None) for key, row in old.items() if key not in new]
+    found = [Change(part, _key_text(key), "removed", "", row, None) for key, row in old.items() if key not in new]
     origin = {key: place for place, key in enumerate(old)}
     for key, row in new.items():
-        name = _written(key)
+        name = _key_text(key)
         if key not in old:
             found.append(Change(part, name, "added", "", None, row, places[key]))
             continue
@@ -110,12 +110,12 @@ def _fields(part: Part, key: str, old: Row, new: Row, position: int | None = Non
     sides = {name: (old.get(name), new.get(name)) for name in changed}
     if part == "condition" and "affinity" in sides:
         before, after = (side or {} for side in sides["affinity"])
-        sides["affinity"] = (_other_cells(before, after), _other_cells(after, before))
+        sides["affinity"] = (_differing_cells(before, after), _differing_cells(after, before))
     return [Change(part, key, "changed", name, *both, position) for name, both in sides.items()]
 
 
-def _other_cells(mine: Row, other: Row) -> Row:
-    """The cells that the other side does not have, or has with another number."""
+def _differing_cells(mine: Row, other: Row) -> Row:
+    """The cells that the other side lacks or has with another number."""
     cells = {
         label: {value: x for value, x in row.items() if value not in other.get(label, {}) or other[label][value] != x}
         for label, row in mine.items()
@@ -124,9 +124,9 @@ def _other_cells(mine: Row, other: Row) -> Row:
 
 
 def _moved(order: Sequence[Key], places: Mapping[Key, int]) -> set[Key]:
-    """The fewest rows that must move to bring those of the old order into the new one.
+    """The smallest set of items whose moves turn the old order into the new one.
 
-    The others are a longest row of increasing new places, found by patience sorting.
+    All other items form a longest increasing subsequence of the new positions, found by patience sorting.
     """
     tops: list[int] = []
     piles: list[int] = []
@@ -143,5 +143,5 @@ def _moved(order: Sequence[Key], places: Mapping[Key, int]) -> set[Key]:
     return set(order) - stays
 
 
-def _written(key: Key) -> str:
+def _key_text(key: Key) -> str:
     return " + ".join(key)

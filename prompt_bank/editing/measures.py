@@ -1,4 +1,4 @@
-"""What the captions' factors say of the conditions: a condition explains a caption if a factor's kind belongs to it."""
+"""Statistics of captions and conditions. A condition explains a caption if it has the kind of one of its factors."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from prompt_bank.schema import Caption, Condition
 
 
 def explained(captions: Sequence[Caption], conditions: Sequence[Condition]) -> dict[str, tuple[str, ...]]:
-    """For each caption's id the ids of the conditions that explain it, in the order of the conditions."""
+    """For each caption id the ids of the conditions that explain it, in the order of the conditions."""
     homes: dict[str, set[str]] = {}
     for condition in conditions:
         for kind in condition.kinds:
@@ -23,16 +23,13 @@ def explained(captions: Sequence[Caption], conditions: Sequence[Condition]) -> d
 
 
 def support(conditions: Sequence[Condition], explains: dict[str, tuple[str, ...]]) -> dict[str, float]:
-    """For each condition's id the share of the captions that it explains, 0 where there are no captions."""
+    """For each condition id the share of the captions that it explains; 0 if there are no captions."""
     counted = Counter(i for ids in explains.values() for i in ids)
     return {c.id: counted[c.id] / len(explains) if explains else 0.0 for c in conditions}
 
 
 def overlaps(conditions: Sequence[Condition], explains: dict[str, tuple[str, ...]]) -> dict[tuple[str, str], float]:
-    """For each pair of conditions how much of what they explain is the same: |both| / |either|, captions counted.
-
-    0 where neither explains anything.
-    """
+    """For each pair of condition ids the Jaccard index of the captions that they explain; 0 if they explain none."""
     alone = Counter(i for ids in explains.values() for i in ids)
     both = Counter(pair for ids in explains.values() for pair in combinations(ids, 2))
     found = {}
@@ -42,16 +39,17 @@ def overlaps(conditions: Sequence[Condition], explains: dict[str, tuple[str, ...
     return found
 
 
-def smallest_cover(candidates: Iterable[str], explains: dict[str, tuple[str, ...]], share: float) -> list[str]:
-    """A small set of conditions that explain a share of the captions; greedy, the order is that of the choice.
+def greedy_cover(candidates: Iterable[str], explains: dict[str, tuple[str, ...]], share: float) -> list[str]:
+    """Greedy set cover: a small set of conditions that together explain a share of the captions, in order of choice.
 
-    Greedy set cover is within ln(captions) + 1 of the smallest set, and no polynomial method does better in general
-    (Feige 1998). Where even all conditions explain less, as many are taken as explain anything more.
+    The result is at most ln(captions) + 1 times as large as the smallest set; no polynomial algorithm has a
+    substantially better bound (Feige 1998). If all conditions together explain less than the share, every condition
+    that adds a caption is chosen.
 
     Args:
-        candidates: condition ids; of two that explain as much more, the first is taken.
-        explains: for each caption's id the ids of the conditions that explain it.
-        share: of all captions.
+        candidates: condition ids; ties go to the first.
+        explains: for each caption id the ids of the conditions that explain it.
+        share: the share of all captions, from 0 to 1.
     """
     open_captions = {caption: set(ids) for caption, ids in explains.items()}
     left, chosen = list(candidates), []

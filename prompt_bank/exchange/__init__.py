@@ -1,1 +1,1 @@
-"""A bank as YAML, spreadsheet and Label Studio tasks, and what comes back from there."""
+"""Export and import of banks: YAML, spreadsheets, Label Studio."""

@@ -1,4 +1,4 @@
-"""Banks out to other programs' files and back."""
+"""Exports banks to files of other programs, and imports changes from them."""
 
 from __future__ import annotations
 
@@ -9,112 +9,115 @@ from fedmpt.common.files import write_atomically
 from prompt_bank.errors import BankError, Problem
 from prompt_bank.exchange import label_studio, matrix_sheet, spreadsheet
 from prompt_bank.exchange.formats import Format
-from prompt_bank.exchange.rewriting import no_bank
-from prompt_bank.exchange.three_way import taken_over
-from prompt_bank.recording.changes import Recorded, change
-from prompt_bank.recording.revisions import find
+from prompt_bank.exchange.rewriting import source_error
+from prompt_bank.exchange.three_way import merge_edits
+from prompt_bank.recording.changes import ChangeResult, apply_change
+from prompt_bank.recording.revisions import find_revision
 from prompt_bank.recording.store import load
 from prompt_bank.schema import Bank
 
-OF_SUFFIX = {".csv": Format.CSV, ".json": Format.LABEL_STUDIO}
+FORMAT_OF_SUFFIX = {".csv": Format.CSV, ".json": Format.LABEL_STUDIO}
 
 
 def format_of(file: Path, named: Format | None) -> Format:
-    """The format that is named, else the one that a file's name stands for.
+    """The given format, or the one of the file's suffix.
 
     Raises:
-        BankError: the name tells nothing.
+        BankError: no format is given, and the suffix is unknown.
     """
-    found = named or OF_SUFFIX.get(file.suffix.lower())
+    found = named or FORMAT_OF_SUFFIX.get(file.suffix.lower())
     if found is None:
-        known = ", ".join(f"{suffix} ({form})" for suffix, form in OF_SUFFIX.items())
-        raise no_bank(file, f"its name does not tell the format; use {known}, or --format")
+        known = ", ".join(f"{suffix} ({form})" for suffix, form in FORMAT_OF_SUFFIX.items())
+        raise source_error(file, f"unknown suffix; use {known}, or --format")
     return found
 
 
 def export(bank: Bank, file: Path, form: Format, overwrite: bool, affinity: str | None = None) -> list[Path]:
-    """Write a bank for another program, and return what was written.
+    """Export a bank.
 
     Args:
         bank: the bank.
         file: the file to write.
         form: its format.
-        overwrite: replace a file that is there.
-        affinity: the condition whose labels × values a spreadsheet is to hold; None for the conditions.
+        overwrite: whether to replace existing files.
+        affinity: the id of a condition whose affinity is exported as a spreadsheet; None exports the conditions.
+
+    Returns:
+        The written files.
 
     Raises:
-        BankError: a file is there already, which may hold a person's work; or there is no such condition.
-        OSError: it cannot be written.
+        BankError: a file exists (it may contain a person's work), or there is no such condition.
+        OSError: a file cannot be written.
     """
     if affinity is not None and form is not Format.CSV:
-        raise no_bank(file, "labels × values go to a spreadsheet alone; name a .csv file")
+        raise source_error(file, "an affinity can only be exported as a spreadsheet; name a .csv file")
     if affinity is not None:
         texts = {file: matrix_sheet.dump(bank, affinity, file)}
     else:
         texts = {file: spreadsheet.dump(bank)} if form is Format.CSV else _label_studio(bank, file)
     there = [path for path in texts if path.exists()]
     if there and not overwrite:
-        raise BankError(there[0], [Problem("", "is there already; choose another name, or --force to replace it")])
+        raise BankError(there[0], [Problem("", "already exists; choose another name, or replace it with --force")])
     for path, text in texts.items():
         write_atomically(path, text)
     return [*texts]
 
 
-def take_in(
+def import_changes(
     path: Path, file: Path, form: Format, *, by: str, did: str, remove_missing: bool
-) -> tuple[Recorded, list[str]]:
-    """Take over what people changed in an exported file, and record it.
+) -> tuple[ChangeResult, list[str]]:
+    """Import the changes that people made in an exported file, and record them.
 
     Args:
-        path: the bank's file.
-        file: what came back.
+        path: the bank file.
+        file: the edited export.
         form: its format.
-        by: who changed it.
-        did: what is written into the history.
-        remove_missing: conditions whose rows are gone are removed.
+        by: the author of the revision.
+        did: the message of the revision.
+        remove_missing: whether to remove conditions that have no row in the file.
 
     Returns:
-        What became of it, and what a person should know.
+        The result, and notes for the user.
 
     Raises:
-        BankError: with all that is wrong; nothing was written then.
-        OSError: it cannot be read or written.
+        BankError: with all problems; nothing was written.
+        OSError: a file cannot be read or written.
     """
-    text = _text(file)
+    text = _read_text(file)
     notes: list[str] = []
     edit: Callable[[Bank], Bank]
-    if form is Format.CSV and matrix_sheet.MatrixSheet.is_one(text, file):
+    if form is Format.CSV and matrix_sheet.MatrixSheet.recognises(text, file):
         matrix = matrix_sheet.MatrixSheet(text, file)
 
         def edit(bank: Bank) -> Bank:
-            return matrix.taken_over(bank, _made_of(path, matrix.revision, file) if matrix.revision else bank)
+            return matrix.apply(bank, _base_revision(path, matrix.revision, file) if matrix.revision else bank)
 
     elif form is Format.CSV:
         sheet = spreadsheet.read(text, file)
 
         def edit(bank: Bank) -> Bank:
-            base = _made_of(path, sheet.revision, file) if sheet.revision else bank
-            gone = [name for name in spreadsheet.missing(sheet, base) if name in {c.id for c in bank.conditions}]
+            base = _base_revision(path, sheet.revision, file) if sheet.revision else bank
+            missing = [name for name in spreadsheet.missing(sheet, base) if name in {c.id for c in bank.conditions}]
             notes[:] = sheet.warnings
-            if gone and not remove_missing:
-                notes.append(f"not in the file, so left as they are: {', '.join(gone)} (--remove-missing removes them)")
+            if missing and not remove_missing:
+                notes.append(f"not in the file, left unchanged: {', '.join(missing)} (--remove-missing removes them)")
             changes = spreadsheet.edits(sheet, base, file)
-            return taken_over(bank, changes, file, gone if remove_missing else ())
+            return merge_edits(bank, changes, file, missing if remove_missing else ())
 
     else:
 
         def edit(bank: Bank) -> Bank:
-            return taken_over(bank, label_studio.edits(text, bank, file), file)
+            return merge_edits(bank, label_studio.edits(text, bank, file), file)
 
-    return change(path, edit, by=by, did=did), notes
+    return apply_change(path, edit, by=by, did=did), notes
 
 
-def _made_of(path: Path, revision: str, file: Path) -> Bank:
-    """The revision that a sheet was made of."""
+def _base_revision(path: Path, revision: str, file: Path) -> Bank:
+    """The revision from which a file was exported."""
     try:
-        return find(load(path), revision)
+        return find_revision(load(path), revision)
     except BankError as error:
-        hint = "without its column revision the sheet is compared with the bank as it is now"
+        hint = "without the column revision the file is compared with the current bank"
         raise BankError(file, [*error.problems, Problem("", hint)]) from error
 
 
@@ -122,10 +125,10 @@ def _label_studio(bank: Bank, file: Path) -> dict[Path, str]:
     return {file: label_studio.dump(bank), file.with_suffix(".xml"): label_studio.CONFIG}
 
 
-def _text(file: Path) -> str:
+def _read_text(file: Path) -> str:
     try:
         return file.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
-        raise no_bank(file, "is not UTF-8; save it as UTF-8 (in Excel: CSV UTF-8)") from error
+        raise source_error(file, "is not UTF-8; save it as UTF-8 (in Excel: CSV UTF-8)") from error
     except OSError as error:
-        raise no_bank(file, f"cannot be read: {error.strerror}") from error
+        raise source_error(file, f"cannot be read: {error.strerror}") from error

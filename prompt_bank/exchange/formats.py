@@ -1,4 +1,4 @@
-"""The other programs' files that a bank goes out to and comes back from."""
+"""The formats of export and import."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Format(StrEnum):
-    """Whose file it is."""
+    """A file format of another program."""
 
     CSV = "csv"
     LABEL_STUDIO = "label-studio"

@@ -1,6 +1,6 @@
-"""Conditions as Label Studio tasks with the bank's decisions as pre-annotations, and annotated tasks back.
+"""Conditions as Label Studio tasks, with the bank's decisions as pre-annotations; annotated tasks as edits.
 
-The tasks go in by "Import"; the labelling interface is `CONFIG`; annotated tasks come back by "Export", format "JSON".
+In Label Studio: "Import" the tasks, set `CONFIG` as labelling interface, and "Export" annotated tasks as "JSON".
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, TypeAdapter, ValidationError
 
 from prompt_bank.errors import BankError, Problem
-from prompt_bank.exchange.rewriting import no_bank
-from prompt_bank.exchange.three_way import Cell, Edit
-from prompt_bank.reading.locate import Located, SyntaxProblem, written
-from prompt_bank.reading.validation import BYTE_ORDER_MARK, described
+from prompt_bank.exchange.rewriting import source_error
+from prompt_bank.exchange.three_way import ConditionEdit, FieldChange
+from prompt_bank.reading.locate import JsonSyntaxError, LocatedJson, format_place
+from prompt_bank.reading.validation import BYTE_ORDER_MARK, describe_error
 from prompt_bank.schema import Bank, Condition
 
 FIELDS = ("status", "text", "note")
-"""What annotators decide."""
+"""The fields that annotators set."""
 
-CAPTIONS = 8
-"""Descriptions that a task shows at the most."""
+MAX_CAPTIONS = 8
+"""The maximum number of descriptions in a task."""
 
 CONFIG = """\
 <View>
@@ -41,39 +41,39 @@ CONFIG = """\
   <TextArea name="note" toName="about" maxSubmissions="1" editable="true"/>
 </View>
 """
-"""The labelling interface, for the project's settings."""
+"""The labelling interface for the settings of the Label Studio project."""
 
 
 def dump(bank: Bank) -> str:
-    """The tasks, one a condition."""
+    """The tasks as JSON, one per condition."""
     return json.dumps([_task(bank, condition) for condition in bank.conditions], indent=2, ensure_ascii=False) + "\n"
 
 
-def edits(text: str, bank: Bank, source: Path | str) -> list[Edit]:
-    """What annotators decided. Tasks without an annotation are passed over.
+def edits(text: str, bank: Bank, source: Path | str) -> list[ConditionEdit]:
+    """The edits in annotated tasks. Tasks without annotations are ignored.
 
     Args:
-        text: the exported tasks.
-        bank: the bank that they are about.
-        source: what the problems name.
+        text: the tasks as exported from Label Studio.
+        bank: the bank from which the tasks were exported.
+        source: the file that the problems refer to.
 
     Raises:
-        BankError: with all problems at once: no such tasks, of another bank, or annotators disagree.
+        BankError: with all problems: the tasks are malformed or from another bank, or annotators disagree.
     """
     try:
-        located = Located(text.removeprefix(BYTE_ORDER_MARK))
-    except SyntaxProblem as error:
-        raise no_bank(source, str(error), error.line) from error
+        located = LocatedJson(text.removeprefix(BYTE_ORDER_MARK))
+    except JsonSyntaxError as error:
+        raise source_error(source, str(error), error.line) from error
     if located.problems:
         raise BankError(source, located.problems)
     rows = located.value
     if isinstance(rows, list) and any(isinstance(row, dict) and "data" not in row for row in rows):
-        raise no_bank(source, 'has tasks without data; export them from Label Studio as "JSON", not as "JSON-MIN"')
+        raise source_error(source, 'has tasks without data; export them from Label Studio as "JSON", not as "JSON-MIN"')
     try:
         tasks = TypeAdapter(list[_Task]).validate_python(rows)
     except ValidationError as error:
         problems = [
-            Problem(f"tasks{written(tuple(e['loc']))}", described(e), located.line(tuple(e["loc"])))
+            Problem(f"tasks{format_place(tuple(e['loc']))}", describe_error(e), located.line(tuple(e["loc"])))
             for e in error.errors()
         ]
         raise BankError(source, problems) from error
@@ -92,41 +92,41 @@ def edits(text: str, bank: Bank, source: Path | str) -> list[Edit]:
                 message = f"annotators disagree on {field} of '{task.data.condition}': {', '.join(answers)}; keep one"
                 problems.append(Problem(place, message, line))
             elif answers:
-                cells[field] = Cell(getattr(task.data, field), next(iter(answers)))
+                cells[field] = FieldChange(getattr(task.data, field), next(iter(answers)))
         if cells:
-            found.append(Edit(place, line, task.data.condition, cells))
+            found.append(ConditionEdit(place, line, task.data.condition, cells))
     if problems:
         raise BankError(source, problems)
     return found
 
 
 def _list(value: Any) -> Any:
-    """Label Studio writes one text of a TextArea with or without a list around it."""
+    """Label Studio exports a single text of a TextArea as a string or as a list."""
     return [value] if isinstance(value, str) else value
 
 
-class _Part(BaseModel):
-    """Of Label Studio's tasks what is read here; it adds much of its own."""
+class _LabelStudioModel(BaseModel):
+    """Base of the parts of a task that are read; Label Studio adds further fields."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
 
-class _Value(_Part):
+class _Value(_LabelStudioModel):
     choices: list[str] = []
     text: Annotated[list[str], BeforeValidator(_list)] = []
 
 
-class _Result(_Part):
+class _Result(_LabelStudioModel):
     from_name: str = ""
     value: _Value = _Value()
 
 
-class _Annotation(_Part):
+class _Annotation(_LabelStudioModel):
     result: list[_Result] = []
     was_cancelled: bool = False
 
 
-class _Data(_Part):
+class _Data(_LabelStudioModel):
     bank: str
     condition: str
     status: str
@@ -134,13 +134,13 @@ class _Data(_Part):
     note: str
 
 
-class _Task(_Part):
+class _Task(_LabelStudioModel):
     data: _Data
     annotations: list[_Annotation] = []
 
 
 def _answer(annotation: _Annotation, field: str) -> str | None:
-    """What an annotator says of a field; None where nothing, and where the task was skipped."""
+    """An annotator's value of a field; None if it is empty or the task was skipped."""
     if annotation.was_cancelled:
         return None
     values = [
@@ -185,4 +185,4 @@ def _about(condition: Condition) -> str:
 
 def _captions(bank: Bank, condition: Condition) -> str:
     texts = {caption.id: f"{caption.text} ({', '.join(caption.labels)})" for caption in bank.captions}
-    return "\n\n".join(texts[i] for i in condition.evidence[:CAPTIONS]) or "none"
+    return "\n\n".join(texts[i] for i in condition.evidence[:MAX_CAPTIONS]) or "none"

@@ -1,4 +1,4 @@
-"""Affinities of a bank whose conditions and labels a person has written anew: carried along, and corrected."""
+"""Carries affinities over to conditions and labels that a person rewrote, and applies the person's corrections."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from fedmpt.common.words import suggestions
-from prompt_bank.editing.affinities import aligned, as_mined, relabelled, with_cell
+from prompt_bank.editing.affinities import align_affinity, rename_rows, revert_cell, set_cell
 from prompt_bank.errors import BankError, Problem
-from prompt_bank.reading.locate import Place, written
-from prompt_bank.reading.validation import described
+from prompt_bank.reading.locate import Place, format_place
+from prompt_bank.reading.validation import describe_error
 from prompt_bank.schema import Bank, Condition, Lift
 
 NUMBER = TypeAdapter[float | None](Lift | None)
 
 
-def with_affinities(
+def carry_affinities(
     before: Bank,
     after: Bank,
     renamed: Mapping[str, str],
@@ -26,19 +26,19 @@ def with_affinities(
     source: Path | str,
     line: Callable[[Place], int | None],
 ) -> Bank:
-    """The rewritten bank with the affinities that it had before, and with the cells that a person wrote.
+    """The rewritten bank with the affinities from before and the person's corrections.
 
     Args:
-        before: the bank as it was.
-        after: the bank as a person wrote it, without affinities.
-        renamed: from a label's old name to its new one.
-        corrected: for the index of a condition all cells that a person has set, {label: {value: number}}; a correction
-            that is not among them is taken back. Those of other conditions stay.
-        source: what the problems name.
-        line: where each place stands in the source.
+        before: the bank before the edit.
+        after: the bank as the person wrote it, without affinities.
+        renamed: for each renamed label its new name.
+        corrected: for the index of a condition all of its corrections, {label: {value: number}}; corrections that are
+            not listed are reverted. Conditions whose index is missing keep their corrections.
+        source: the file that the problems refer to.
+        line: gives the line number of a place in the source.
 
     Raises:
-        BankError: a label, value or number of `corrected` is wrong; all of them at once.
+        BankError: with all invalid labels, values and numbers in `corrected`.
     """
     known = {c.id: c for c in before.conditions}
     labels = [label.name for label in after.labels]
@@ -53,13 +53,15 @@ def with_affinities(
         old = known.get(condition.id)
         carried = condition
         if old:
-            old = old.model_copy(update={"affinity": relabelled(old.affinity, name)})
-            carried = aligned(old, condition)
+            old = old.model_copy(update={"affinity": rename_rows(old.affinity, name)})
+            carried = align_affinity(old, condition)
         if at in corrected:
             place: Place = ("conditions", at, "corrected")
-            cells, wrong = _cells(corrected[at], carried, labels)
-            problems += [Problem(written((*place, *where)), said, line((*place, *where))) for where, said in wrong]
-            carried = _corrected(carried, cells, labels) if not wrong else carried
+            cells, wrong = _parse_cells(corrected[at], carried, labels)
+            problems += [
+                Problem(format_place((*place, *where)), message, line((*place, *where))) for where, message in wrong
+            ]
+            carried = _replace_corrections(carried, cells, labels) if not wrong else carried
         conditions.append(carried)
     if problems:
         raise BankError(source, problems)
@@ -71,12 +73,12 @@ def with_affinities(
     return after.model_copy(update={"conditions": tuple(conditions)})
 
 
-def _cells(
+def _parse_cells(
     given: Any, condition: Condition, labels: list[str]
 ) -> tuple[dict[tuple[str, str], float | None], list[tuple[Place, str]]]:
-    """The numbers by label and value, None for an empty one, and what is wrong with them."""
+    """The corrections by label and value (None for an empty one), and their problems with relative places."""
     found: dict[tuple[str, str], float | None] = {}
-    if given in ("", None):  # the heading is left, its entries are gone
+    if given in ("", None):  # the key is there, its entries were deleted
         return found, []
     if not isinstance(given, dict):
         return found, [((), "must be a map of labels")]
@@ -89,22 +91,24 @@ def _cells(
         else:
             for value, number in row.items():
                 if value not in condition.values:
-                    said = f"there is no value '{value}'; there are {suggestions(value, condition.values)}"
-                    wrong.append(((label, value), said))
+                    message = f"there is no value '{value}'; there are {suggestions(value, condition.values)}"
+                    wrong.append(((label, value), message))
                     continue
                 try:
                     found[label, value] = NUMBER.validate_python(number if number != "" else None, strict=True)
                 except ValidationError as error:
-                    wrong += [((label, value), described(problem)) for problem in error.errors()]
+                    wrong += [((label, value), describe_error(problem)) for problem in error.errors()]
     return found, wrong
 
 
-def _corrected(condition: Condition, cells: Mapping[tuple[str, str], float | None], labels: list[str]) -> Condition:
-    """The condition whose corrected cells are these and no others."""
+def _replace_corrections(
+    condition: Condition, cells: Mapping[tuple[str, str], float | None], labels: list[str]
+) -> Condition:
+    """The condition with exactly these corrections."""
     before = condition.affinity.corrected if condition.affinity else ()
     for cell in before:
         if (cell.label, cell.value) not in cells:
-            condition = as_mined(condition, cell.label, cell.value)
+            condition = revert_cell(condition, cell.label, cell.value)
     for (label, value), number in cells.items():
-        condition = with_cell(condition, label, value, number, labels)
+        condition = set_cell(condition, label, value, number, labels)
     return condition

@@ -1,4 +1,4 @@
-"""The affinity of one condition as CSV for a spreadsheet, a row a label and a column a value, and back."""
+"""The affinity of one condition as a CSV spreadsheet: one row per label, one column per value."""
 
 from __future__ import annotations
 
@@ -11,82 +11,85 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from fedmpt.common.words import suggestions
-from prompt_bank.editing.affinities import cell
+from prompt_bank.editing.affinities import cell_lift
 from prompt_bank.editing.cells import correct_all
 from prompt_bank.errors import BankError, Problem
-from prompt_bank.exchange.rewriting import no_bank
-from prompt_bank.exchange.spreadsheet import plain, records, safe
-from prompt_bank.reading.validation import BYTE_ORDER_MARK, described
+from prompt_bank.exchange.rewriting import source_error
+from prompt_bank.exchange.spreadsheet import csv_rows, escape_formula, unescape_formula
+from prompt_bank.reading.validation import BYTE_ORDER_MARK, describe_error
 from prompt_bank.schema import Bank, Condition, Lift
 
-FIRST = ("condition", "revision", "label")
-"""The columns before the values': which matrix of which revision the sheet was made of."""
+KEY_COLUMNS = ("condition", "revision", "label")
+"""The first columns: the condition and the revision that were exported, and the label of the row."""
 
 LIFT = TypeAdapter[float](Lift)
 NUMBER = re.compile(r"[+-]?\d{1,6}(?:[.,]\d{1,9})?")
 
 
 def dump(bank: Bank, condition_id: str, source: Path | str) -> str:
-    """The sheet's text; a cell is a log-lift in nats, or empty where it was not asked.
+    """The sheet as CSV. A cell is a log-lift in nats, or empty if it was not asked.
 
     Raises:
         BankError: there is no such condition, or it has no values.
     """
     condition = _condition(bank, condition_id, source)
     if not condition.values:
-        raise no_bank(source, f"'{condition_id}' has no values; add some first")
+        raise source_error(source, f"'{condition_id}' has no values; add some first")
     file = io.StringIO(newline="")
     writer = csv.writer(file, quoting=csv.QUOTE_MINIMAL)
-    writer.writerow([*FIRST, *map(safe, condition.values)])
+    writer.writerow([*KEY_COLUMNS, *map(escape_formula, condition.values)])
     revision = str(bank.history[-1].revision) if bank.history else ""
     for label in bank.labels:
-        numbers = (cell(condition, label.name, value) for value in condition.values)
+        numbers = (cell_lift(condition, label.name, value) for value in condition.values)
         row = ["" if number is None else f"{number:g}" for number in numbers]
-        writer.writerow([condition.id, revision, safe(label.name), *row])
+        writer.writerow([condition.id, revision, escape_formula(label.name), *row])
     return BYTE_ORDER_MARK + file.getvalue()
 
 
 class MatrixSheet:
-    """A sheet that came back.
+    """A parsed sheet.
+
+    Args:
+        text: the CSV text.
+        source: the file that the problems refer to.
 
     Attributes:
         condition: the id of its condition.
-        revision: of the bank that it was made of, "" where it does not say.
+        revision: the exported revision; "" if the sheet does not name it.
 
     Raises:
-        BankError: it is no such sheet.
+        BankError: the text is not the sheet of one affinity.
     """
 
     def __init__(self, text: str, source: Path | str) -> None:
-        rows = [(row, line) for row, line in records(text.removeprefix(BYTE_ORDER_MARK), source) if any(row)]
+        rows = [(row, line) for row, line in csv_rows(text.removeprefix(BYTE_ORDER_MARK), source) if any(row)]
         self._source = source
-        self._values = [plain(name) for name in rows[0][0][len(FIRST) :]]
+        self._values = [unescape_formula(name) for name in rows[0][0][len(KEY_COLUMNS) :]]
         self._rows = rows[1:]
         if not self._rows:
-            raise no_bank(source, "has no rows")
-        told = {(row[0].strip(), row[1].strip()) for row, _ in self._rows if len(row) > 1}
-        if len(told) > 1:
-            raise no_bank(source, "its rows name several conditions or revisions; a sheet is of one")
-        self.condition, self.revision = told.pop() if told else ("", "")
+            raise source_error(source, "has no rows")
+        origins = {(row[0].strip(), row[1].strip()) for row, _ in self._rows if len(row) > 1}
+        if len(origins) > 1:
+            raise source_error(source, "its rows name several conditions or revisions; a sheet must be of one")
+        self.condition, self.revision = origins.pop() if origins else ("", "")
 
     @staticmethod
-    def is_one(text: str, source: Path | str) -> bool:
-        """Whether a CSV text is the sheet of a matrix."""
-        first = next(records(text.removeprefix(BYTE_ORDER_MARK), source), ([], 1))[0]
-        return tuple(name.strip().lower() for name in first[: len(FIRST)]) == FIRST
+    def recognises(text: str, source: Path | str) -> bool:
+        """Whether a CSV text is the sheet of an affinity, by its heading."""
+        first = next(csv_rows(text.removeprefix(BYTE_ORDER_MARK), source), ([], 1))[0]
+        return tuple(name.strip().lower() for name in first[: len(KEY_COLUMNS)]) == KEY_COLUMNS
 
-    def taken_over(self, bank: Bank, base: Bank) -> Bank:
-        """The bank with the cells that a person changed in the sheet.
+    def apply(self, bank: Bank, base: Bank) -> Bank:
+        """The bank with the changes of the sheet (three-way merge).
 
-        A number that is another one becomes a correction. An emptied cell takes a correction back. Where others have
-        changed the same cell meanwhile, that is a problem.
+        A changed number becomes a correction; an emptied cell reverts one.
 
         Args:
-            bank: as it is now.
-            base: what the sheet was made of.
+            bank: the current bank.
+            base: the bank from which the sheet was exported.
 
         Raises:
-            BankError: with all problems at once.
+            BankError: with all problems; a cell that also changed in the bank is one.
         """
         before, now = (_condition(each, self.condition, self._source) for each in (base, bank))
         problems: list[Problem] = []
@@ -98,20 +101,20 @@ class MatrixSheet:
                     Problem("", f"there is no value '{value}'; there are {suggestions(value, now.values)}", 1)
                 )
         for row, line in self._rows:
-            label = plain(row[len(FIRST) - 1]) if len(row) >= len(FIRST) else ""
+            label = unescape_formula(row[len(KEY_COLUMNS) - 1]) if len(row) >= len(KEY_COLUMNS) else ""
             if label not in labels:
                 message = f"there is no label '{label}'; there are {suggestions(label, labels)}"
                 problems.append(Problem("", message, line))
                 continue
-            for value, text in zip(self._values, row[len(FIRST) :], strict=False):
+            for value, text in zip(self._values, row[len(KEY_COLUMNS) :], strict=False):
                 if value in now.values:
-                    _read(before, now, label, value, text.strip(), line, wanted, problems)
+                    _read_cell(before, now, label, value, text.strip(), line, wanted, problems)
         if problems:
             raise BankError(self._source, problems)
         return correct_all(bank, self.condition, wanted)
 
 
-def _read(
+def _read_cell(
     before: Condition,
     now: Condition,
     label: str,
@@ -121,33 +124,38 @@ def _read(
     wanted: dict[tuple[str, str], float | None],
     problems: list[Problem],
 ) -> None:
-    """What a cell asks for, or what is wrong with it."""
+    """Parse a cell, and add its change to `wanted` or its problem to `problems`."""
     place = f"{label} under {value}"
     if text and not NUMBER.fullmatch(text):
         problems.append(Problem(place, f"'{text[:40]}' is not a number", line))
         return
-    was = cell(before, label, value) if value in before.values else None
+    was = cell_lift(before, label, value) if value in before.values else None
     try:
         number = LIFT.validate_python(float(text.replace(",", "."))) if text else None
     except ValidationError as error:
-        problems += [Problem(place, described(found), line) for found in error.errors()]
+        problems += [Problem(place, describe_error(found), line) for found in error.errors()]
         return
     if number == was:
         return
-    there = cell(now, label, value)
+    there = cell_lift(now, label, value)
     if there not in (was, number):
-        said = f"was {_said(was)}; it is {_said(number)} here and {_said(there)} in the bank: make the two the same"
-        problems.append(Problem(place, said, line))
+        message = (
+            f"was {_number_text(was)}; it is {_number_text(number)} here and {_number_text(there)} in the bank: "
+            "make the two the same"
+        )
+        problems.append(Problem(place, message, line))
         return
     wanted[label, value] = number
 
 
-def _said(number: float | None) -> str:
+def _number_text(number: float | None) -> str:
     return "empty" if number is None else f"{number:g}"
 
 
 def _condition(bank: Bank, condition_id: str, source: Path | str) -> Condition:
     ids: Sequence[str] = [c.id for c in bank.conditions]
     if condition_id not in ids:
-        raise no_bank(source, f"there is no condition '{condition_id}'; there are {suggestions(condition_id, ids)}")
+        raise source_error(
+            source, f"there is no condition '{condition_id}'; there are {suggestions(condition_id, ids)}"
+        )
     return bank.conditions[ids.index(condition_id)]

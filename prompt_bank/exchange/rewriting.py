@@ -1,4 +1,4 @@
-"""Conditions, labels and the prompt as a person has written them anew, put into the bank that they were taken from."""
+"""Applies conditions, labels and prompt as a person rewrote them in a file to the bank they came from."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from pathlib import Path
 from typing import Any
 
 from fedmpt.common.words import suggestions
-from prompt_bank.editing.conditions import identifier, with_origins
+from prompt_bank.editing.conditions import make_id, update_origins
 from prompt_bank.errors import BankError, Problem
-from prompt_bank.exchange.matrices import with_affinities
-from prompt_bank.reading.locate import Place, written
-from prompt_bank.reading.validation import built
+from prompt_bank.exchange.matrices import carry_affinities
+from prompt_bank.reading.locate import Place, format_place
+from prompt_bank.reading.validation import build_bank
 from prompt_bank.schema import Bank
 
-OPEN = ("text", "status", "definition", "values", "note")
-"""What a person may change of a condition."""
+EDITABLE_FIELDS = ("text", "status", "definition", "values", "note")
+"""The fields of a condition that a person may change."""
 
-CLOSED = ("origin", "support", "evidence", "affinity")
-"""What is counted or recorded of a condition, and not written by hand."""
+READ_ONLY_FIELDS = ("origin", "support", "evidence", "affinity")
+"""The fields of a condition that are computed or recorded, and cannot be edited."""
 
 Row = dict[str, Any]
 
 
-def rewritten(
+def apply_rewrite(
     bank: Bank,
     conditions: Sequence[Row],
     source: Path | str,
@@ -33,57 +33,57 @@ def rewritten(
     prompt: Row | None = None,
     about: Any = None,
 ) -> Bank:
-    """The bank with other conditions, and, if they are given, other labels and another prompt.
+    """The bank with rewritten conditions and, if given, labels, prompt and domain.
 
-    A condition without an id is a new one; one that is not among the rows is removed, and dependencies drop it. A field
-    that a row lacks stays as it is. A label that stands at the place of one that is gone is that one with another name:
-    captions, dependencies and affinities follow. A label that is gone takes its dependencies along. Affinities follow
-    the conditions' values as `edits.edit` says; `corrected` are all cells of one that a person has set.
+    A row without an id is a new condition. A condition without a row is removed, also from dependencies. Missing
+    fields are unchanged. If a label is replaced in its position, it counts as renamed in captions, dependencies and
+    affinities; dependencies of a removed label are removed. Affinities are aligned to changed values.
 
     Args:
-        bank: the bank that they were taken from.
-        conditions: rows with `id`, the fields of OPEN and `corrected`, {label: {value: number}}.
-        source: what the problems name.
-        line: where each place ("conditions", 2, "text") stands in the source.
+        bank: the bank from which the file was written.
+        conditions: rows with `id`, the EDITABLE_FIELDS, and `corrected`: all corrections of the affinity,
+            {label: {value: number}}.
+        source: the file that the problems refer to.
+        line: gives the line number of a place, such as ("conditions", 2, "text"), in the source.
         labels: rows with `name` and `aliases`.
-        prompt: the prompt's fields.
-        about: what the images are.
+        prompt: the fields of the prompt.
+        about: the domain of the images.
 
     Raises:
-        BankError: with all problems at once.
+        BankError: with all problems.
     """
     content = bank.model_dump(mode="json", by_alias=True)
     problems: list[Problem] = []
 
     def problem(place: Place, message: str) -> None:
-        problems.append(Problem(written(place), message, line(place)))
+        problems.append(Problem(format_place(place), message, line(place)))
 
     renamed = _relabel(content, labels, problem) if labels is not None else {}
-    content["conditions"] = _completed(content["conditions"], conditions, problem)
+    content["conditions"] = _complete_conditions(content["conditions"], conditions, problem)
     corrected = {at: row.pop("corrected") for at, row in enumerate(content["conditions"]) if "corrected" in row}
-    _forget_conditions(content)
+    _drop_missing_conditions(content)
     if prompt is not None:
         content["prompt"] |= prompt
     if about is not None:
         content["about"] = about
-    plain = built(content, source, line, problems)[0]
-    return with_origins(bank, with_affinities(bank, plain, renamed, corrected, source, line))
+    plain = build_bank(content, source, line, problems)[0]
+    return update_origins(bank, carry_affinities(bank, plain, renamed, corrected, source, line))
 
 
-def _completed(old: Sequence[Row], rows: Sequence[Row], problem: Callable[[Place, str], None]) -> list[Row]:
-    """The rows with what they leave out."""
+def _complete_conditions(old: Sequence[Row], rows: Sequence[Row], problem: Callable[[Place, str], None]) -> list[Row]:
+    """The rows with all fields: ids of new conditions, and unchanged fields of existing ones."""
     known = {row["id"]: {field: row[field] for field in row if field != "affinity"} for row in old}
     taken = set(known)
     found = []
     for at, row in enumerate(rows):
-        for field in CLOSED:
+        for field in READ_ONLY_FIELDS:
             if field in row:
                 problem(("conditions", at, field), "cannot be changed by hand; leave it out")
-        given = {field: value for field, value in row.items() if field not in CLOSED}
+        given = {field: value for field, value in row.items() if field not in READ_ONLY_FIELDS}
         name = given.pop("id", "")
         if not name:
             text = given.get("text")
-            name = identifier(text if isinstance(text, str) else "", taken)
+            name = make_id(text if isinstance(text, str) else "", taken)
             taken.add(name)
             found.append({"id": name, "origin": "added", **given})
         elif name in known:
@@ -98,24 +98,24 @@ def _completed(old: Sequence[Row], rows: Sequence[Row], problem: Callable[[Place
 
 
 def _relabel(content: Row, labels: Sequence[Row], problem: Callable[[Place, str], None]) -> dict[str, str]:
-    """Put other labels in; captions and dependencies follow those that were renamed, and forget those that are gone.
+    """Replace the labels; update captions and dependencies for renamed and removed ones.
 
     Returns:
-        From the old name to the new one of each label that was renamed.
+        For each renamed label its new name.
     """
     old = [label["name"] for label in content["labels"]]
     new = [label.get("name") for label in labels]
-    gone = [name for name in old if name not in new]
-    come = [name for name in new if name not in old]
+    removed = [name for name in old if name not in new]
+    added = [name for name in new if name not in old]
     renamed: dict[str, str] = {}
-    if gone and come:
-        pairs = [(a, b) for a, b in zip(old, new, strict=False) if a in gone and b in come]
-        if len(old) == len(new) and len(pairs) == len(gone):
+    if removed and added:
+        pairs = [(a, b) for a, b in zip(old, new, strict=False) if a in removed and b in added]
+        if len(old) == len(new) and len(pairs) == len(removed):
             renamed = {a: b for a, b in pairs if isinstance(b, str)}
         else:
             message = (
-                f"it cannot be told whether {', '.join(gone[:3])} got another name or went: rename a label where it "
-                "stands, and add or remove labels in an edit of its own"
+                f"it is ambiguous whether {', '.join(removed[:3])} was renamed or removed: rename labels in place, "
+                "and add or remove labels in a separate edit"
             )
             problem(("labels",), message)
             return {}
@@ -124,31 +124,31 @@ def _relabel(content: Row, labels: Sequence[Row], problem: Callable[[Place, str]
     content["dependencies"] = [
         {**row, "labels": [renamed.get(name, name) for name in row["labels"]]}
         for row in content["dependencies"]
-        if not set(row["labels"]) & set(gone) - renamed.keys()
+        if not set(row["labels"]) & set(removed) - renamed.keys()
     ]
     captions = [
-        {**row, "labels": [renamed.get(name, name) for name in row["labels"] if name not in gone or name in renamed]}
+        {**row, "labels": [renamed.get(name, name) for name in row["labels"] if name not in removed or name in renamed]}
         for row in content["captions"]
     ]
     content["captions"] = [row for row in captions if row["labels"]]
-    _forget_captions(content)
+    _drop_missing_evidence(content)
     return renamed
 
 
-def _forget_captions(content: Row) -> None:
-    """Leave out evidence that is gone."""
+def _drop_missing_evidence(content: Row) -> None:
+    """Remove references to captions that no longer exist."""
     there = {row["id"] for row in content["captions"]}
     for part in ("conditions", "dependencies"):
         content[part] = [{**row, "evidence": [i for i in row["evidence"] if i in there]} for row in content[part]]
 
 
-def _forget_conditions(content: Row) -> None:
-    """Leave out of dependencies what is gone, and dependencies that are left with nothing."""
+def _drop_missing_conditions(content: Row) -> None:
+    """Remove references to conditions that no longer exist, and dependencies without conditions."""
     there = {row["id"] for row in content["conditions"]}
     rows = [{**row, "conditions": [i for i in row["conditions"] if i in there]} for row in content["dependencies"]]
     content["dependencies"] = [row for row in rows if row["conditions"]]
 
 
-def no_bank(source: Path | str, message: str, line: int | None = None) -> BankError:
-    """What is wrong with a source as a whole, or with a line of it."""
+def source_error(source: Path | str, message: str, line: int | None = None) -> BankError:
+    """An error about a source file as a whole, or about one of its lines."""
     return BankError(source, [Problem("", message, line)])

@@ -1,4 +1,4 @@
-"""What people changed in another program, taken over into a bank that others may have changed meanwhile."""
+"""Three-way merge of edits from another program into a bank that may have changed since the export."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 
 from fedmpt.common.words import suggestions
 from prompt_bank.errors import BankError, Problem
-from prompt_bank.exchange.rewriting import CLOSED, Row, rewritten
+from prompt_bank.exchange.rewriting import READ_ONLY_FIELDS, Row, apply_rewrite
 from prompt_bank.reading.locate import Place
 from prompt_bank.schema import Bank
 
 
 @dataclass(frozen=True)
-class Cell:
-    """A field that a person may have changed, as JSON values.
+class FieldChange:
+    """The values of a field before and after an edit; they may be equal.
 
     Attributes:
-        before: what it was when it left the bank.
-        after: what came back.
+        before: the exported JSON value.
+        after: the imported JSON value.
     """
 
     before: Any
@@ -28,39 +28,42 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Edit:
-    """What came back of one condition.
+class ConditionEdit:
+    """The imported fields of one condition.
 
     Attributes:
         place: for messages, "row 3" or "task 2".
-        line: in the file that came back.
-        condition_id: which one; "" for a new one.
-        cells: its fields by name.
+        line: line number in the imported file.
+        condition_id: the condition's id; "" for a new one.
+        cells: the fields by name.
     """
 
     place: str
     line: int | None
     condition_id: str
-    cells: dict[str, Cell]
+    cells: dict[str, FieldChange]
 
 
-def taken_over(bank: Bank, edits: Sequence[Edit], source: Path | str, gone: Sequence[str] = ()) -> Bank:
-    """The bank with the fields that people changed; a field that they left alone stays as the bank has it now.
+def merge_edits(bank: Bank, edits: Sequence[ConditionEdit], source: Path | str, removed: Sequence[str] = ()) -> Bank:
+    """The bank with the changed fields of the edits; unchanged fields keep the bank's current values.
 
     Args:
-        bank: as it is now.
-        edits: what came back.
-        source: what the problems name.
-        gone: ids of conditions to take out.
+        bank: the current bank.
+        edits: the imported edits.
+        source: the file that the problems refer to.
+        removed: ids of conditions to remove.
 
     Raises:
-        BankError: with all problems at once: no such condition, a field is wrong, or the bank has changed there, too.
+        BankError: with all problems: unknown conditions, invalid fields, and conflicts, fields that also changed in
+            the bank.
     """
-    rows = {c.id: c.model_dump(mode="json", exclude=set(CLOSED)) for c in bank.conditions if c.id not in gone}
+    rows = {
+        c.id: c.model_dump(mode="json", exclude=set(READ_ONLY_FIELDS)) for c in bank.conditions if c.id not in removed
+    }
     added: list[Row] = []
-    origin: dict[int, Edit] = {}
+    origin: dict[int, ConditionEdit] = {}
     problems: list[Problem] = []
-    seen: dict[str, Edit] = {}
+    seen: dict[str, ConditionEdit] = {}
     for edit in edits:
         changed = {name: cell for name, cell in edit.cells.items() if cell.after != cell.before}
         if not edit.condition_id:
@@ -68,22 +71,22 @@ def taken_over(bank: Bank, edits: Sequence[Edit], source: Path | str, gone: Sequ
             added.append({name: cell.after for name, cell in edit.cells.items()})
             continue
         if edit.condition_id in seen:
-            message = f"'{edit.condition_id}' is at {seen[edit.condition_id].place} already"
+            message = f"'{edit.condition_id}' is already at {seen[edit.condition_id].place}"
             problems.append(Problem(edit.place, message, edit.line))
         seen[edit.condition_id] = edit
         row = rows.get(edit.condition_id)
         if row is None:
             if changed:
                 near = suggestions(edit.condition_id, list(rows))
-                message = f"the bank has no condition '{edit.condition_id}' now; there are {near}"
+                message = f"the bank no longer has a condition '{edit.condition_id}'; there are {near}"
                 problems.append(Problem(edit.place, message, edit.line))
             continue
         origin[list(rows).index(edit.condition_id)] = edit
         for name, cell in changed.items():
             if row[name] not in (cell.before, cell.after):
                 message = (
-                    f"{name} of '{edit.condition_id}' was {_said(cell.before)}; it is {_said(cell.after)} here and "
-                    f"{_said(row[name])} in the bank: make the two the same"
+                    f"{name} of '{edit.condition_id}' was {_value_text(cell.before)}; it is {_value_text(cell.after)} "
+                    f"here and {_value_text(row[name])} in the bank: make the two the same"
                 )
                 problems.append(Problem(edit.place, message, edit.line))
             row[name] = cell.after
@@ -94,10 +97,10 @@ def taken_over(bank: Bank, edits: Sequence[Edit], source: Path | str, gone: Sequ
         at = place[1] if len(place) > 1 and place[0] == "conditions" else None
         return origin[at].line if isinstance(at, int) and at in origin else None
 
-    return rewritten(bank, [*rows.values(), *added], source, line)
+    return apply_rewrite(bank, [*rows.values(), *added], source, line)
 
 
-def _said(value: Any) -> str:
+def _value_text(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(map(str, value)) + "]"
     return f"'{value}'"

@@ -1,1 +1,1 @@
-"""From a bank to prompts: their layout, their tokens, their lengths."""
+"""The prompts of a bank: layout, tokens, lengths."""

@@ -1,6 +1,6 @@
-"""CLIP's tokens without CLIP: the byte-pair encoding of Radford et al. (2021), as open_clip's tokenizer does it.
+"""CLIP's tokenizer without torch: the byte-pair encoding of Radford et al. (2021), equal to open_clip's.
 
-The vocabulary is the file that open_clip_torch ships, read where it lies, without importing open_clip (and torch).
+The vocabulary is read from the installed package open_clip_torch, without importing it (it imports torch).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 
 VOCABULARY = "bpe_simple_vocab_16e6.txt.gz"
-MERGES = 49152 - 256 - 2
-"""How many merges of the file CLIP knows: its vocabulary without the single bytes and the two special tokens."""
+MERGE_COUNT = 49152 - 256 - 2
+"""The number of merges that CLIP uses: the vocabulary size less the byte tokens and the two special tokens."""
 
 START, END = "<start_of_text>", "<end_of_text>"
 WORD = regex.compile(
@@ -28,49 +28,49 @@ END_OF_WORD = "</w>"
 
 
 def token_ids(text: str) -> tuple[int, ...]:
-    """The tokens of a text, without [SOS] and [EOT]: those of open_clip's `SimpleTokenizer.encode`.
+    """The token ids of a text, without [SOS] and [EOT], as open_clip's `SimpleTokenizer.encode` gives them.
 
     Raises:
-        FileNotFoundError: open_clip_torch, which brings the vocabulary, is not installed.
+        FileNotFoundError: open_clip_torch, which contains the vocabulary, is not installed.
     """
     cleaned = html.unescape(html.unescape(ftfy.fix_text(text)))
     words = WORD.findall(" ".join(cleaned.split()).lower())
-    return tuple(token for word in words for token in _of_word(word))
+    return tuple(token for word in words for token in _word_tokens(word))
 
 
 def special_tokens() -> tuple[int, int]:
-    """[SOS] and [EOT]."""
+    """The ids of [SOS] and [EOT]."""
     ids = _vocabulary()[0]
     return ids[START], ids[END]
 
 
 @cache
-def _of_word(word: str) -> tuple[int, ...]:
-    ids, merging = _vocabulary()
+def _word_tokens(word: str) -> tuple[int, ...]:
+    ids, bpe = _vocabulary()
     if word in (START, END):
         return (ids[word],)
-    signs = "".join(part for part, _ in ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str(word))
-    return tuple(token.id for token in merging.tokenize(signs))
+    characters = "".join(part for part, _ in ByteLevel(add_prefix_space=False, use_regex=False).pre_tokenize_str(word))
+    return tuple(token.id for token in bpe.tokenize(characters))
 
 
 @cache
 def _vocabulary() -> tuple[dict[str, int], BPE]:
-    """The ids and the merging of words, in open_clip's order: bytes, bytes that end a word, merges, special tokens."""
+    """The token ids and the BPE model. The order is open_clip's: bytes, word-final bytes, merges, special tokens."""
     spec = find_spec("open_clip")
     if spec is None or not spec.submodule_search_locations:
         raise FileNotFoundError(2, "CLIP's vocabulary is missing: pip install open_clip_torch", VOCABULARY)
     lines = gzip.decompress((Path(spec.submodule_search_locations[0]) / VOCABULARY).read_bytes()).decode().split("\n")
     merges: list[tuple[str, str]] = []
-    for line in lines[1 : MERGES + 1]:
+    for line in lines[1 : MERGE_COUNT + 1]:
         first, second = line.split()
         merges.append((first, second))
-    signs = _byte_signs()
-    known = [*signs, *(sign + END_OF_WORD for sign in signs), *map("".join, merges), START, END]
+    characters = _byte_characters()
+    known = [*characters, *(character + END_OF_WORD for character in characters), *map("".join, merges), START, END]
     ids = {token: number for number, token in enumerate(known)}
     return ids, BPE(ids, merges, end_of_word_suffix=END_OF_WORD)
 
 
-def _byte_signs() -> list[str]:
-    """A printable sign for each of the 256 bytes, in the vocabulary's order: printable bytes first."""
+def _byte_characters() -> list[str]:
+    """A printable character for each of the 256 bytes, in the order of the vocabulary: printable bytes first."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     return [*map(chr, printable), *(chr(256 + number) for number in range(256 - len(printable)))]

@@ -1,8 +1,8 @@
-"""From a bank to prompts. The token layout is METHOD.md §2:
+"""The prompts of a bank. Their token layout (METHOD.md §2):
 
 [SOS] u_1 … u_β1 ⟨before⟩ ⟨condition⟩ w_1 … w_β2 ⟨between⟩ ⟨label⟩ ⟨after⟩ [EOT]
 
-⟨before⟩, ⟨between⟩ and ⟨after⟩ are the frozen words of the bank's template around its two fields.
+⟨before⟩, ⟨between⟩ and ⟨after⟩ are the frozen words of the template around its two fields.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from prompt_bank.schema import Bank, Condition
 
 
 @dataclass(frozen=True)
-class PromptParts:
+class TemplateParts:
     """The frozen words of a template.
 
     Attributes:
-        before: ahead of the condition.
-        between: between the condition and the label, behind the class tokens.
-        after: behind the label.
+        before: the words before the condition.
+        between: the words between condition and label, after the class tokens.
+        after: the words after the label.
     """
 
     before: str
@@ -29,17 +29,17 @@ class PromptParts:
     after: str
 
     def head(self, condition: str) -> str:
-        """The words ahead of the class tokens."""
+        """The words before the class tokens."""
         return f"{self.before}{condition}".strip()
 
     def tail(self, label: str) -> str:
-        """The words behind the class tokens."""
+        """The words after the class tokens."""
         return f"{self.between}{label}{self.after}".strip()
 
 
 @dataclass(frozen=True)
 class PromptText:
-    """A prompt to look at; learnable tokens stand as [u1] and [w1]."""
+    """A prompt for display; learnable tokens are written as [u1] and [w1]."""
 
     condition_id: str
     label: str
@@ -47,10 +47,13 @@ class PromptText:
 
 
 def active_conditions(bank: Bank) -> tuple[tuple[Condition, ...], Literal["accepted", "proposed"]]:
-    """The conditions that training uses: the accepted ones, or, if a bank has none yet, the proposed ones.
+    """The conditions that training uses: the accepted ones, or if there are none, the proposed ones.
+
+    Returns:
+        The conditions and their status.
 
     Raises:
-        BankError: where neither are there.
+        BankError: no condition is accepted or proposed.
     """
     accepted = tuple(c for c in bank.conditions if c.status == "accepted")
     if accepted:
@@ -62,20 +65,20 @@ def active_conditions(bank: Bank) -> tuple[tuple[Condition, ...], Literal["accep
     return proposed, "proposed"
 
 
-def parts(bank: Bank) -> PromptParts:
-    """The frozen words of the bank's template (a loaded bank has both fields once, in this order)."""
+def template_parts(bank: Bank) -> TemplateParts:
+    """The frozen words of a bank's template. In a valid bank both fields occur once, in this order."""
     before, rest = bank.prompt.template.split("{condition}")
     between, after = rest.split("{label}")
-    return PromptParts(before, between, after)
+    return TemplateParts(before, between, after)
 
 
 def prompts(bank: Bank) -> list[PromptText]:
-    """The prompts of all active conditions with all labels, conditions first.
+    """The prompts of all active conditions with all labels, ordered by condition, then label.
 
     Raises:
         BankError: the bank has no active condition.
     """
-    frozen = parts(bank)
+    frozen = template_parts(bank)
     u, w = _learnable("u", bank.prompt.condition_tokens), _learnable("w", bank.prompt.class_tokens)
     return [
         PromptText(c.id, label.name, " ".join(filter(None, [u, frozen.head(c.text), w, frozen.tail(label.name)])))

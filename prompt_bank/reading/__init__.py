@@ -1,1 +1,1 @@
-"""From a file to a bank: syntax, types, checks, migrations, every problem with its line."""
+"""Parses and validates bank files: syntax, migrations, types, checks. Every problem has its line number."""

@@ -1,7 +1,7 @@
-"""What the schema cannot say: uniqueness, references, texts that fit into a prompt.
+"""Checks that the schema cannot express: uniqueness, references, texts that fit into a prompt.
 
-The checks read the parsed JSON, not the models, and pass over what has the wrong type: so a file with a mistake of
-type still gets every other problem named at once.
+The checks read the parsed JSON, not the models, and skip values of the wrong type. So all problems of a file are
+reported at once, even if it has type errors.
 """
 
 from __future__ import annotations
@@ -13,34 +13,34 @@ from typing import Any
 
 from fedmpt.common.words import BIDI_CONTROLS, fold, fold_loosely
 from prompt_bank.errors import Problem
-from prompt_bank.reading.locate import Place, written
+from prompt_bank.reading.locate import Place, format_place
 
-FIELDS = ("{condition}", "{label}")
+TEMPLATE_FIELDS = ("{condition}", "{label}")
 Content = dict[str, Any]
-Found = tuple[Place, Problem]
+PlacedProblem = tuple[Place, Problem]
 Texts = list[tuple[Place, str]]
 
 
-def check(content: Content) -> list[Found]:
-    """Every problem of a bank's content that its types don't show, with its place; errors and warnings."""
+def check(content: Content) -> list[PlacedProblem]:
+    """All errors and warnings that the type check does not find, with their places."""
     return [
-        *_words(content),
-        *_unique(content),
+        *_prompt_texts(content),
+        *_uniqueness(content),
         *_references(content),
         *_affinities(content),
         *_control(content),
         *_template(content),
-        *_near_duplicates(content),
+        *_similar_names(content),
         *_history(content),
     ]
 
 
-def _problem(place: Place, message: str, warning: bool = False) -> Found:
-    return place, Problem(written(place), message, severity="warning" if warning else "error")
+def _problem(place: Place, message: str, warning: bool = False) -> PlacedProblem:
+    return place, Problem(format_place(place), message, severity="warning" if warning else "error")
 
 
 def _rows(content: Content, part: str) -> Iterator[tuple[Place, Content]]:
-    """The objects of a list of objects."""
+    """The objects in a list, with their places."""
     rows = content.get(part)
     for i, row in enumerate(rows if isinstance(rows, list) else ()):
         if isinstance(row, dict):
@@ -48,7 +48,7 @@ def _rows(content: Content, part: str) -> Iterator[tuple[Place, Content]]:
 
 
 def _texts(content: Content, part: str, *fields: str) -> Texts:
-    """The texts that stand in some fields of a list of objects; a field may hold one text or a list of them."""
+    """The strings in some fields of a list of objects; a field may be a string or a list of strings."""
     found: Texts = []
     for place, row in _rows(content, part):
         for field in fields:
@@ -60,38 +60,38 @@ def _texts(content: Content, part: str, *fields: str) -> Texts:
     return found
 
 
-def _words(content: Content) -> Iterator[Found]:
-    """Labels and conditions stand in prompts, and what the images are in messages: one line of printable text."""
+def _prompt_texts(content: Content) -> Iterator[PlacedProblem]:
+    """Texts that are inserted into prompts must be one line of printable text: labels, conditions, about."""
     about = [(("about",), content["about"])] if isinstance(content.get("about"), str) and content["about"] else []
     for place, text in [*_texts(content, "labels", "name", "aliases"), *_texts(content, "conditions", "text"), *about]:
         if not text.strip():
             yield _problem(place, "is empty")
         elif text != text.strip():
-            yield _problem(place, f"{text!r} begins or ends with white space; remove it")
+            yield _problem(place, f"{text!r} starts or ends with white space; remove it")
         if any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") or sign in BIDI_CONTROLS for sign in text):
-            yield _problem(place, f"{text!r} has a line break or another control character; remove it")
+            yield _problem(place, f"{text!r} contains a line break or another control character; remove it")
 
 
-def _unique(content: Content) -> Iterator[Found]:
-    yield from _once(((place, fold(text)) for place, text in _texts(content, "labels", "name")), "label")
-    yield from _once(_texts(content, "conditions", "id"), "condition id")
+def _uniqueness(content: Content) -> Iterator[PlacedProblem]:
+    yield from _duplicates(((place, fold(text)) for place, text in _texts(content, "labels", "name")), "label")
+    yield from _duplicates(_texts(content, "conditions", "id"), "condition id")
     in_use = {place for place, row in _rows(content, "conditions") if row.get("status") != "rejected"}
     texts = [(place, fold(text)) for place, text in _texts(content, "conditions", "text") if place[:2] in in_use]
-    yield from _once(texts, "condition")
-    yield from _once(_texts(content, "captions", "id"), "caption id")
+    yield from _duplicates(texts, "condition")
+    yield from _duplicates(_texts(content, "captions", "id"), "caption id")
     for at, (_, row) in enumerate(_rows(content, "conditions")):
-        yield from _once(((("conditions", at, *place), fold(value)) for place, value in _values(row)), "value")
+        yield from _duplicates(((("conditions", at, *place), fold(value)) for place, value in _values(row)), "value")
 
 
-def _once(values: Iterable[tuple[Place, str]], what: str) -> Iterator[Found]:
+def _duplicates(values: Iterable[tuple[Place, str]], what: str) -> Iterator[PlacedProblem]:
     first: dict[str, Place] = {}
     for place, value in values:
         if value in first:
-            yield _problem(place, f"the {what} '{value}' stands at {written(first[value])} already")
+            yield _problem(place, f"the {what} '{value}' is already used at {format_place(first[value])}")
         first.setdefault(value, place)
 
 
-def _references(content: Content) -> Iterator[Found]:
+def _references(content: Content) -> Iterator[PlacedProblem]:
     there = {
         "label": {text for _, text in _texts(content, "labels", "name")},
         "condition": {text for _, text in _texts(content, "conditions", "id")},
@@ -114,8 +114,8 @@ def _values(condition: Content) -> Texts:
     return [(("values", i), value) for i, value in enumerate(listed) if isinstance(value, str)]
 
 
-def _affinities(content: Content) -> Iterator[Found]:
-    """Rows belong to labels and have a number for each value; what was corrected is a cell that is there, once."""
+def _affinities(content: Content) -> Iterator[PlacedProblem]:
+    """Each row belongs to a label and has one number per value; each correction refers to a distinct, existing cell."""
     labels = {text for _, text in _texts(content, "labels", "name")}
     for (part, at), condition in _rows(content, "conditions"):
         affinity = condition.get("affinity")
@@ -138,11 +138,11 @@ def _affinities(content: Content) -> Iterator[Found]:
             if isinstance(value, str) and value not in values:
                 yield _problem((*place, "corrected", i, "value"), f"the condition has no value '{value}'")
             if isinstance(label, str) and isinstance(value, str) and (label, value) in seen:
-                yield _problem((*place, "corrected", i), f"'{label}' under '{value}' is corrected already")
+                yield _problem((*place, "corrected", i), f"'{label}' under '{value}' is already corrected")
             seen.add((str(label), str(value)))
 
 
-def _control(content: Content) -> Iterator[Found]:
+def _control(content: Content) -> Iterator[PlacedProblem]:
     provenance = content.get("provenance")
     control = provenance.get("control") if isinstance(provenance, dict) else None
     rows = control.get("rows") if isinstance(control, dict) else None
@@ -154,42 +154,46 @@ def _control(content: Content) -> Iterator[Found]:
             yield _problem(place, f"has {len(numbers)} numbers, but there are {len(rows)} rows")
 
 
-def _template(content: Content) -> Iterator[Found]:
+def _template(content: Content) -> Iterator[PlacedProblem]:
     prompt = content.get("prompt")
     template = prompt.get("template") if isinstance(prompt, dict) else None
     if not isinstance(template, str):
         return
     place: Place = ("prompt", "template")
-    for field in FIELDS:
+    for field in TEMPLATE_FIELDS:
         if template.count(field) != 1:
-            yield _problem(place, f"has {field} {template.count(field)} times; it must stand there once")
-    for other in re.findall(r"\{[^{}]*\}?|\}", template.replace(FIELDS[0], "").replace(FIELDS[1], "")):
+            yield _problem(place, f"has {field} {template.count(field)} times; it must occur once")
+    for other in re.findall(
+        r"\{[^{}]*\}?|\}", template.replace(TEMPLATE_FIELDS[0], "").replace(TEMPLATE_FIELDS[1], "")
+    ):
         yield _problem(place, f"'{other}' is not a field; only {{condition}} and {{label}} are")
-    if all(template.count(field) == 1 for field in FIELDS) and template.index(FIELDS[0]) > template.index(FIELDS[1]):
-        yield _problem(place, "{condition} must stand before {label}")
+    if all(template.count(field) == 1 for field in TEMPLATE_FIELDS) and template.index(
+        TEMPLATE_FIELDS[0]
+    ) > template.index(TEMPLATE_FIELDS[1]):
+        yield _problem(place, "{condition} must come before {label}")
 
 
-def _near_duplicates(content: Content) -> Iterator[Found]:
-    """Names that differ in a plural or in punctuation alone, and aliases that name another label."""
-    yield from _nearly(_texts(content, "labels", "name"), "label")
-    yield from _nearly(_texts(content, "conditions", "text"), "condition")
+def _similar_names(content: Content) -> Iterator[PlacedProblem]:
+    """Warns of names that differ only in plural or punctuation, and of aliases that are the name of another label."""
+    yield from _similar_texts(_texts(content, "labels", "name"), "label")
+    yield from _similar_texts(_texts(content, "conditions", "text"), "condition")
     names = {fold(text): place for place, text in _texts(content, "labels", "name")}
     for place, alias in _texts(content, "labels", "aliases"):
         owner = names.get(fold(alias))
         if owner is not None and owner[:2] != place[:2]:
-            yield _problem(place, f"'{alias}' is also the name at {written(owner)}", warning=True)
+            yield _problem(place, f"'{alias}' is also the name of the label at {format_place(owner[:2])}", warning=True)
 
 
-def _nearly(texts: Texts, what: str) -> Iterator[Found]:
+def _similar_texts(texts: Texts, what: str) -> Iterator[PlacedProblem]:
     seen: dict[str, str] = {}
     for place, text in texts:
         other = seen.setdefault(fold_loosely(text), text)
         if fold(other) != fold(text):
-            yield _problem(place, f"'{text}' is nearly '{other}'; is it the same {what}?", warning=True)
+            yield _problem(place, f"'{text}' is similar to '{other}'; is it the same {what}?", warning=True)
 
 
-def _history(content: Content) -> Iterator[Found]:
-    """The recorded revisions count 1, 2, 3 …; a merge of two people's files may have mixed them."""
+def _history(content: Content) -> Iterator[PlacedProblem]:
+    """Revisions must be numbered 1, 2, 3 …; git may have merged two histories."""
     for (_, i), row in _rows(content, "history"):
         if isinstance(row.get("revision"), int) and row["revision"] != int(i) + 1:
             message = f"is {row['revision']}, but it is entry {int(i) + 1} of the history"

@@ -1,4 +1,4 @@
-"""From a place in a bank ("conditions", 2, "text") to its line in the JSON text. Strict where json is lax."""
+"""A strict JSON parser that knows the line of every value, by its place, for example ("conditions", 2, "text")."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from typing import Any
 
 from prompt_bank.errors import Problem
 
-NOT_JSON = re.compile(r"NaN|-?Infinity")
-"""Numbers that Python's json writes and reads, although JSON has none of them."""
+NON_JSON_NUMBER = re.compile(r"NaN|-?Infinity")
+"""Numbers that Python's json module reads and writes although JSON does not allow them."""
 
 _NUMBER = r"(?:-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,17})?|null)"
-NUMBERS = re.compile(rf"\[ *{_NUMBER}(?: *, *{_NUMBER})* *\]")
-"""A list of plain numbers in one line, as the rows of an affinity are written: read at once, as there are thousands."""
+NUMBER_ROW = re.compile(rf"\[ *{_NUMBER}(?: *, *{_NUMBER})* *\]")
+"""A list of numbers on one line, such as a row of an affinity. It is parsed as a whole, for speed."""
 
 Place = tuple[str | int, ...]
 
 
-class Located:
-    """JSON text, parsed, with the line of every value.
+class LocatedJson:
+    """Parsed JSON text with the line number of every value.
 
     Args:
         text: the file's content.
 
     Attributes:
         value: the parsed content.
-        problems: duplicate keys and numbers that no bank may hold, each with its place; reading went on behind them.
+        problems: duplicate keys and invalid numbers, each with its place; parsing continues after them.
 
     Raises:
-        SyntaxProblem: not JSON, so that reading could not go on.
+        JsonSyntaxError: the text is not JSON.
     """
 
     def __init__(self, text: str) -> None:
@@ -44,13 +44,13 @@ class Located:
         try:
             end, self.value = self._read(self._skip(0), ())
         except RecursionError as error:
-            raise SyntaxProblem("lists or objects are nested too deep for a bank", 1) from error
+            raise JsonSyntaxError("lists or objects are nested too deep for a bank", 1) from error
         end = self._skip(end)
         if end != len(text):
-            raise self._problem("there is something behind the end of the JSON", end)
+            raise self._problem("there is text after the end of the JSON", end)
 
     def line(self, place: Place) -> int | None:
-        """The line of a place, or of the nearest one around it."""
+        """The line number of a place, or of the innermost known place that contains it."""
         while place not in self._lines:
             if not place:
                 return None
@@ -63,7 +63,7 @@ class Located:
         if sign == "{":
             return self._object(at + 1, place)
         if sign == "[":
-            if numbers := NUMBERS.match(self._text, at):
+            if numbers := NUMBER_ROW.match(self._text, at):
                 return numbers.end(), json.loads(numbers.group())
             return self._array(at + 1, place)
         if sign == '"':
@@ -75,15 +75,15 @@ class Located:
         return self._number(at, place)
 
     def _number(self, at: int, place: Place) -> tuple[int, float]:
-        if odd := NOT_JSON.match(self._text, at):
-            self._note(place, f"{odd.group()} is not a number that JSON has", at)
+        if odd := NON_JSON_NUMBER.match(self._text, at):
+            self._note(place, f"{odd.group()} is not a JSON number", at)
             return odd.end(), 0
         number = NUMBER_RE.match(self._text, at)
         if number is None:
             raise self._problem("a value is missing or not JSON (is the file cut off?)", at)
         try:
             value = json.loads(number.group())
-        except ValueError:  # Python bounds the digits of an integer
+        except ValueError:  # Python limits the number of digits of an integer
             value = math.inf
         if math.isinf(value):
             self._note(place, "the number is too large", at)
@@ -101,7 +101,7 @@ class Located:
             begin = at
             key, at = self._string(at)
             if key in found:
-                self._note((*place, key), f"the key '{key}' stands twice", begin)
+                self._note((*place, key), f"the key '{key}' occurs twice", begin)
             at = self._expect(":", self._skip(at))
             at, found[key] = self._read(self._skip(at), (*place, key))
             at = self._skip(at)
@@ -126,11 +126,11 @@ class Located:
         try:
             value, end = scanstring(self._text, at + 1, True)
         except json.JSONDecodeError as error:
-            raise self._problem(f"a text is not closed or not valid ({error.msg})", at) from error
+            raise self._problem(f"a string is not closed or not valid ({error.msg})", at) from error
         try:
             value.encode()
         except UnicodeEncodeError as error:
-            raise self._problem("a text has half of a surrogate pair", at) from error
+            raise self._problem("a string contains half of a surrogate pair", at) from error
         return value, end
 
     def _expect(self, sign: str, at: int) -> int:
@@ -147,17 +147,17 @@ class Located:
         return bisect_left(self._breaks, at) + 1
 
     def _note(self, place: Place, message: str, at: int) -> None:
-        self.problems.append(Problem(written(place), message, self._line(at)))
+        self.problems.append(Problem(format_place(place), message, self._line(at)))
 
-    def _problem(self, message: str, at: int) -> SyntaxProblem:
-        return SyntaxProblem(message, self._line(at))
+    def _problem(self, message: str, at: int) -> JsonSyntaxError:
+        return JsonSyntaxError(message, self._line(at))
 
 
-class SyntaxProblem(ValueError):
-    """Text that is not JSON as we take it.
+class JsonSyntaxError(ValueError):
+    """Text that is not strict JSON.
 
     Attributes:
-        line: where.
+        line: line number, from 1.
     """
 
     def __init__(self, message: str, line: int) -> None:
@@ -165,8 +165,8 @@ class SyntaxProblem(ValueError):
         self.line = line
 
 
-def written(place: Place) -> str:
-    """ "conditions[2].text" """
+def format_place(place: Place) -> str:
+    """A place as text, for example "conditions[2].text"."""
     text = ""
     for part in place:
         text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part

@@ -1,4 +1,4 @@
-"""Older file formats brought to the newest, step by step. Append only: a step that was released is never changed."""
+"""Migrations from older file formats, one step per format. A released step is never changed."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ from typing import Any
 from fedmpt.common.words import fold
 
 FORMAT = 2
-"""The newest format, the one that schema.py describes."""
+"""The current format, described by schema.py."""
 
 
-def _values_are_columns(content: dict[str, Any]) -> dict[str, Any]:
-    """Format 2: the values of a condition are the columns of its affinity, so that each stands there once."""
+def _to_format_2(content: dict[str, Any]) -> dict[str, Any]:
+    """To format 2, in which the values of a condition are distinct, as they are the columns of its affinity."""
     conditions = content.get("conditions")
     if not isinstance(conditions, list):
         return {**content, "format": 2}
-    return {**content, "format": 2, "conditions": [_with_distinct_values(condition) for condition in conditions]}
+    return {**content, "format": 2, "conditions": [_without_duplicate_values(condition) for condition in conditions]}
 
 
-def _with_distinct_values(condition: Any) -> Any:
+def _without_duplicate_values(condition: Any) -> Any:
     values = condition.get("values") if isinstance(condition, dict) else None
     if not isinstance(values, list):
         return condition
-    # What is no text stays, for the types to complain about.
+    # Values of another type are kept; the type check reports them.
     first: dict[Any, Any] = {}
     for place, value in enumerate(values):
         first.setdefault(fold(value) if isinstance(value, str) else place, value)
     return {**condition, "values": list(first.values())}
 
 
-MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _values_are_columns}
-"""From format n to n + 1."""
+MIGRATIONS: dict[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _to_format_2}
+"""For each format n the migration to format n + 1."""
 
 
 class UnknownFormat(ValueError):
-    """A format that this version does not read."""
+    """A format that this version cannot read."""
 
 
 def migrate(content: dict[str, Any]) -> dict[str, Any]:
-    """The content in the newest format.
+    """The content migrated to the current format.
 
     Raises:
-        UnknownFormat: newer than this version knows, or not a number.
+        UnknownFormat: the format is missing, not a positive integer, or newer than this version.
     """
     if "format" not in content:
         raise UnknownFormat(f"is missing; this version reads formats up to {FORMAT}")

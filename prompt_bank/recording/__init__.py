@@ -1,1 +1,1 @@
-"""Saving a bank: revisions, what a person decided, and mining again without overwriting it."""
+"""Saves banks: revisions, hand edits, and mining again without overwriting what people decided."""

@@ -1,4 +1,4 @@
-"""A change to a bank's file, by a command or a page: made to what is there now, recorded as a revision of its own."""
+"""Applies an edit to a bank file and records the result as a revision; used by the commands."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from prompt_bank.editing.conditions import with_origins
+from prompt_bank.editing.conditions import update_origins
 from prompt_bank.editing.diff import Change, diff
 from prompt_bank.errors import BankConflict, BankError
-from prompt_bank.recording.revisions import newest
+from prompt_bank.recording.revisions import newest_revision
 from prompt_bank.recording.store import LoadedBank, content_hash, load, record
 from prompt_bank.schema import Bank
 
-TRIES = 5
-"""How often a change is made anew because another writer was faster."""
+MAX_ATTEMPTS = 5
+"""How often an edit is tried if other writers change the file at the same time."""
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """What became of a change.
+class ChangeResult:
+    """The result of a change.
 
     Attributes:
-        bank: the content now.
-        written: a revision was recorded; false where there was nothing to change.
-        changes: what the change did.
-        hand_edit: the revision in which an unrecorded edit by hand was recorded first; None where there was none.
+        bank: the bank after the change.
+        written: whether a revision was recorded; false if the edit changed nothing.
+        changes: the differences that the edit made.
+        hand_edit: the number of the revision in which an unrecorded hand edit was recorded first; None if there was
+            none.
     """
 
     bank: Bank
@@ -35,32 +36,32 @@ class Recorded:
     hand_edit: int | None = None
 
 
-def change(path: Path, edit: Callable[[Bank], Bank], *, by: str, did: str) -> Recorded:
-    """Apply an edit to a bank's file and record it.
+def apply_change(path: Path, edit: Callable[[Bank], Bank], *, by: str, did: str) -> ChangeResult:
+    """Apply an edit to a bank file and record the result.
 
-    What a person changed by hand and has not recorded yet becomes a revision of its own first, so that no revision
-    mixes two people's work. Where another writer is faster, the edit is made anew to what that one wrote.
+    An unrecorded hand edit is recorded first, as a separate revision, so that no revision mixes two people's work. If
+    another writer changes the file in between, the edit is applied again to the new content.
 
     Args:
-        path: the file.
-        edit: from the bank to the changed one.
-        by: who does it.
-        did: what it does, one line.
+        path: the bank file.
+        edit: a function from a bank to the changed bank.
+        by: the author of the revision.
+        did: the message of the revision, one line.
 
     Raises:
-        BankError: the file or the edit is bad; nothing was written then.
-        BankConflict: other writers were faster each time.
-        OSError: it cannot be written.
+        BankError: the file or the edit is invalid; the edit was not recorded.
+        BankConflict: other writers changed the file during each of MAX_ATTEMPTS attempts.
+        OSError: the file cannot be written.
     """
     hand_edit = None
-    for left in reversed(range(TRIES)):
+    for left in reversed(range(MAX_ATTEMPTS)):
         loaded = load(path)
         try:
             changed = edit(loaded.bank).model_copy(update={"revision": loaded.bank.revision})
         except BankError as error:
-            raise BankError(path, error.problems) from error  # an edit knows the bank's name alone
+            raise BankError(path, error.problems) from error  # an edit knows only the bank's name, not its path
         if content_hash(changed) == loaded.hash:
-            return Recorded(loaded.bank, False, (), hand_edit)
+            return ChangeResult(loaded.bank, False, (), hand_edit)
         try:
             if loaded.edited:
                 hand_edit = record_hand_edit(loaded, by).bank.revision
@@ -70,25 +71,25 @@ def change(path: Path, edit: Callable[[Bank], Bank], *, by: str, did: str) -> Re
             if not left:
                 raise
             continue
-        return Recorded(written, True, diff(loaded.bank, written), hand_edit)
+        return ChangeResult(written, True, diff(loaded.bank, written), hand_edit)
     raise AssertionError("the last try returns or raises")
 
 
-def record_hand_edit(loaded: LoadedBank, by: str, did: str = "edited by hand") -> Recorded:
-    """Record what a person changed in the file itself; the conditions that he changed become edited ones.
+def record_hand_edit(loaded: LoadedBank, by: str, did: str = "edited by hand") -> ChangeResult:
+    """Record a hand edit of the file as a revision, with origins and corrections set.
 
     Raises:
         BankConflict: the file has changed since it was loaded.
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
-    before = newest(loaded)
-    marked = with_origins(before, loaded.bank) if before else loaded.bank
+    before = newest_revision(loaded)
+    marked = update_origins(before, loaded.bank) if before else loaded.bank
     written = record(marked, loaded.path, by=by, did=did, expected_hash=loaded.hash)
-    return Recorded(written, True, diff(before, written) if before else ())
+    return ChangeResult(written, True, diff(before, written) if before else ())
 
 
 def who(by: str | None) -> str:
-    """Who changes a bank: as named, else who runs the program."""
+    """The author of a change: the given name, or the name of the user who runs the program."""
     if by is not None:
         return by
     try:

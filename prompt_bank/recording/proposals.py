@@ -1,8 +1,7 @@
-"""Mine again into a bank that people have worked on: new proposals come beside their decisions and change none of them.
+"""Merges newly mined content into an existing bank without changing what people decided.
 
-What counts as a person's: every condition that is accepted, rejected, edited, added, has a note or a corrected cell;
-every revision that
-somebody else than the miner recorded; and what such a revision took away, which stays away.
+People's decisions are: each condition that is accepted, rejected, edited, added, or has a note or a corrected cell;
+each revision that was not recorded by the miner; and whatever such a revision removed, which is not proposed again.
 """
 
 from __future__ import annotations
@@ -12,85 +11,86 @@ from itertools import pairwise
 from pathlib import Path
 
 from fedmpt.common.words import fold
-from prompt_bank.editing.affinities import relabelled
-from prompt_bank.editing.conditions import identifier
-from prompt_bank.editing.edits import checked
+from prompt_bank.editing.affinities import rename_rows
+from prompt_bank.editing.conditions import make_id
+from prompt_bank.editing.requirements import require_valid
 from prompt_bank.errors import BankError, Problem
-from prompt_bank.recording.changes import Recorded, change, record_hand_edit
-from prompt_bank.recording.remining import remined, untouched
-from prompt_bank.recording.revisions import kept
+from prompt_bank.recording.changes import ChangeResult, apply_change, record_hand_edit
+from prompt_bank.recording.remining import is_untouched, update_from_mining
+from prompt_bank.recording.revisions import read_revision
 from prompt_bank.recording.store import LoadedBank, load, record
 from prompt_bank.schema import Bank, Caption, Condition, Dependency, Label
 
 MINER = "miner"
-"""Who records what was mined."""
+"""The author of revisions that were mined."""
 
 Labels = frozenset[str]
 
 
-def record_mined(mined: Bank, path: Path, *, editor: str, did: str) -> Recorded:
-    """Write a mined bank, as new proposals where there is a bank already.
+def record_mined(mined: Bank, path: Path, *, editor: str, did: str) -> ChangeResult:
+    """Write a mined bank, or merge it into the bank in the file.
 
     Args:
-        mined: what was mined.
-        path: the file.
-        editor: whose an edit by hand is that was not recorded yet.
-        did: what was mined, one line.
+        mined: the mined bank.
+        path: the bank file.
+        editor: the author of an unrecorded hand edit, which is recorded first.
+        did: the message of the revision, one line.
 
     Raises:
-        BankError: the file there is bad, or it is about other labels.
-        OSError: it cannot be written.
+        BankError: the existing file is invalid, or has none of the mined labels.
+        OSError: the file cannot be written.
     """
     if not path.exists():
-        return Recorded(record(mined, path, by=MINER, did=did), True)
+        return ChangeResult(record(mined, path, by=MINER, did=did), True)
     loaded = load(path)
     if loaded.edited:
         record_hand_edit(loaded, editor)
-    return change(path, lambda bank: propose(bank, mined, revisions(load(path))), by=MINER, did=did)
+    return apply_change(path, lambda bank: propose(bank, mined, recorded_revisions(load(path))), by=MINER, did=did)
 
 
-def revisions(loaded: LoadedBank) -> list[Bank]:
-    """The recorded revisions of which a good copy is left, oldest first."""
-    found = (kept(loaded, entry).bank for entry in loaded.bank.history)
+def recorded_revisions(loaded: LoadedBank) -> list[Bank]:
+    """The recorded revisions that have an intact copy, oldest first."""
+    found = (read_revision(loaded, entry).bank for entry in loaded.bank.history)
     return [bank for bank in found if bank is not None]
 
 
 def propose(existing: Bank, mined: Bank, recorded: Sequence[Bank] = ()) -> Bank:
-    """The bank with what was mined beside what is there.
+    """The existing bank with the mined content merged in.
 
-    Where nobody has decided or changed anything yet, what was mined takes the place of what was. Otherwise everything
-    stays, and
-    - a condition with new words is added as a proposal, unless somebody took these words away;
-    - a proposal that nobody has touched gets the new support, evidence and values of the same words;
-    - any condition but a rejected one gets the new numbers of its affinity, but for the cells that people set;
-    - captions and labels that are not there yet are added, unless somebody took the label away; a label that is the
-      alias of another one is that one; ids of new captions follow on;
-    - conditions that govern labels are added to those that do already, unless somebody changed that dependency.
+    If no person has changed the existing bank, the mined one replaces it. Otherwise its content is kept, and
+    - conditions with new words are added as proposals, unless a person removed these words;
+    - untouched proposals take support, evidence and values from the mined condition with the same words;
+    - all conditions except rejected ones take the new numbers of their affinity, except for corrected cells;
+    - new captions and labels are added, unless a person removed the label; a mined label that is an alias of an
+      existing one is identified with it; new captions get new ids;
+    - the conditions of dependencies are united, unless a person changed the dependency.
 
     Args:
-        existing: the bank as it is, recorded.
-        mined: from the same labels, or some more or fewer of them.
-        recorded: earlier revisions, oldest first; they tell what people took away.
+        existing: the recorded bank.
+        mined: the mined bank; at least one label must be the same.
+        recorded: earlier revisions, oldest first; they show what people removed.
 
     Raises:
-        BankError: the two have no label in common, or together they are no good bank.
+        BankError: the banks have no label in common, or the merged bank is invalid.
     """
-    same_world(existing, mined.labels)
-    if not _touched_by_people(existing):
+    require_shared_label(existing, mined.labels)
+    if not _has_human_changes(existing):
         return mined.model_copy(update={"name": existing.name, "history": existing.history})
     names = _label_names(existing)
-    mined = _without(mined, _labels_taken_away(recorded) - names.keys())
+    mined = _without_labels(mined, _removed_labels(recorded) - names.keys())
     labels = (*existing.labels, *(label for label in mined.labels if fold(label.name) not in names))
     names = {**{fold(label.name): label.name for label in mined.labels}, **names}
-    captions, caption_ids = _united_captions(existing, mined, names)
-    conditions, condition_ids = _united_conditions(existing, mined, _words_taken_away(recorded), names, caption_ids)
-    return checked(
+    captions, caption_ids = _merge_captions(existing, mined, names)
+    conditions, condition_ids = _merge_conditions(existing, mined, _removed_texts(recorded), names, caption_ids)
+    return require_valid(
         existing.model_copy(
             update={
                 "labels": labels,
                 "conditions": conditions,
-                "dependencies": _united_dependencies(
-                    existing, _renamed(mined, names, condition_ids, caption_ids), _decided_dependencies(recorded)
+                "dependencies": _merge_dependencies(
+                    existing,
+                    _translated_dependencies(mined, names, condition_ids, caption_ids),
+                    _decided_dependencies(recorded),
                 ),
                 "captions": captions,
                 "provenance": mined.provenance,
@@ -100,44 +100,44 @@ def propose(existing: Bank, mined: Bank, recorded: Sequence[Bank] = ()) -> Bank:
     )
 
 
-def same_world(existing: Bank, labels: Sequence[Label]) -> None:
-    """Refuse to mine labels into a bank that has none of them.
+def require_shared_label(existing: Bank, labels: Sequence[Label]) -> None:
+    """Check that a bank has at least one of the mined labels.
 
     Raises:
-        BankError: it is another bank.
+        BankError: it has none of them.
     """
     known = _label_names(existing)
     if not any(fold(label.name) in known for label in labels):
         message = (
-            f"the bank has none of the labels that are mined ({labels[0].name}, …), but {existing.labels[0].name}, …; "
-            "choose another file for the new ones"
+            f"the bank has none of the mined labels ({labels[0].name}, …) but {existing.labels[0].name}, …; "
+            "write the mined bank to another file"
         )
         raise BankError(existing.name, [Problem("labels", message)])
 
 
-def _touched_by_people(bank: Bank) -> bool:
-    return any(entry.by != MINER for entry in bank.history) or not all(map(untouched, bank.conditions))
+def _has_human_changes(bank: Bank) -> bool:
+    return any(entry.by != MINER for entry in bank.history) or not all(map(is_untouched, bank.conditions))
 
 
-def _by_people(recorded: Sequence[Bank]) -> list[tuple[Bank, Bank]]:
-    """Each revision that a person recorded, behind the one before it."""
+def _human_revisions(recorded: Sequence[Bank]) -> list[tuple[Bank, Bank]]:
+    """Pairs of a revision that a person recorded and the revision before it, as (before, after)."""
     return [(a, b) for a, b in pairwise(recorded) if b.history[-1].by != MINER]
 
 
 def _label_names(bank: Bank) -> dict[str, str]:
-    """From each label's name or alias, folded, to its name."""
-    # Backwards, so that of two labels with the same alias the first one has it, however many come behind it.
+    """For each folded label name or alias the name of the label."""
+    # In reverse, so that an alias of several labels belongs to the first of them.
     aliases = {fold(alias): label.name for label in reversed(bank.labels) for alias in label.aliases}
     return {**aliases, **{fold(label.name): label.name for label in bank.labels}}
 
 
-def _labels_taken_away(recorded: Sequence[Bank]) -> set[str]:
-    """Labels that people removed or renamed, folded."""
-    return {name for a, b in _by_people(recorded) for name in _label_names(a).keys() - _label_names(b).keys()}
+def _removed_labels(recorded: Sequence[Bank]) -> set[str]:
+    """The folded names of labels that people removed or renamed."""
+    return {name for a, b in _human_revisions(recorded) for name in _label_names(a).keys() - _label_names(b).keys()}
 
 
-def _without(mined: Bank, labels: set[str]) -> Bank:
-    """What was mined, without some labels and all that was said of them."""
+def _without_labels(mined: Bank, labels: set[str]) -> Bank:
+    """The mined bank without some labels, and without the captions and dependencies that contain them."""
     if not labels:
         return mined
     captions = tuple(c for c in mined.captions if not labels & set(map(fold, c.labels)))
@@ -146,26 +146,26 @@ def _without(mined: Bank, labels: set[str]) -> Bank:
     return mined.model_copy(
         update={
             "labels": tuple(label for label in mined.labels if fold(label.name) not in labels),
-            "conditions": tuple(c.model_copy(update=_evident(c.evidence, ids)) for c in mined.conditions),
-            "dependencies": tuple(d.model_copy(update=_evident(d.evidence, ids)) for d in dependencies),
+            "conditions": tuple(c.model_copy(update=_known_evidence(c.evidence, ids)) for c in mined.conditions),
+            "dependencies": tuple(d.model_copy(update=_known_evidence(d.evidence, ids)) for d in dependencies),
             "captions": captions,
         }
     )
 
 
-def _evident(evidence: Sequence[str], captions: set[str]) -> dict[str, tuple[str, ...]]:
+def _known_evidence(evidence: Sequence[str], captions: set[str]) -> dict[str, tuple[str, ...]]:
     return {"evidence": tuple(i for i in evidence if i in captions)}
 
 
-def _words_taken_away(recorded: Sequence[Bank]) -> set[str]:
-    """Texts of conditions that people removed, renamed or merged away."""
-    return {text for a, b in _by_people(recorded) for text in _texts(a) - _texts(b)}
+def _removed_texts(recorded: Sequence[Bank]) -> set[str]:
+    """The folded texts of conditions that people removed, renamed or merged into others."""
+    return {text for a, b in _human_revisions(recorded) for text in _texts(a) - _texts(b)}
 
 
 def _decided_dependencies(recorded: Sequence[Bank]) -> set[Labels]:
-    """Labels whose dependency people changed, made or took away, other than by taking a condition away."""
+    """The labels of dependencies that people set or removed, other than by removing a condition."""
     decided: set[Labels] = set()
-    for before, after in _by_people(recorded):
+    for before, after in _human_revisions(recorded):
         there = {c.id for c in after.conditions}
         old = {labels: ids & there for labels, ids in _governing(before).items()}
         new = _governing(after)
@@ -184,8 +184,8 @@ def _governing(bank: Bank) -> dict[Labels, set[str]]:
     return found
 
 
-def _united_captions(existing: Bank, mined: Bank, names: dict[str, str]) -> tuple[tuple[Caption, ...], dict[str, str]]:
-    """All captions, each once, and under which id each mined one stands."""
+def _merge_captions(existing: Bank, mined: Bank, names: dict[str, str]) -> tuple[tuple[Caption, ...], dict[str, str]]:
+    """The distinct captions of both banks, and for each mined caption id its id in the merged bank."""
     known = {(frozenset(c.labels), c.text): c.id for c in existing.captions}
     taken = {c.id for c in existing.captions}
     added: list[Caption] = []
@@ -206,12 +206,12 @@ def _united_captions(existing: Bank, mined: Bank, names: dict[str, str]) -> tupl
     return (*existing.captions, *added), ids
 
 
-def _united_conditions(
+def _merge_conditions(
     existing: Bank, mined: Bank, taken_away: set[str], names: dict[str, str], caption_ids: dict[str, str]
 ) -> tuple[tuple[Condition, ...], dict[str, str]]:
-    """All conditions, and under which id each mined one stands that is wanted."""
+    """The conditions of both banks, and for each wanted mined condition id its id in the merged bank."""
     conditions = {c.id: c for c in existing.conditions}
-    # One that is in use comes before a rejected one with the same words.
+    # A condition that is not rejected takes precedence over a rejected one with the same words.
     by_words = {fold(c.text): c.id for c in sorted(existing.conditions, key=lambda c: c.status != "rejected")}
     ids: dict[str, str] = {}
 
@@ -226,22 +226,22 @@ def _united_conditions(
             condition = conditions[there]
             if condition.status != "rejected":
                 ids[proposal.id] = there
-                conditions[there] = remined(condition, proposal, name)
-            if untouched(condition):
+                conditions[there] = update_from_mining(condition, proposal, name)
+            if is_untouched(condition):
                 kinds = tuple(dict.fromkeys((*condition.kinds, *proposal.kinds)))
                 conditions[there] = conditions[there].model_copy(update={**measured, "kinds": kinds})
         elif words not in taken_away:
-            new = identifier(proposal.text, conditions.keys())
-            affinity = relabelled(proposal.affinity, name)
+            new = make_id(proposal.text, conditions.keys())
+            affinity = rename_rows(proposal.affinity, name)
             conditions[new] = proposal.model_copy(update={"id": new, **measured, "affinity": affinity})
             by_words[words] = ids[proposal.id] = new
     return tuple(conditions.values()), ids
 
 
-def _renamed(
+def _translated_dependencies(
     mined: Bank, names: dict[str, str], condition_ids: dict[str, str], caption_ids: dict[str, str]
 ) -> list[Dependency]:
-    """The mined dependencies in the united bank's names; those that nothing wanted governs are left out."""
+    """The mined dependencies with the ids and label names of the merged bank; those without conditions are dropped."""
     found = []
     for dependency in mined.dependencies:
         governing = tuple(dict.fromkeys(condition_ids[i] for i in dependency.conditions if i in condition_ids))
@@ -255,7 +255,7 @@ def _renamed(
     return found
 
 
-def _united_dependencies(existing: Bank, mined: list[Dependency], decided: set[Labels]) -> tuple[Dependency, ...]:
+def _merge_dependencies(existing: Bank, mined: list[Dependency], decided: set[Labels]) -> tuple[Dependency, ...]:
     united = list(existing.dependencies)
     places = {frozenset(dependency.labels): place for place, dependency in enumerate(united)}
     for dependency in mined:
@@ -263,15 +263,15 @@ def _united_dependencies(existing: Bank, mined: list[Dependency], decided: set[L
         if labels in decided:
             continue
         if labels in places:
-            united[places[labels]] = _joined(united[places[labels]], dependency)
+            united[places[labels]] = _merge_dependency(united[places[labels]], dependency)
         else:
             places[labels] = len(united)
             united.append(dependency)
     return tuple(united)
 
 
-def _joined(old: Dependency, new: Dependency) -> Dependency:
-    """One dependency of the same labels; the old reason stays, the new one comes behind it where both have room."""
+def _merge_dependency(old: Dependency, new: Dependency) -> Dependency:
+    """Two dependencies of the same labels as one; the new reason is appended to the old one if both fit."""
     because = old.because or new.because
     both = f"{old.because}; {new.because}"
     if old.because and new.because and new.because not in old.because and len(both) <= 2000:

@@ -1,4 +1,4 @@
-"""Bring a recorded revision back, also where the bank's file itself is broken or gone."""
+"""Restores a recorded revision, even if the bank file is unreadable or missing."""
 
 from __future__ import annotations
 
@@ -6,83 +6,85 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from prompt_bank.errors import BankError
-from prompt_bank.recording.changes import Recorded, change
-from prompt_bank.recording.revisions import find
-from prompt_bank.recording.store import LoadedBank, load, record, versions
+from prompt_bank.recording.changes import ChangeResult, apply_change
+from prompt_bank.recording.revisions import find_revision
+from prompt_bank.recording.store import LoadedBank, load, record, versions_folder
 from prompt_bank.schema import Bank
 
 
 @dataclass(frozen=True)
-class Restored:
-    """What became of a restore.
+class RestoreResult:
+    """The result of a restore.
 
     Attributes:
-        recorded: the content now, and how it differs from what was there.
-        aside: where a file that could not be read was put; None where the file was good or gone.
+        result: the restored bank and its differences from the previous content.
+        moved_to: the new path of an unreadable bank file; None if the file was readable or missing.
     """
 
-    recorded: Recorded
-    aside: Path | None
+    result: ChangeResult
+    moved_to: Path | None
 
 
-def restore(path: Path, wanted: str, *, by: str) -> Restored:
-    """Record what a revision held as a new revision.
+def restore(path: Path, wanted: str, *, by: str) -> RestoreResult:
+    """Record the content of an earlier revision as a new revision.
 
-    An edit by hand that was not recorded yet is recorded first. A file that cannot be read is put aside, and its
-    history is taken from its newest good copy.
+    An unrecorded hand edit is recorded first. An unreadable bank file is renamed, and its history is taken from the
+    newest intact copy.
 
     Args:
-        path: the bank's file.
-        wanted: a number of the history, at least four digits of a hash, or "newest".
-        by: who does it.
+        path: the bank file.
+        wanted: a revision number, at least four digits of a hash, or "newest".
+        by: the author of the revision.
 
     Raises:
-        BankError: there is no such revision, or nothing is left to restore from.
-        OSError: it cannot be written.
+        BankError: there is no such revision, or no intact copy is left.
+        OSError: the file cannot be written.
     """
     try:
         loaded = load(path)
     except BankError as error:
-        return _rescued(path, wanted, by, error)
-    content = find(loaded, wanted)
+        return _restore_unreadable(path, wanted, by, error)
+    content = find_revision(loaded, wanted)
     did = f"restored revision {content.revision}"
-    return Restored(change(path, lambda bank: _continuing(content, bank), by=by, did=did), None)
+    return RestoreResult(apply_change(path, lambda bank: _with_history_of(content, bank), by=by, did=did), None)
 
 
-def _rescued(path: Path, wanted: str, by: str, broken: BankError) -> Restored:
+def _restore_unreadable(path: Path, wanted: str, by: str, broken: BankError) -> RestoreResult:
     path = path.resolve()
     last = _newest_copy(path)
     if last is None:
         raise broken
-    content = find(last, wanted)
-    aside = None
+    content = find_revision(last, wanted)
+    moved_to = None
     if path.exists():
-        aside = _free(path)
-        path.rename(aside)
+        moved_to = _unused_name(path)
+        path.rename(moved_to)
     did = f"restored revision {content.revision}; the file could not be read"
-    return Restored(Recorded(record(_continuing(content, last.bank), path, by=by, did=did), True), aside)
+    return RestoreResult(
+        ChangeResult(record(_with_history_of(content, last.bank), path, by=by, did=did), True), moved_to
+    )
 
 
-def _continuing(content: Bank, bank: Bank) -> Bank:
-    """An earlier content under the bank's whole history."""
+def _with_history_of(content: Bank, bank: Bank) -> Bank:
+    """An earlier content with the current history of the bank."""
     return content.model_copy(update={"revision": bank.revision, "history": bank.history})
 
 
 def _newest_copy(path: Path) -> LoadedBank | None:
-    """The last good copy among a bank's versions, as if it stood at the bank's path."""
-    for copy in sorted(versions(path).glob("*.json"), reverse=True):
+    """The newest intact copy of a bank, loaded as if from the bank's path; None if there is none."""
+    for copy in sorted(versions_folder(path).glob("*.json"), reverse=True):
         try:
             loaded = load(copy)
-        except BankError:  # a damaged one; an older one may do
+        except BankError:  # damaged; try an older copy
             continue
         if not loaded.edited:
             return replace(loaded, path=path)
     return None
 
 
-def _free(path: Path) -> Path:
-    """A name beside the file that nothing has yet."""
+def _unused_name(path: Path) -> Path:
+    """An unused path next to the file."""
     number = 1
-    while (aside := path.with_name(f"{path.stem}.broken-{number}{path.suffix}")).exists():
+    while (moved_to := path.with_name(f"{path.stem}.broken-{number}{path.suffix}")).exists():
         number += 1
-    return aside
+    return moved_to

@@ -1,4 +1,4 @@
-"""`fedmpt bank review`: a page in the browser on which a person reads, edits and decides about a bank.
+"""`fedmpt bank review`: a page in the browser for reading, editing and accepting conditions.
 
-The page holds a list of operations; everything that an operation does, and whether it may, is said here, in Python.
+The page only keeps a list of operations; they are validated and applied here, on the server.
 """

@@ -1,4 +1,4 @@
-"""Unsaved edits, kept beside the bank: no reload, crash of the browser or end of the server loses them."""
+"""Drafts: unsaved edits, stored beside the bank, so that they survive reloads, crashes and the end of the server."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedmpt.common.files import write_atomically
 from prompt_bank.errors import Problem
-from prompt_bank.recording.store import now, versions
+from prompt_bank.recording.store import now, versions_folder
 from prompt_bank.review.operations import Operations
 
 DraftId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
 
 class Draft(BaseModel):
-    """The edits that one page holds.
+    """The unsaved edits of one page.
 
     Attributes:
-        id: of the page.
-        by: who edits.
-        at: when the last edit was made.
-        base: hash of the content that the edits were made to.
-        operations: the edits, the oldest first.
-        undone: edits that were taken back, the newest first.
+        id: the id of the page.
+        by: the person who edits.
+        at: the time of the last edit.
+        base: hash of the bank content that is edited.
+        operations: the edits, oldest first.
+        undone: undone edits, which can be redone, newest first.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -38,15 +38,15 @@ class Draft(BaseModel):
 
 
 def folder(bank: Path) -> Path:
-    """Where the drafts of a bank lie."""
-    return versions(bank.resolve()) / "drafts"
+    """The folder of a bank's drafts."""
+    return versions_folder(bank.resolve()) / "drafts"
 
 
-def keep(bank: Path, draft: Draft) -> None:
-    """Write a draft; one without edits is removed.
+def save(bank: Path, draft: Draft) -> None:
+    """Write a draft; a draft without edits is deleted.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the draft cannot be written.
     """
     path = _file(bank, draft.id)
     if not draft.operations and not draft.undone:
@@ -56,17 +56,17 @@ def keep(bank: Path, draft: Draft) -> None:
     write_atomically(path, draft.model_dump_json(indent=2, exclude_none=True) + "\n")
 
 
-def drop(bank: Path, draft_id: str) -> None:
-    """Remove a draft, if it is there.
+def delete(bank: Path, draft_id: str) -> None:
+    """Delete a draft, if it exists.
 
     Raises:
-        OSError: it cannot be removed.
+        OSError: the draft cannot be deleted.
     """
     _file(bank, draft_id).unlink(missing_ok=True)
 
 
-def kept(bank: Path) -> tuple[list[Draft], list[Problem]]:
-    """All drafts with unsaved edits, the newest first, and what is wrong with those that cannot be read."""
+def load_all(bank: Path) -> tuple[list[Draft], list[Problem]]:
+    """All drafts with edits, newest first, and warnings about unreadable drafts."""
     drafts: list[Draft] = []
     problems: list[Problem] = []
     for path in sorted(folder(bank).glob("*.json")):
@@ -81,8 +81,8 @@ def kept(bank: Path) -> tuple[list[Draft], list[Problem]]:
     return sorted(drafts, key=lambda draft: draft.at, reverse=True), problems
 
 
-def as_json(draft: Draft) -> dict[str, Any]:
-    """What the page may know about a draft that it does not hold."""
+def summary(draft: Draft) -> dict[str, Any]:
+    """What a page is told about a draft of another page."""
     return {"id": draft.id, "by": draft.by, "at": draft.at, "edits": len(draft.operations)}
 
 

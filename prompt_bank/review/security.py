@@ -1,7 +1,7 @@
-"""Who may talk to the review page's server.
+"""Access control of the review page's server.
 
-It listens on 127.0.0.1, but every page that the browser has open can send requests there, and every user of the machine
-can. So content is given only to who knows the token, and only where the browser says that its own page asks.
+The server listens on 127.0.0.1, but any page open in the browser and any user of the machine can send requests to it.
+So requests need a token, and must come from the server's own page.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-HOSTS = ["127.0.0.1", "localhost"]
-"""Host names under which a browser may ask. Another one is a foreign name that was made to point here."""
+ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
+"""Allowed Host headers. Any other host name points here through DNS rebinding."""
 
-POLICY = "; ".join(
+CONTENT_SECURITY_POLICY = "; ".join(
     [
         "default-src 'none'",
         "script-src 'self'",
@@ -29,10 +29,10 @@ POLICY = "; ".join(
         "trusted-types 'none'",
     ]
 )
-"""Only files of the package run or style the page, and no text can become markup."""
+"""Allows only scripts and styles of the package; text cannot become markup."""
 
 HEADERS = {
-    "Content-Security-Policy": POLICY,
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "Cache-Control": "no-store",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -41,14 +41,14 @@ HEADERS = {
 }
 
 
-class SafeHeaders:
-    """Puts HEADERS on every response."""
+class SecurityHeaders:
+    """Middleware that adds HEADERS to every response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on, and add the headers."""
+        """Forward the request and add the headers to the response."""
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -58,14 +58,14 @@ class SafeHeaders:
         await self.app(scope, receive, with_headers if scope["type"] == "http" else send)
 
 
-class OwnPageOnly:
-    """Refuses what under `path` comes without the token, or from another page than ours."""
+class SameOriginOnly:
+    """Middleware that refuses requests under `path` without the token or from another origin."""
 
     def __init__(self, app: ASGIApp, token: str, path: str) -> None:
         self.app, self.token, self.path = app, token.encode(), path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on what is ours."""
+        """Forward the request, or respond with 403."""
         if scope["type"] == "http" and scope["path"].startswith(self.path):
             reason = self._refusal(scope["method"], Headers(scope=scope))
             if reason:

@@ -1,4 +1,4 @@
-"""The review page's server: one page, its static files, and the questions that the page asks in JSON."""
+"""The web server of the review page: the page, its static files, and a JSON API."""
 
 from __future__ import annotations
 
@@ -23,26 +23,25 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from prompt_bank.errors import BankConflict, BankError, Problem
-from prompt_bank.reading.locate import written
-from prompt_bank.reading.validation import described
+from prompt_bank.reading.validation import type_problems
 from prompt_bank.review import view
-from prompt_bank.review.drafts import Draft, DraftId, drop
-from prompt_bank.review.security import HOSTS, OwnPageOnly, SafeHeaders
+from prompt_bank.review.drafts import Draft, DraftId, delete
+from prompt_bank.review.security import ALLOWED_HOSTS, SameOriginOnly, SecurityHeaders
 from prompt_bank.review.session import OperationRefused, Session, UnknownBase
 
 HERE = Path(__file__).parent
-LARGEST_BODY = 4 * 2**20
-"""Bytes; a page's edits are text that a person wrote."""
+MAX_BODY_BYTES = 4 * 2**20
+"""The maximum size of a request body in bytes."""
 
 
-class Asked(BaseModel):
-    """Base of what the page sends."""
+class RequestBody(BaseModel):
+    """Base of the request bodies."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
-class Edits(Asked):
-    """The page's unsaved edits; the server adds who makes them and when."""
+class EditsRequest(RequestBody):
+    """The page's unsaved edits; the server adds author and time."""
 
     id: DraftId
     base: Annotated[str, Field(max_length=100)]
@@ -50,44 +49,44 @@ class Edits(Asked):
     undone: list[Any] = []
 
     def draft(self, by: str) -> Draft:
-        """As it is kept.
+        """The edits as a draft.
 
         Raises:
-            ValidationError: something in the lists is no operation.
+            ValidationError: an operation is malformed.
         """
         return Draft.model_validate({**self.model_dump(), "by": by})
 
 
-class Save(Edits):
-    """Record the edits.
+class SaveRequest(EditsRequest):
+    """The edits to save.
 
     Attributes:
-        did: the revision's message.
-        over: hash of another content than the base that may be replaced.
+        did: the message of the revision.
+        over: hash of a content other than the base that may be overwritten.
     """
 
     did: Annotated[str, Field(min_length=1, max_length=500)]
     over: Annotated[str, Field(max_length=100)] | None = None
 
 
-class WhichMatrix(Edits):
-    """Names a condition after the edits."""
+class MatrixRequest(EditsRequest):
+    """The edits, and the condition whose affinity is requested."""
 
     condition: Annotated[str, Field(max_length=64)]
 
 
-class WhichDraft(Asked):
-    """Names a draft."""
+class DraftRequest(RequestBody):
+    """The draft that is requested."""
 
     id: DraftId
 
 
 def application(session: Session, token: str) -> Starlette:
-    """The server's application.
+    """The ASGI application.
 
     Args:
         session: the bank under review.
-        token: what a request for content must show.
+        token: the bearer token that requests to the API must have.
     """
     return Starlette(
         routes=[
@@ -96,113 +95,115 @@ def application(session: Session, token: str) -> Starlette:
             Mount(
                 "/api",
                 routes=[
-                    Route("/bank", partial(_read, session.opened)),
-                    Route("/now", partial(_read, lambda: {"hash": session.now()})),
-                    Route("/draft", partial(_answered, WhichDraft, partial(_draft, session)), methods=["POST"]),
-                    Route("/discard", partial(_answered, WhichDraft, partial(_discard, session)), methods=["POST"]),
-                    Route("/preview", partial(_answered, Edits, partial(_preview, session)), methods=["POST"]),
-                    Route("/affinity", partial(_answered, WhichMatrix, partial(_affinity, session)), methods=["POST"]),
-                    Route("/rebase", partial(_answered, Edits, partial(_rebase, session)), methods=["POST"]),
-                    Route("/save", partial(_answered, Save, partial(_save, session)), methods=["POST"]),
+                    Route("/bank", partial(_get, session.open)),
+                    Route("/now", partial(_get, lambda: {"hash": session.current_hash()})),
+                    Route("/draft", partial(_post, DraftRequest, partial(_draft, session)), methods=["POST"]),
+                    Route("/discard", partial(_post, DraftRequest, partial(_discard, session)), methods=["POST"]),
+                    Route("/preview", partial(_post, EditsRequest, partial(_preview, session)), methods=["POST"]),
+                    Route("/affinity", partial(_post, MatrixRequest, partial(_affinity, session)), methods=["POST"]),
+                    Route("/rebase", partial(_post, EditsRequest, partial(_rebase, session)), methods=["POST"]),
+                    Route("/save", partial(_post, SaveRequest, partial(_save, session)), methods=["POST"]),
                 ],
             ),
         ],
         middleware=[
-            Middleware(SafeHeaders),
-            Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS, www_redirect=False),
-            Middleware(OwnPageOnly, token=token, path="/api"),
+            Middleware(SecurityHeaders),
+            Middleware(TrustedHostMiddleware, allowed_hosts=ALLOWED_HOSTS, www_redirect=False),
+            Middleware(SameOriginOnly, token=token, path="/api"),
         ],
-        exception_handlers={HTTPException: _failed},
+        exception_handlers={HTTPException: _http_error},
     )
 
 
 async def _page(request: Request) -> Response:
-    # The page itself holds no content, so that it can be fetched before the token is known to be right.
+    # The page itself contains no content of the bank, so it needs no token.
     environment = SandboxedEnvironment(
         loader=FileSystemLoader(HERE / "pages"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     return HTMLResponse(environment.get_template("page.html.j2").render(version=version("fedmpt")))
 
 
-async def _read(answer: Callable[[], dict[str, Any]], request: Request) -> Response:
-    return await run_in_threadpool(_guarded, answer)
+async def _get(answer: Callable[[], dict[str, Any]], request: Request) -> Response:
+    return await run_in_threadpool(_respond, answer)
 
 
-async def _answered(kind: type[Asked], answer: Callable[[Any], dict[str, Any]], request: Request) -> Response:
-    """Reads what the page sends, and answers in a thread: the work is with files."""
+async def _post(kind: type[RequestBody], answer: Callable[[Any], dict[str, Any]], request: Request) -> Response:
+    """Parse the request body, and respond from a thread, as the work is file I/O."""
     try:
-        asked = kind.model_validate(json.loads(await _body(request)))
+        asked = kind.model_validate(json.loads(await _read_body(request)))
     except ValidationError as error:
-        return _refused(400, [Problem(written(found["loc"]), described(found)) for found in error.errors()])
+        return _error_response(400, type_problems(error))
     except (ValueError, RecursionError) as error:
-        return _refused(400, [Problem("", f"the request is not JSON: {error}")])
-    return await run_in_threadpool(_guarded, partial(answer, asked))
+        return _error_response(400, [Problem("", f"the request is not JSON: {error}")])
+    return await run_in_threadpool(_respond, partial(answer, asked))
 
 
-def _guarded(answer: Callable[[], dict[str, Any]]) -> Response:
-    """The answer, or what kept it from being given, as JSON."""
+def _respond(answer: Callable[[], dict[str, Any]]) -> Response:
+    """The answer or the error as JSON."""
     try:
         return JSONResponse(answer())
     except ValidationError as error:
-        return _refused(400, [Problem(written(found["loc"]), described(found)) for found in error.errors()])
+        return _error_response(400, type_problems(error))
     except OperationRefused as error:
-        return _refused(422, error.problems, operation=error.index)
+        return _error_response(422, error.problems, operation=error.index)
     except UnknownBase:
-        return _refused(410, [Problem("", "the edits belong to a content that this server has not seen")])
+        return _error_response(
+            410, [Problem("", "the edits belong to a version of the bank that this server has not loaded")]
+        )
     except BankError as error:
-        return _refused(422, [problem for problem in error.problems if problem.severity == "error"])
+        return _error_response(422, [problem for problem in error.problems if problem.severity == "error"])
     except OSError as error:
-        return _refused(500, [Problem("", f"{error.filename or 'writing'}: {error.strerror or error}")])
+        return _error_response(500, [Problem("", f"{error.filename or 'writing'}: {error.strerror or error}")])
 
 
-def _preview(session: Session, edits: Edits) -> dict[str, Any]:
+def _preview(session: Session, edits: EditsRequest) -> dict[str, Any]:
     return session.preview(edits.draft(session.by))
 
 
-def _affinity(session: Session, asked: WhichMatrix) -> dict[str, Any]:
-    return session.affinity(Edits(**asked.model_dump(exclude={"condition"})).draft(session.by), asked.condition)
+def _affinity(session: Session, asked: MatrixRequest) -> dict[str, Any]:
+    return session.affinity(EditsRequest(**asked.model_dump(exclude={"condition"})).draft(session.by), asked.condition)
 
 
-def _rebase(session: Session, edits: Edits) -> dict[str, Any]:
+def _rebase(session: Session, edits: EditsRequest) -> dict[str, Any]:
     return session.rebase(edits.draft(session.by))
 
 
-def _save(session: Session, save: Save) -> dict[str, Any]:
-    draft = Edits(**save.model_dump(exclude={"did", "over"})).draft(session.by)
+def _save(session: Session, save: SaveRequest) -> dict[str, Any]:
+    draft = EditsRequest(**save.model_dump(exclude={"did", "over"})).draft(session.by)
     try:
         return {"saved": session.save(draft, save.did, save.over)}
     except BankConflict:
         return {"conflict": session.conflict(draft)}
 
 
-def _draft(session: Session, asked: WhichDraft) -> dict[str, Any]:
+def _draft(session: Session, asked: DraftRequest) -> dict[str, Any]:
     draft = session.draft(asked.id)
     return {"draft": draft.model_dump(mode="json", exclude_none=True) if draft else None}
 
 
-def _discard(session: Session, asked: WhichDraft) -> dict[str, Any]:
-    drop(session.path, asked.id)
+def _discard(session: Session, asked: DraftRequest) -> dict[str, Any]:
+    delete(session.path, asked.id)
     return {}
 
 
-async def _body(request: Request) -> bytes:
+async def _read_body(request: Request) -> bytes:
     """The request's body.
 
     Raises:
-        HTTPException: it is too large; the rest is not read.
+        HTTPException: it is larger than MAX_BODY_BYTES; the rest is not read.
     """
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > LARGEST_BODY:
-            raise HTTPException(413, f"the request has more than {LARGEST_BODY} bytes")
+        if len(body) > MAX_BODY_BYTES:
+            raise HTTPException(413, f"the request has more than {MAX_BODY_BYTES} bytes")
     return bytes(body)
 
 
-async def _failed(request: Request, error: Exception) -> Response:
+async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101  # starlette calls it with nothing else
-    return _refused(error.status_code, [Problem("", error.detail)])
+    return _error_response(error.status_code, [Problem("", error.detail)])
 
 
-def _refused(status: int, found: list[Problem], **more: Any) -> Response:
-    return JSONResponse({"problems": view.problems(found), **more}, status_code=status)
+def _error_response(status: int, found: list[Problem], **more: Any) -> Response:
+    return JSONResponse({"problems": view.problems_as_json(found), **more}, status_code=status)

@@ -1,4 +1,4 @@
-"""A bank as the page shows it: plain JSON, with the labels found in each caption."""
+"""A bank as JSON for the page, with the labels marked in each caption."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from prompt_bank.errors import Problem
 from prompt_bank.schema import Bank, Caption, Condition, Label
 
 
-def whole(bank: Bank) -> dict[str, Any]:
-    """What no edit of the page changes: name, labels, captions, prompt and origin."""
+def fixed_content(bank: Bank) -> dict[str, Any]:
+    """The parts that the page cannot edit: name, labels, captions, prompt and provenance."""
     known = {label.name: label for label in bank.labels}
     return {
         "name": bank.name,
         "labels": [label.name for label in bank.labels],
-        "captions": {caption.id: marked(caption, known) for caption in bank.captions},
+        "captions": {caption.id: highlight_labels(caption, known) for caption in bank.captions},
         "template": bank.prompt.template,
         "about": bank.about,
         "model": bank.provenance.model if bank.provenance.requests else None,
@@ -26,8 +26,8 @@ def whole(bank: Bank) -> dict[str, Any]:
     }
 
 
-def edited(bank: Bank) -> dict[str, Any]:
-    """What the page's edits change; of an affinity only its size, as the page asks for it where a person opens it."""
+def editable_content(bank: Bank) -> dict[str, Any]:
+    """The parts that the page can edit. Of an affinity only its size; the page requests it when it is opened."""
     return {
         "conditions": [
             {**condition.model_dump(mode="json", exclude={"affinity"}), "matrix": _size(condition)}
@@ -41,8 +41,8 @@ def matrix(bank: Bank, condition: Condition) -> dict[str, Any]:
     """The affinity of a condition.
 
     Returns:
-        labels, all of the bank; values; rows, for each label its numbers, or None where it has no row; corrected, for
-        each corrected cell [label's place, value's place, mined number, by]; asked, how the numbers were obtained.
+        labels: all labels of the bank; values; rows: for each label its numbers, or None if it has no row; corrected:
+        for each correction [index of the label, index of the value, mined number, author]; asked: the readings as text.
     """
     labels = [label.name for label in bank.labels]
     affinity = condition.affinity
@@ -61,15 +61,16 @@ def _size(condition: Condition) -> dict[str, int] | None:
     return {"labels": len(affinity.rows), "corrected": len(affinity.corrected)} if affinity else None
 
 
-def marked(caption: Caption, labels: dict[str, Label]) -> dict[str, Any]:
-    """A caption in pieces; a piece that names one of the caption's labels says which.
+def highlight_labels(caption: Caption, labels: dict[str, Label]) -> dict[str, Any]:
+    """A caption with its labels marked.
 
     Args:
         caption: the caption.
         labels: the bank's labels by name.
 
     Returns:
-        labels, the labels that its text does not name, and the pieces; their texts together are the caption's.
+        labels; unnamed: the labels that do not occur in the text; pieces: the text in pieces, each with the label that
+        it names, or None.
     """
     words = [(word, name) for name in caption.labels if name in labels for word in (name, *labels[name].aliases)]
     owner = {fold(word): name for word, name in words}
@@ -90,13 +91,13 @@ def marked(caption: Caption, labels: dict[str, Label]) -> dict[str, Any]:
     }
 
 
-def problems(found: Sequence[Problem]) -> list[dict[str, str]]:
-    """Problems for the page."""
+def problems_as_json(found: Sequence[Problem]) -> list[dict[str, str]]:
+    """Problems as JSON for the page."""
     return [{"place": problem.place, "message": problem.message} for problem in found]
 
 
 def _pattern(words: Sequence[str]) -> re.Pattern[str]:
-    """Finds the words as wholes, singular or plural, the longest first, however they are spaced and written."""
+    """Matches whole words, longest first: singular or plural, in any case and with any white space."""
     longest = sorted(words, key=len, reverse=True)
     spaced = (r"\s+".join(re.escape(part) for part in word.split()) for word in longest)
     return re.compile(rf"(?<!\w)(?P<word>{'|'.join(spaced)})(?:e?s)?(?!\w)", re.IGNORECASE)

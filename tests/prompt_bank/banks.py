@@ -1,4 +1,4 @@
-"""A small bank that is good in every part, and ways to spoil it."""
+"""Valid banks for tests, and helpers to write them and to run the command."""
 
 from __future__ import annotations
 
@@ -10,11 +10,24 @@ from pathlib import Path
 from typing import Any
 
 from prompt_bank.recording.store import dumps
-from prompt_bank.schema import Bank, Caption, Condition, Dependency, Label, Provenance
+from prompt_bank.schema import (
+    Affinity,
+    Bank,
+    Caption,
+    Condition,
+    Control,
+    Correction,
+    Dependency,
+    Label,
+    Provenance,
+    Reading,
+)
+
+ASKED = (Reading(kind="yes-no", wordings=("Is {label} usual in {value}?",), model="m"),)
 
 
 def good() -> Bank:
-    """Two labels, two conditions, one caption, one dependency; never recorded."""
+    """A valid bank: two labels, two conditions, one caption, one dependency; not recorded."""
     return Bank(
         name="small",
         labels=(Label(name="cat", aliases=("kitten",)), Label(name="potted plant")),
@@ -28,18 +41,42 @@ def good() -> Bank:
     )
 
 
+def with_affinities() -> Bank:
+    """A bank with three labels and two affinities: "place" with three values, "scene" with two, one of them shared."""
+    place = Affinity(rows={"fork": (2.5, -1.0, None), "car": (-2.0, 1.5, 0.25)}, asked=ASKED)
+    scene = Affinity(
+        rows={"fork": (9.0, 1.0), "tree": (None, 3.0)},
+        corrected=(Correction(label="fork", value="Kitchen", mined=0.5, by="bo"),),
+    )
+    return Bank(
+        name="world",
+        about="everyday photos",
+        labels=(Label(name="fork"), Label(name="car"), Label(name="tree")),
+        conditions=(
+            Condition(id="place", text="place", values=("kitchen", "street", "ski slope"), affinity=place),
+            Condition(id="scene", text="scene", values=("Kitchen", "forest"), affinity=scene),
+        ),
+        provenance=Provenance(control=Control(how="words", rows={"fork": (1.0, 0.25), "car": (0.25, 1.0)})),
+    )
+
+
 def content() -> dict[str, Any]:
-    """The good bank as parsed JSON, to be spoiled."""
+    """The content of the bank `good` as parsed JSON, to be modified."""
     return json.loads(dumps(good()))
 
 
-def text(spoiled: dict[str, Any]) -> str:
-    """As a file's text."""
-    return json.dumps(spoiled, indent=2, ensure_ascii=False) + "\n"
+def text(content: dict[str, Any]) -> str:
+    """Content as the text of a file."""
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def renamed(bank: Bank, name: str) -> Bank:
+    """The bank under another name."""
+    return bank.model_copy(update={"name": name})
 
 
 def fedmpt(*words: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run the command in a folder of its own."""
+    """Run the command in a folder."""
     return subprocess.run(
         [sys.executable, "-m", "fedmpt", *map(str, words)],
         cwd=folder,

@@ -1,4 +1,4 @@
-"""Banks and texts to draw, awkward ones above all."""
+"""Hypothesis strategies for banks and texts, mainly awkward ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ODD = st.sampled_from(
      "天気", "👩‍👩‍👧", "e\u0301", "\u202ertl", "{{7*7}}", "<b>&amp;", "a,b", "true", ".", "yes", "1_000", " padded "]
 )
 # fmt: on
-"""Texts that YAML, spreadsheets, HTML or templates like to take for something else."""
+"""Texts that YAML, spreadsheets, HTML or templates may misinterpret."""
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | PROSE
 NAMES = st.lists(WORDS, min_size=1, max_size=4, unique_by=fold)
 VALUES = st.lists((PROSE | ODD).filter(bool), max_size=3, unique_by=fold)
@@ -37,7 +37,7 @@ LIFTS = st.floats(-9, 9, allow_nan=False).map(lambda number: round(number, 2))
 
 @st.composite
 def affinities(draw: st.DrawFn, labels: list[str], values: list[str]) -> Affinity | None:
-    """A matrix of some labels × all values, with some cells that a person set."""
+    """An affinity of some labels and all values, with some corrections."""
     if not values or draw(st.booleans()):
         return None
     chosen = draw(st.lists(st.sampled_from(labels), min_size=1, unique=True))

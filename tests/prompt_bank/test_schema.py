@@ -1,4 +1,4 @@
-"""The exported schema is the models' one, and the file's form is stable."""
+"""The exported JSON schema is current, and the file format is stable."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.prompt_bank.strategies import banks
 
 @settings(max_examples=80, deadline=None)
 @given(banks())
-def test_a_file_comes_back_byte_for_byte_and_its_hash_with_it(bank: Bank) -> None:
+def test_a_file_round_trips_with_its_bytes_and_hash(bank: Bank) -> None:
     written = dumps(bank)
     read, _ = loads(written)
     assert read == bank
@@ -43,7 +43,7 @@ def test_the_hash_does_not_depend_on_the_order_of_keys_or_on_white_space() -> No
     assert content_hash(loads(backwards)[0]) == content_hash(good())
 
 
-def test_keys_stand_in_the_order_of_the_design() -> None:
+def test_keys_are_in_the_order_of_the_schema() -> None:
     assert list(content()) == [
         "$schema", "format", "name", "revision", "labels", "conditions", "dependencies", "captions", "prompt",
         "provenance", "history",
@@ -53,7 +53,7 @@ def test_keys_stand_in_the_order_of_the_design() -> None:
     ]  # fmt: skip
 
 
-def test_people_read_their_own_letters_in_the_file() -> None:
+def test_files_contain_letters_unescaped() -> None:
     written = dumps(good().model_copy(update={"labels": (Label(name="кошка"), Label(name="猫"))}))
     assert '"name": "кошка"' in written and "猫" in written
 

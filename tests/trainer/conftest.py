@@ -1,4 +1,4 @@
-"""What the trainer's tests share."""
+"""Fixtures of the trainer's tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A method with everything that a method may say about its parameters: some personal, some in a group, buffers sent."""
+"""A method that uses all declarations: personal parameters, a parameter group, and exchanged buffers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs on a small drawn world with the random CLIP, made and trained in a moment."""
+"""Fast runs on a small drawn world with the random CLIP."""
 
 from __future__ import annotations
 

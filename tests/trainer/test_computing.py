@@ -1,4 +1,4 @@
-"""How the rounds are computed on a small drawn world: fixed losses, batches, precision, compiling, what stops them."""
+"""Computation of rounds on a small drawn world: golden losses, batches, precision, compilation, non-finite values."""
 
 from __future__ import annotations
 

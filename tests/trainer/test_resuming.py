@@ -1,4 +1,4 @@
-"""A run that was cut off goes on to the same bits, from whichever of its checkpoints; which of them are kept."""
+"""A resumed run gives bit-identical results from any of its checkpoints; which checkpoints are kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run's settings: layers, presets, problems, what is read from the command line."""
+"""A run's settings: layers, presets, errors, command-line assignments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A CLIP small enough for tests, with random weights, and the parity fixtures' one."""
+"""A small CLIP with random weights for tests, and the one of the parity fixtures."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from prompt_bank.schema import Affinity, Bank, Condition, Label, Prompt
 from tests.shared import shared
 from trainer.backbone.clip import FrozenClip, Preprocess
-from trainer.backbone.load import fill
+from trainer.backbone.load import fill_weights
 from trainer.config.sections import LossConfig
 from trainer.config.settings import Settings
 from trainer.data.batches import Batch
@@ -43,7 +43,7 @@ def fixture_clip() -> FrozenClip:
     described = json.loads(shared("fixtures/tinyclip.json").read_text())
     config = {key: described[key] for key in ("embed_dim", "quick_gelu", "vision_cfg", "text_cfg")}
     model = open_clip.model.CLIP(**config)
-    fill(model, shared("fixtures/tinyclip.safetensors"))
+    fill_weights(model, shared("fixtures/tinyclip.safetensors"))
     return FrozenClip(model, open_clip.SimpleTokenizer(), PREPROCESS, "fixture-tiny")
 
 
@@ -65,7 +65,7 @@ def small_bank(
 
 
 def bank_with_affinities(labels: tuple[str, ...] = LABELS) -> Bank:
-    """The small bank, whose first condition has two values and whose second has three, with numbers drawn once."""
+    """The small bank with random affinities: two values of the first condition, three of the second."""
     generator = torch.Generator().manual_seed(1)
     bank, conditions = small_bank(labels=labels), []
     for condition, values in zip(bank.conditions, (("street", "park"), ("day", "night", "fog")), strict=True):
@@ -75,12 +75,12 @@ def bank_with_affinities(labels: tuple[str, ...] = LABELS) -> Bank:
     return bank.model_copy(update={"conditions": tuple(conditions)})
 
 
-def known(settings: Settings, labels: tuple[str, ...] = LABELS) -> Knowledge | None:
-    """What the bank with affinities tells a method of these settings."""
+def small_knowledge(settings: Settings, labels: tuple[str, ...] = LABELS) -> Knowledge | None:
+    """The knowledge of `bank_with_affinities` for a method with these settings."""
     if not isinstance(settings, ContextConfig) or settings.context == "none":
         return None
-    table = context_tables.of_bank(bank_with_affinities(labels), labels, settings.context_conditions)
-    return context_tables.knowledge(settings, table, random_clip(), labels)
+    table = context_tables.bank_table(bank_with_affinities(labels), labels, settings.context_conditions)
+    return context_tables.to_knowledge(settings, table, random_clip(), labels)
 
 
 def method_context(
@@ -97,7 +97,7 @@ def method_context(
         settings=settings,
         loss=LossConfig(),
         generator=torch.Generator().manual_seed(0),
-        knowledge=known(settings, labels),
+        knowledge=small_knowledge(settings, labels),
     )
 
 

@@ -1,1 +1,1 @@
-"""The frozen CLIP that every method stands on."""
+"""The frozen CLIP backbone shared by all methods."""

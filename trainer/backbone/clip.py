@@ -1,4 +1,4 @@
-"""FrozenClip: the one view of a CLIP that data, methods and reports have.
+"""FrozenClip: the interface through which data, methods and reports use a CLIP.
 
 Shape letters: B images, M patches, C prompts, T token positions, D joint width, Dt text width, Dv vision width.
 """
@@ -30,7 +30,7 @@ class ImageFeatures(NamedTuple):
 
 @dataclass(frozen=True)
 class Preprocess:
-    """How an image becomes the tower's input: shorter side to `size`, centre crop, mean and std of [0, 1] RGB."""
+    """Image preprocessing: shorter side to `size`, centre crop, normalisation of [0, 1] RGB by mean and std."""
 
     size: int
     mean: tuple[float, float, float]
@@ -38,7 +38,7 @@ class Preprocess:
     interpolation: str = "bicubic"
 
     def identity(self) -> str:
-        """A text that differs where two preprocessings differ (part of the feature cache's key)."""
+        """A string that identifies the preprocessing (part of the feature cache key)."""
         return f"{self.size}/{self.interpolation}/{self.mean}/{self.std}"
 
     def transform(self) -> Any:
@@ -56,24 +56,24 @@ class Preprocess:
 
 
 class FrozenClip(nn.Module):
-    """An open_clip CLIP whose weights never change.
+    """An open_clip CLIP with frozen weights.
 
     Args:
         model: an `open_clip.model.CLIP` with a vision transformer (class token) and a causal text tower.
         tokenizer: its BPE tokenizer (`encode`, `sot_token_id`, `eot_token_id`).
-        preprocess: what its image tower expects.
-        name: for records, "ViT-B-16-quickgelu" for instance.
+        preprocess: the preprocessing that its image tower expects.
+        name: the model's name, "ViT-B-16-quickgelu" for instance.
 
     Attributes:
-        precision: of the towers' matrix products while prompts are trained; cached features are always made in fp32.
+        precision: of the towers' matrix products during prompt tuning; cached features are always computed in fp32.
 
     Raises:
-        TrainerError: where the model is of another build (modified ResNet, attention pooling, custom text tower).
+        TrainerError: unsupported architecture (modified ResNet, attention pooling, custom text tower).
     """
 
     def __init__(self, model: Any, tokenizer: Any, preprocess: Preprocess, name: str) -> None:
         super().__init__()
-        _check_build(model, name)
+        _check_architecture(model, name)
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
         self.preprocess = preprocess
@@ -81,11 +81,11 @@ class FrozenClip(nn.Module):
         self.precision: torch.dtype = torch.float32
 
     def train(self, mode: bool = True) -> FrozenClip:
-        """Stays in evaluation mode: the tower is frozen."""
+        """Stays in evaluation mode, since the model is frozen."""
         return super().train(False)
 
     def autocast(self) -> torch.autocast:
-        """The context in which prompts run through the tower: matrix products in `precision`."""
+        """The autocast context for the towers' trained part: matrix products in `precision`."""
         return torch.autocast(self.device.type, dtype=self.precision, enabled=self.precision != torch.float32)
 
     @property
@@ -111,32 +111,32 @@ class FrozenClip(nn.Module):
 
     @property
     def context_length(self) -> int:
-        """The longest prompt in tokens, [SOS] and [EOT] included."""
+        """The maximum length of a prompt in tokens, including [SOS] and [EOT]."""
         return int(self.model.context_length)
 
     @cached_property
     def scale(self) -> float:
-        """κ = exp(logit_scale), by which CLIP multiplies cosines before a softmax."""
+        """κ = exp(logit_scale), CLIP's factor on cosines before the softmax."""
         return float(self.model.logit_scale.detach().exp())
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device of the weights."""
         return self.model.logit_scale.device
 
     @cached_property
     def weights_hash(self) -> str:
-        """sha256 over names, types, shapes and bytes of all weights."""
+        """See `hash_weights`; of all weights."""
         return hash_weights(self.model.state_dict())
 
     def vision_weights(self) -> dict[str, Tensor]:
-        """The weights that an image passes through, and κ: all that is needed where text features are known."""
+        """The image tower's weights and κ: sufficient for inference with precomputed text features."""
         weights = self.model.state_dict()
         return {key: value for key, value in weights.items() if key.startswith("visual.") or key == "logit_scale"}
 
     @cached_property
     def vision_hash(self) -> str:
-        """sha256 over `vision_weights`."""
+        """See `hash_weights`; of `vision_weights`."""
         return hash_weights(self.vision_weights())
 
     @torch.no_grad()
@@ -145,8 +145,8 @@ class FrozenClip(nn.Module):
 
         Args:
             pixels: (B, 3, H, W), preprocessed.
-            patch_source: "last", the patches of the ordinary last block; "value", the last block's attention replaced
-                by its value path, which keeps patches local. The class token is the ordinary one in both.
+            patch_source: "last": the patch tokens of the last block; "value": the last block's attention is replaced
+                by its value path for patches, which keeps them local. The class token is the same in both.
         """
         visual = self.model.visual
         tokens = visual._embeds(pixels)
@@ -160,10 +160,10 @@ class FrozenClip(nn.Module):
         return ImageFeatures(last[:, 0], local[:, 1:])
 
     def encode_tokens(self, embedded: Tensor, eot: Tensor) -> Tensor:
-        """Text features of embedded prompts, written plainly: every position goes through the tower.
+        """Text features of embedded prompts; the reference encoding, in which every position passes the tower.
 
         Args:
-            embedded: (C, T, Dt) token embeddings without positions, T at most `context_length`.
+            embedded: (C, T, Dt) token embeddings without positional embeddings, T at most `context_length`.
             eot: (C,) position of [EOT] in each prompt.
 
         Returns:
@@ -177,10 +177,10 @@ class FrozenClip(nn.Module):
 
     @torch.no_grad()
     def encode_texts(self, texts: list[str]) -> Tensor:
-        """Text features (C, D) of ordinary sentences, not normalised.
+        """Text features (C, D) of sentences, not normalised.
 
         Raises:
-            TrainerError: where a sentence is longer than the context.
+            TrainerError: a sentence is longer than the context.
         """
         rows = [[self.tokenizer.sot_token_id, *self.token_ids(t), self.tokenizer.eot_token_id] for t in texts]
         lengths = [len(row) for row in rows]
@@ -195,7 +195,7 @@ class FrozenClip(nn.Module):
         """BPE ids of a text, without [SOS] and [EOT].
 
         Raises:
-            TrainerError: where the text spells out a special token, which would end the prompt early.
+            TrainerError: the text contains a special token, which would end the prompt early.
         """
         ids = list(self.tokenizer.encode(text))
         if {self.tokenizer.sot_token_id, self.tokenizer.eot_token_id} & set(ids):
@@ -203,11 +203,11 @@ class FrozenClip(nn.Module):
         return ids
 
     def embed(self, ids: list[int]) -> Tensor:
-        """(T, Dt) embeddings of token ids, without positions."""
+        """(T, Dt) embeddings of token ids, without positional embeddings."""
         return self.model.token_embedding(torch.tensor(ids, dtype=torch.long, device=self.device))
 
     def image_tensor(self, image: Any) -> Tensor:
-        """(3, size, size) input of the image tower from a PIL image."""
+        """A PIL image as the image tower's input, (3, size, size)."""
         return self._transform(image.convert("RGB"))
 
     @cached_property
@@ -216,7 +216,7 @@ class FrozenClip(nn.Module):
 
 
 def hash_weights(weights: dict[str, Tensor]) -> str:
-    """sha256 over names, types, shapes and bytes, in the order of the names."""
+    """sha256 over names, dtypes, shapes and bytes, sorted by name."""
     digest = hashlib.sha256()
     for key, value in sorted(weights.items()):
         digest.update(f"{key}/{value.dtype}/{tuple(value.shape)}".encode())
@@ -224,7 +224,7 @@ def hash_weights(weights: dict[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def _check_build(model: Any, name: str) -> None:
+def _check_architecture(model: Any, name: str) -> None:
     visual = model.visual
     plain = (
         hasattr(model, "transformer")

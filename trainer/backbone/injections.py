@@ -1,4 +1,4 @@
-"""Learnable tokens that enter the text tower before one of its layers (deep prompts).
+"""Deep prompts: learnable tokens that enter the text tower before one of its layers.
 
 Shape letters: N prefixes, C labels, K injected tokens, Dt text width.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
@@ -17,48 +16,48 @@ from trainer.backbone.block import Packing
 
 @dataclass(frozen=True)
 class Injection:
-    """Where tokens enter; the tokens themselves are given with each encoding.
+    """Where tokens enter the tower; the tokens themselves are passed to each encoding.
 
     Attributes:
-        layer: they enter before this layer, from 0.
-        position: the first position that they take, in the prefix; [SOS] is position 0.
+        layer: the layer before which they enter, counted from 0.
+        position: their first position in the prefix; [SOS] is position 0.
         count: K.
-        inserted: False, they take the place of what stands at positions position … position + K - 1 (MaPLe, Khattak et
-            al., CVPR 2023; TCP, Yao et al., CVPR 2024). True, they are put before `position` for this layer alone, and
-            dropped behind it (RAM).
-        own_to: "all", every prompt gets the same K tokens (K, Dt), and the prefix is still encoded once; "label", each
-            label its own (C, K, Dt): from this layer on every prompt carries its own prefix.
+        inserted: False: they replace the tokens at positions position … position + K - 1 (MaPLe, Khattak et al., CVPR
+            2023; TCP, Yao et al., CVPR 2024). True: they are inserted before `position` for this layer only, and
+            dropped after it (RAM).
+        per_label: False: all prompts get the same K tokens (K, Dt), and the prefix is still encoded once. True: each
+            label has its own (C, K, Dt), and from this layer on every prompt has its own prefix.
     """
 
     layer: int
     position: int
     count: int
     inserted: bool = False
-    own_to: Literal["all", "label"] = "all"
+    per_label: bool = False
 
     def check(self, layers: int, shortest: int) -> None:
-        """Whether it fits a tower and its prefixes.
+        """Check that it fits a tower of `layers` layers and prefixes of at least `shortest` tokens.
 
         Raises:
-            ValueError: no such layer, positions outside the shortest prefix, or tokens of a label that are inserted.
+            ValueError: no such layer, positions outside the shortest prefix, or inserted tokens that are per label.
         """
         if not 0 <= self.layer < layers:
             raise ValueError(f"an injection before layer {self.layer}, of {layers} layers")
         last = self.position if self.inserted else self.position + self.count
         if not (self.position >= 1 and last <= shortest):
             raise ValueError(f"an injection at positions {self.position} to {last} of a prefix of {shortest} tokens")
-        if self.inserted and self.own_to == "label":
-            raise ValueError("tokens of a label's own replace others; they are not inserted")
+        if self.inserted and self.per_label:
+            raise ValueError("tokens per label replace others; they are not inserted")
 
 
 @dataclass(frozen=True)
 class Insertion:
-    """Packed sequences with tokens inserted for one layer.
+    """How tokens are inserted into packed sequences for one layer.
 
     Attributes:
-        packing: of the longer sequences.
-        order: rows of [packed tokens, inserted tokens] in the longer packing.
-        kept: rows of the longer packing that are not inserted, in the shorter one's order.
+        packing: of the extended sequences.
+        order: for each of its rows, the row in [packed tokens, inserted tokens].
+        kept: its rows that are not inserted, in the original order.
     """
 
     packing: Packing
@@ -81,11 +80,11 @@ class Insertion:
 
 
 def replaced_rows(packing: Packing, injection: Injection, device: torch.device) -> Tensor:
-    """(n K,) packed rows that an injection takes the place of, sequence by sequence."""
+    """(n K,) packed rows that an injection replaces, sequence by sequence."""
     first = [start + injection.position for start in packing.starts()]
     return torch.tensor([row + k for row in first for k in range(injection.count)], device=device)
 
 
-def at_layer(injections: Sequence[Injection], layer: int, inserted: bool) -> list[int]:
-    """Which injections enter before a layer in one of the two ways."""
+def injections_at(injections: Sequence[Injection], layer: int, inserted: bool) -> list[int]:
+    """Indices of the injections before a layer that insert, or that replace, tokens."""
     return [i for i, one in enumerate(injections) if one.layer == layer and one.inserted == inserted]

@@ -1,4 +1,4 @@
-"""From a backbone's name and its weights to a FrozenClip. Missing weights are an error, never a random start."""
+"""Load a backbone by name and weights. Missing weights are an error; nothing is ever initialised at random instead."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def load_backbone(name: str, pretrained: str | None, device: torch.device | str 
 
     Args:
         name: "scenes-tiny", or a model of open_clip, "ViT-B-16-quickgelu" for instance.
-        pretrained: for open_clip's models: a tag of theirs ("openai", fetched from its hub or its local cache) or the
-            path of a .safetensors file. None for scenes-tiny.
-        device: where the model shall be.
+        pretrained: for open_clip models: a tag ("openai"; downloaded or from the local cache) or the path of a
+            .safetensors file. None for scenes-tiny.
+        device: of the model.
 
     Raises:
-        TrainerError: an unknown name or tag, no weights, weights that don't fit, or a file that is not safetensors.
+        TrainerError: an unknown name or tag, missing or mismatching weights, or a file that is not safetensors.
     """
     if name == SHIPPED:
         if pretrained is not None:
@@ -45,24 +45,24 @@ def load_backbone(name: str, pretrained: str | None, device: torch.device | str 
 
 
 def from_file(name: str, path: Path, config: dict[str, Any] | None = None) -> FrozenClip:
-    """Build an open_clip model and fill it from a safetensors file.
+    """Build an open_clip model and load its weights from a safetensors file.
 
     Args:
         name: an open_clip model name.
-        path: weights in open_clip's or OpenAI's names.
-        config: the pretrained tag's own entry (quick_gelu, mean, std, interpolation), if there is one.
+        path: weights under open_clip's or OpenAI's names.
+        config: open_clip's settings of the pretrained tag (quick_gelu, mean, std, interpolation), if there are any.
 
     Raises:
-        TrainerError: where a key is missing, is too many or has another shape.
+        TrainerError: missing or unexpected keys, or other shapes.
     """
     import open_clip
 
     config = config or {}
-    with _without_warnings():  # "initialized randomly" would be said of weights that are filled in below
+    with _without_warnings():  # open_clip warns of random initialisation; the weights are loaded below
         model = open_clip.create_model(name, pretrained=None, load_weights=False)
     if config.get("quick_gelu") and not _uses_quick_gelu(model):
         raise TrainerError(f"these weights were trained with QuickGELU: use {name}-quickgelu")
-    fill(model, path)
+    fill_weights(model, path)
     defaults = open_clip.transform.PreprocessCfg()
     size = model.visual.image_size
     preprocess = Preprocess(
@@ -74,14 +74,14 @@ def from_file(name: str, path: Path, config: dict[str, Any] | None = None) -> Fr
     return FrozenClip(model, open_clip.get_tokenizer(name), preprocess, name)
 
 
-def fill(model: Any, path: Path) -> None:
-    """Copy a safetensors file into a model; every key must be there, and no other.
+def fill_weights(model: Any, path: Path) -> None:
+    """Copy the weights of a safetensors file into a model. The keys must be exactly the model's.
 
     Raises:
-        TrainerError: the file is missing, is not safetensors, or does not fit.
+        TrainerError: the file is missing, is not safetensors, or does not match the model.
     """
     weights = read_weights(path)
-    # OpenAI's export carries three descriptive entries that are not weights.
+    # OpenAI's checkpoints contain three entries of metadata.
     for entry in ("input_resolution", "context_length", "vocab_size"):
         weights.pop(entry, None)
     own = model.state_dict()
@@ -99,7 +99,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a safetensors file.
 
     Raises:
-        TrainerError: where the file is missing or is of another format.
+        TrainerError: the file is missing or of another format.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -115,7 +115,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _locate(name: str, pretrained: str) -> tuple[Path, dict[str, Any]]:
-    """The weights file for a path or a tag, and the tag's own settings."""
+    """The weights file of a path or a tag, and open_clip's settings of the tag."""
     if pretrained.endswith(".safetensors") or Path(pretrained).exists():
         return Path(pretrained), {}
     import open_clip

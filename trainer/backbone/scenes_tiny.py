@@ -1,7 +1,7 @@
-"""scenes-tiny: the shipped CLIP of the drawn world, a stock open_clip model.
+"""scenes-tiny: the shipped CLIP of the drawn world, a standard open_clip model.
 
-The file holds embeddings of the tokens that pretraining read. At load the stock vocabulary's table is filled up with
-small distinct vectors, the same each time, as pretraining had them.
+The file contains the embeddings of tokens that occurred in pretraining only. On loading, all other tokens get fixed
+small random embeddings, the same as during pretraining.
 """
 
 from __future__ import annotations
@@ -31,25 +31,26 @@ CONFIG: dict[str, Any] = {
 
 PREPROCESS = Preprocess(64, (0.5, 0.5, 0.5), (0.28, 0.28, 0.28))
 
-SOFT = -1
-"""Token id of a learnable vector that prompt tuning will put there: N(0, 0.02²), new each time."""
-SOFT_SPREAD = 0.02
+SOFT_TOKEN = -1
+"""Token id that marks a position of a learnable vector: a new draw of N(0, SOFT_STD²) each time."""
+SOFT_STD = 0.02
+"""Standard deviation of untrained learnable vectors."""
 
 _ROWS, _IDS = "token_embedding.rows", "token_embedding.ids"
 
 
 def empty_model() -> Any:
-    """The architecture with random weights."""
+    """The model with random weights."""
     import open_clip
 
     return open_clip.model.CLIP(**json.loads(json.dumps(CONFIG)))
 
 
 def save_model(model: Any, known: torch.Tensor, path: Path) -> str:
-    """Write the weights in half precision, embeddings of known tokens only.
+    """Write the weights in half precision, with the embeddings of known tokens only.
 
     Returns:
-        The file's sha256.
+        sha256 of the file.
     """
     from safetensors.torch import save
 
@@ -65,10 +66,10 @@ def load_model(path: Path | None = None) -> Any:
     """The pretrained model, float32, in evaluation mode.
 
     Args:
-        path: None for the shipped weights, which must have the card's sha256.
+        path: None for the shipped weights, which must have the sha256 of the model card.
 
     Raises:
-        TrainerError: where the file is missing or is not what the card says.
+        TrainerError: the file is missing, or its sha256 is not the card's.
     """
     from safetensors.torch import load
 
@@ -99,5 +100,5 @@ def card() -> dict[str, Any]:
 
 
 def unknown_embeddings(vocabulary: int, width: int, seed: int = 11) -> torch.Tensor:
-    """(vocabulary, Dt): small distinct vectors for tokens that were never trained; always the same ones."""
-    return SOFT_SPREAD * torch.randn(vocabulary, width, generator=torch.Generator().manual_seed(seed))
+    """(vocabulary, Dt) fixed small random embeddings for tokens that were never trained."""
+    return SOFT_STD * torch.randn(vocabulary, width, generator=torch.Generator().manual_seed(seed))

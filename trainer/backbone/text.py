@@ -1,9 +1,10 @@
-"""Soft prompts through the frozen text tower, at the price of their differing parts only.
+"""Soft prompts through the frozen text tower, with shared prefixes encoded once.
 
-The text tower is causal. So positions after [EOT] can't matter, and all prompts that begin alike share the beginning:
-it is encoded once, its keys and values in each layer are kept, and the short endings attend to them (METHOD.md §2).
-Endings are encoded in chunks; where there are several, each is encoded again for its gradient instead of being kept, so
-that memory does not grow with the number of labels. Features and gradients are those of the plain encoding.
+The text tower is causal. Positions after [EOT] therefore have no effect, and prompts with the same prefix share its
+computation: the prefix is encoded once, its keys and values of each layer are kept, and the short suffixes attend to
+them (METHOD.md §2). Suffixes are encoded in chunks. With more than one chunk, activations are recomputed in the
+backward pass, so that memory does not grow with the number of labels. Features and gradients equal those of the
+reference encoding (`FrozenClip.encode_tokens`).
 
 Shape letters: N prefixes, Q positions of the longest prefix, S suffix positions, C labels, D (Dt) joint (text) width.
 """
@@ -18,20 +19,20 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from trainer.backbone.block import Packing, attended, projected, residual
+from trainer.backbone.block import Packing, attend, finish_block, project_qkv
 from trainer.backbone.clip import FrozenClip
-from trainer.backbone.endings import Endings, Whole, split_layer
-from trainer.backbone.injections import Injection, Insertion, at_layer, replaced_rows
+from trainer.backbone.injections import Injection, Insertion, injections_at, replaced_rows
+from trainer.backbone.suffix_chunk import FullPrompts, SuffixChunk, split_layer
 from trainer.errors import TrainerError
 
 
 @dataclass(frozen=True)
 class Suffixes:
-    """The endings ⟨words of the label⟩ . [EOT] of C prompts, embedded, without positions.
+    """The suffixes ⟨label⟩ . [EOT] of C prompts, embedded, without positional embeddings.
 
     Attributes:
-        embedded: (C, S, Dt), padded behind [EOT] with zeros.
-        lengths: of each ending, [EOT] included.
+        embedded: (C, S, Dt), zero-padded after [EOT].
+        lengths: of the suffixes, including [EOT].
     """
 
     embedded: Tensor
@@ -39,15 +40,15 @@ class Suffixes:
 
     @property
     def eot(self) -> Tensor:
-        """(C,) position of [EOT] in each ending."""
+        """(C,) position of [EOT] in each suffix."""
         return torch.tensor(self.lengths, device=self.embedded.device) - 1
 
 
 def label_suffixes(clip: FrozenClip, texts: list[str]) -> Suffixes:
-    """Embed the endings of C prompts; each text is a label with what follows it, "cat." for instance.
+    """Embed the suffixes of C prompts; each text is a label and what follows it, "cat." for instance.
 
     Raises:
-        TrainerError: where a text is empty or contains a special token.
+        TrainerError: a text is empty or contains a special token.
     """
     for text in texts:
         if not text.strip():
@@ -59,12 +60,12 @@ def label_suffixes(clip: FrozenClip, texts: list[str]) -> Suffixes:
     return Suffixes(embedded, tuple(len(row) for row in rows))
 
 
-class _Heads(NamedTuple):
-    """What the prefixes leave behind for their endings.
+class _PrefixStates(NamedTuple):
+    """The prefixes' activations that the suffixes need.
 
     Attributes:
         keys, values: of each shared layer, (N, heads, Q, width / heads).
-        tokens: packed, behind the last shared layer; None where every layer is shared.
+        tokens: packed, after the last shared layer; None if all layers are shared.
     """
 
     keys: list[Tensor]
@@ -73,19 +74,19 @@ class _Heads(NamedTuple):
 
 
 class PrefixEncoder:
-    """Text features of the prompts [prefix_n, suffix_c] of all pairs, each prefix encoded once.
+    """Text features of the prompts [prefix_n, suffix_c] of all pairs (n, c), with each prefix encoded once.
 
-    Everything that depends on lengths alone is made here, once; a call computes.
+    Everything that depends on lengths only is precomputed by the constructor.
 
     Args:
         clip: the frozen model.
-        lengths: P_n of the N prefixes, [SOS] and learnable tokens included.
-        suffixes: the C endings.
-        chunk: prompts encoded at once, at least one label's N; None encodes all.
-        injections: where learnable tokens enter deeper layers.
+        lengths: P_n of the N prefixes, including [SOS] and learnable tokens.
+        suffixes: of the C labels.
+        chunk: prompts encoded at once, rounded down to whole labels but at least one; None encodes all at once.
+        injections: the learnable tokens of deeper layers.
 
     Raises:
-        TrainerError: where a prefix and the longest suffix together exceed the context.
+        TrainerError: a prefix and the longest suffix together exceed the context.
         ValueError: an injection that does not fit.
     """
 
@@ -118,110 +119,114 @@ class PrefixEncoder:
         }
         count = len(suffixes.lengths)
         step = count if chunk is None else max(1, chunk // len(self.packing.lengths))
-        self._chunks = [self._chunk(slice(start, min(start + step, count))) for start in range(0, count, step)]
+        self._chunks = [self._make_chunk(slice(start, min(start + step, count))) for start in range(0, count, step)]
 
     def __call__(self, prefixes: Sequence[Tensor], injected: Sequence[Tensor] = ()) -> Tensor:
-        """Encode.
+        """Encode all prompts.
 
         Args:
-            prefixes: N of them, (P_n, Dt) embeddings that begin with [SOS], without positions.
-            injected: the tokens of each injection, (K, Dt), or (C, K, Dt) where they are a label's own.
+            prefixes: N embeddings (P_n, Dt) that begin with [SOS], without positional embeddings.
+            injected: the tokens of each injection, (K, Dt), or (C, K, Dt) if they are per label.
 
         Returns:
             (N, C, D), not normalised; differentiable with respect to `prefixes` and `injected`.
         """
         with self.clip.autocast():
-            heads = self._run_prefixes(prefixes, injected)
+            states = self._run_prefixes(prefixes, injected)
         if len(self._chunks) == 1:
-            return self._features(self._chunks[0], heads, injected)
-        # Nothing is drawn at random in the tower, so no state of a generator need be kept.
-        parts = [
-            checkpoint(self._features, part, heads, injected, use_reentrant=False, preserve_rng_state=False)
-            for part in self._chunks
+            return self._features(self._chunks[0], states, injected)
+        # The tower draws no random numbers, so no generator state has to be preserved.
+        features = [
+            checkpoint(self._features, chunk, states, injected, use_reentrant=False, preserve_rng_state=False)
+            for chunk in self._chunks
         ]
-        return torch.cat(parts, dim=1)
+        return torch.cat(features, dim=1)
 
-    def _chunk(self, labels: slice) -> Endings:
-        widths = {
-            layer: sum(self.injections[i].count for i in at_layer(self.injections, layer, inserted=True))
+    def _make_chunk(self, labels: slice) -> SuffixChunk:
+        inserted = {
+            layer: sum(self.injections[i].count for i in injections_at(self.injections, layer, inserted=True))
             for layer in range(self.shared_layers)
         }
-        whole = self.shared_layers < len(self.clip.model.transformer.resblocks)
+        needs_full = self.shared_layers < len(self.clip.model.transformer.resblocks)
         embedded, lengths = self.suffixes.embedded[labels], self.suffixes.lengths[labels]
-        return Endings.of(self.clip, self.packing, embedded, lengths, widths, labels, self.injections, whole)
+        return SuffixChunk.of(self.clip, self.packing, embedded, lengths, inserted, labels, self.injections, needs_full)
 
-    def _run_prefixes(self, prefixes: Sequence[Tensor], injected: Sequence[Tensor]) -> _Heads:
-        """The prefixes through the layers that all labels share."""
+    def _run_prefixes(self, prefixes: Sequence[Tensor], injected: Sequence[Tensor]) -> _PrefixStates:
+        """Run the prefixes through the layers that all labels share."""
         positions = self.clip.model.positional_embedding
         tokens = torch.cat([prefix + positions[: len(prefix)] for prefix in prefixes])
         blocks = self.clip.model.transformer.resblocks
         keys: list[Tensor] = []
         values: list[Tensor] = []
         for layer, block in enumerate(blocks[: self.shared_layers]):
-            tokens, packing, kept = self._entering(layer, tokens, injected)
-            query, key, value = projected(block, tokens, packing.place)
+            tokens, packing, kept = self._inject(layer, tokens, injected)
+            query, key, value = project_qkv(block, tokens, packing.pad_index)
             keys.append(key)
             values.append(value)
-            if layer == len(blocks) - 1:  # nobody asks what the last layer makes of a prefix itself
-                return _Heads(keys, values, None)
-            tokens = residual(block, tokens, packing.pack(attended(query, key, value, causal=True)))
+            if layer == len(blocks) - 1:  # the last layer's output is needed at [EOT] only
+                return _PrefixStates(keys, values, None)
+            tokens = finish_block(block, tokens, packing.pack(attend(query, key, value, causal=True)))
             tokens = tokens if kept is None else tokens.index_select(0, kept)
-        return _Heads(keys, values, tokens)
+        return _PrefixStates(keys, values, tokens)
 
-    def _entering(
-        self, layer: int, tokens: Tensor, injected: Sequence[Tensor]
-    ) -> tuple[Tensor, Packing, Tensor | None]:
-        """The prefixes' tokens with what is injected before a layer: packed, their packing, and which rows stay."""
-        for i in at_layer(self.injections, layer, inserted=False):
-            tokens = tokens.index_copy(0, self._replaced[i], _repeated(injected[i], len(self.packing.lengths), tokens))
+    def _inject(self, layer: int, tokens: Tensor, injected: Sequence[Tensor]) -> tuple[Tensor, Packing, Tensor | None]:
+        """Inject tokens into the prefixes before a layer.
+
+        Returns:
+            The packed tokens, their packing, and the rows to keep after the layer (None: all).
+        """
+        for i in injections_at(self.injections, layer, inserted=False):
+            tokens = tokens.index_copy(0, self._replaced[i], _repeat(injected[i], len(self.packing.lengths), tokens))
         packing, kept = self.packing, None
-        for i in at_layer(self.injections, layer, inserted=True):
+        for i in injections_at(self.injections, layer, inserted=True):
             insertion = self._insertions[i]
             tokens = torch.cat([tokens, injected[i].to(tokens.dtype)]).index_select(0, insertion.order)
             packing, kept = insertion.packing, insertion.kept
         return tokens, packing, kept
 
-    def _features(self, part: Endings, heads: _Heads, injected: Sequence[Tensor]) -> Tensor:
-        """Features (N, C, D) of some labels' endings, each behind all prefixes."""
+    def _features(self, chunk: SuffixChunk, states: _PrefixStates, injected: Sequence[Tensor]) -> Tensor:
+        """Features (N, labels, D) of a chunk of labels with all prefixes."""
         clip, blocks = self.clip, self.clip.model.transformer.resblocks
         with clip.autocast():
-            tokens = part.placed()
+            tokens = chunk.embed()
             for layer, block in enumerate(blocks[: self.shared_layers]):
                 last = layer == len(blocks) - 1
-                tokens = part.behind(block, layer, tokens, heads.keys[layer], heads.values[layer], last)
-            if part.whole is not None and heads.tokens is not None:
-                tokens = self._unshared(part, part.whole, torch.cat([heads.tokens, tokens]), injected)
+                tokens = chunk.run_layer(block, layer, tokens, states.keys[layer], states.values[layer], last)
+            if chunk.full is not None and states.tokens is not None:
+                tokens = self._run_full_prompts(chunk, chunk.full, torch.cat([states.tokens, tokens]), injected)
         features = clip.model.ln_final(tokens.to(clip.model.text_projection.dtype)) @ clip.model.text_projection
         return features.unflatten(0, (len(self.packing.lengths), -1))
 
-    def _unshared(self, part: Endings, whole: Whole, tokens: Tensor, injected: Sequence[Tensor]) -> Tensor:
-        """Whole prompts through the layers that labels don't share: (N C, Dt), what stands at [EOT]."""
-        tokens = tokens.index_select(0, whole.order)
+    def _run_full_prompts(
+        self, chunk: SuffixChunk, full: FullPrompts, tokens: Tensor, injected: Sequence[Tensor]
+    ) -> Tensor:
+        """Run full prompts through the layers without shared prefixes; the [EOT] tokens, (N · labels, Dt)."""
+        tokens = tokens.index_select(0, full.order)
         count = len(self.packing.lengths)
         for layer, block in enumerate(self.clip.model.transformer.resblocks):
             if layer < self.shared_layers:
                 continue
-            for i in at_layer(self.injections, layer, inserted=False):
-                own = injected[i][part.labels] if self.injections[i].own_to == "label" else injected[i]
-                rows = whole.replaced[i]
-                repeats = count if self.injections[i].own_to == "label" else count * part.count
-                tokens = tokens.index_copy(0, rows, _repeated(own.flatten(0, -2), repeats, tokens))
-            query, key, value = projected(block, tokens, whole.packing.place)
-            tokens = residual(block, tokens, whole.packing.pack(attended(query, key, value, causal=True)))
-        return tokens.index_select(0, whole.eot)
+            for i in injections_at(self.injections, layer, inserted=False):
+                per_label = self.injections[i].per_label
+                given = injected[i][chunk.labels] if per_label else injected[i]
+                repeats = count if per_label else count * chunk.count
+                tokens = tokens.index_copy(0, full.replaced[i], _repeat(given.flatten(0, -2), repeats, tokens))
+            query, key, value = project_qkv(block, tokens, full.packing.pad_index)
+            tokens = finish_block(block, tokens, full.packing.pack(attend(query, key, value, causal=True)))
+        return tokens.index_select(0, full.eot)
 
 
-def _repeated(own: Tensor, times: int, like: Tensor) -> Tensor:
-    return own.to(like.dtype).repeat(times, 1)
+def _repeat(injected: Tensor, times: int, like: Tensor) -> Tensor:
+    return injected.to(like.dtype).repeat(times, 1)
 
 
 def encode_shared_prefixes(
     clip: FrozenClip, prefixes: Sequence[Tensor], suffixes: Suffixes, chunk: int | None = None
 ) -> Tensor:
-    """Text features (N, C, D) of all pairs, once; where it is done again and again, keep a `PrefixEncoder`."""
+    """Text features (N, C, D) of all pairs. For repeated encodings keep a `PrefixEncoder`."""
     return PrefixEncoder(clip, [len(prefix) for prefix in prefixes], suffixes, chunk)(prefixes)
 
 
 def encode_shared_prefix(clip: FrozenClip, prefix: Tensor, suffixes: Suffixes, chunk: int | None = None) -> Tensor:
-    """Text features (C, D) of the C prompts [prefix, suffix_c]; see `encode_shared_prefixes`, of which this is one."""
+    """Text features (C, D) of the C prompts [prefix, suffix_c]: `encode_shared_prefixes` for a single prefix."""
     return encode_shared_prefixes(clip, [prefix], suffixes, chunk)[0]

@@ -1,6 +1,6 @@
-"""The image tower from the inside: extra tokens, deep prompts, and starting at any block.
+"""The image tower with extra tokens, deep prompts, and a choice of the first block.
 
-open_clip's own blocks are driven from here; methods that change what runs through the tower come in by this door.
+All methods that change the tower's computation use this module, which calls open_clip's own blocks.
 
 Shape letters: B images, L tokens (class token and M patches), K extra tokens, D joint width, Dv vision width.
 """
@@ -16,18 +16,18 @@ from torch import Tensor
 
 from trainer.backbone.clip import FrozenClip
 
-Where = Literal["behind class", "end"]
+Where = Literal["after class", "end"]
 
 
 @dataclass(frozen=True)
 class ExtraTokens:
-    """Tokens that go through the tower beside the image's own.
+    """Visual prompts: tokens that pass through the tower together with the image's.
 
     Attributes:
         tokens: (K, Dv), or (B, K, Dv); differentiable. They get no positional embedding.
-        where: right behind the class token, or behind the patches.
-        before_norm: whether they pass `ln_pre` with the image's tokens; else they come in behind it.
-        deep: tokens of the same shape that take their place before a block, by its number.
+        where: directly after the class token, or after the patches.
+        before_norm: whether they pass `ln_pre` together with the image's tokens, or are added after it.
+        deep: tokens of the same shape that replace them before a block, by block index.
     """
 
     tokens: Tensor
@@ -42,17 +42,17 @@ class ExtraTokens:
 
 
 class FrozenTokens(NamedTuple):
-    """What a frozen tower has made of B images up to some block."""
+    """The activations of a frozen tower before a block, for B images."""
 
     image: Tensor
     """(B, D), the image feature of the whole tower."""
     tokens: Tensor
-    """(B, L, Dv), what enters the block."""
+    """(B, L, Dv), the block's input."""
 
 
 @torch.no_grad()
 def frozen_tokens(clip: FrozenClip, pixels: Tensor, block: int) -> FrozenTokens:
-    """What enters a block, and the image feature, of preprocessed images (B, 3, H, W).
+    """The input of a block, and the image feature, for preprocessed images (B, 3, H, W).
 
     Raises:
         ValueError: no such block.
@@ -75,52 +75,52 @@ def encode_dense(clip: FrozenClip, start: Tensor, extra: ExtraTokens | None = No
 
     Args:
         clip: the frozen model.
-        start: (B, 3, H, W) preprocessed images; or (B, L, Dv), what enters `block` (see `frozen_tokens`).
-        extra: tokens beside the image's own, from `block` on.
-        block: where `start` enters; 0 for images.
+        start: (B, 3, H, W) preprocessed images; or (B, L, Dv), the input of `block` (see `frozen_tokens`).
+        extra: visual prompts, from `block` on.
+        block: the first block to run; 0 for images.
 
     Returns:
-        (B, L + K, D), extra tokens where `extra` puts them. Differentiable with respect to the extra tokens.
+        (B, L + K, D), with the extra tokens at their positions. Differentiable with respect to the extra tokens.
 
     Raises:
-        ValueError: tokens that should pass `ln_pre`, behind which `start` lies already.
+        ValueError: extra tokens should pass `ln_pre`, but `start` is after it.
     """
     visual = clip.model.visual
     with clip.autocast():
-        tokens = _started(clip, start, extra)
+        tokens = _embed_image(clip, start, extra)
         for number, one in enumerate(visual.transformer.resblocks):
             if number < block:
                 continue
             if extra is not None and number in extra.deep:
-                tokens = _replaced(tokens, extra, extra.deep[number])
+                tokens = _replace_deep(tokens, extra, extra.deep[number])
             tokens = one(tokens)
     return visual.ln_post(tokens.to(visual.proj.dtype)) @ visual.proj
 
 
-def _started(clip: FrozenClip, start: Tensor, extra: ExtraTokens | None) -> Tensor:
+def _embed_image(clip: FrozenClip, start: Tensor, extra: ExtraTokens | None) -> Tensor:
     visual = clip.model.visual
     if start.dim() == 4 and (extra is None or not extra.before_norm):
         start = visual._embeds(start)
     if extra is None:
         return start
     if not extra.before_norm:
-        return _placed(start, extra)
+        return _insert(start, extra)
     if start.dim() != 4:
-        raise ValueError("these tokens lie behind ln_pre, so no extra token can pass it with them: start from pixels")
+        raise ValueError("these tokens have passed ln_pre, so no extra token can pass it with them: start from pixels")
     patches = visual.conv1(start).flatten(2).mT
     own = visual.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
     tokens = torch.cat([own, patches], dim=1) + visual.positional_embedding.to(patches.dtype)
-    return visual.ln_pre(_placed(tokens, extra))
+    return visual.ln_pre(_insert(tokens, extra))
 
 
-def _placed(tokens: Tensor, extra: ExtraTokens) -> Tensor:
+def _insert(tokens: Tensor, extra: ExtraTokens) -> Tensor:
     added = extra.tokens.to(tokens.dtype).expand(len(tokens), -1, -1)
     if extra.where == "end":
         return torch.cat([tokens, added], dim=1)
     return torch.cat([tokens[:, :1], added, tokens[:, 1:]], dim=1)
 
 
-def _replaced(tokens: Tensor, extra: ExtraTokens, deep: Tensor) -> Tensor:
+def _replace_deep(tokens: Tensor, extra: ExtraTokens, deep: Tensor) -> Tensor:
     added, count = deep.to(tokens.dtype).expand(len(tokens), -1, -1), extra.count
     if extra.where == "end":
         return torch.cat([tokens[:, :-count], added], dim=1)

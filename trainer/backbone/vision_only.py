@@ -1,4 +1,4 @@
-"""A CLIP without its text tower, for inference with text features that were computed before."""
+"""A CLIP without its text tower, for inference with precomputed text features."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from trainer.errors import TrainerError
 
 
 class VisionClip(FrozenClip):
-    """A FrozenClip whose text tower has no weights: it encodes images only.
+    """A FrozenClip that encodes images only; its text tower has no weights.
 
-    Methods can be built on it. The embeddings and text features that they start from are NaN, so that nothing computed
-    from them could pass for a text feature; a model's own come with its weights.
+    Methods can be constructed on it: embeddings and text features are NaN, so that a result computed from them cannot
+    be mistaken for a valid one. The real text features are loaded with the model's weights.
     """
 
     def embed(self, ids: list[int]) -> Tensor:
@@ -27,7 +27,7 @@ class VisionClip(FrozenClip):
         return torch.full((len(ids), self.text_width), math.nan, device=self.device)
 
     def encode_tokens(self, embedded: Tensor, eot: Tensor) -> NoReturn:
-        """There is no text tower.
+        """Not available without a text tower.
 
         Raises:
             TrainerError: always.
@@ -53,17 +53,17 @@ def architecture(name: str) -> dict[str, Any]:
 def load_vision(
     name: str, config: dict[str, Any], path: Path, preprocess: Preprocess, device: torch.device | str = "cpu"
 ) -> VisionClip:
-    """The image tower of a CLIP from the file that `FrozenClip.vision_weights` was saved to.
+    """Load an image tower from a file of `FrozenClip.vision_weights`.
 
     Args:
         name: the backbone's name.
         config: its `architecture`.
         path: a .safetensors file.
-        preprocess: what the image tower expects.
-        device: where the tower shall be.
+        preprocess: the preprocessing that the tower expects.
+        device: of the tower.
 
     Raises:
-        TrainerError: where the file is missing, is not safetensors, or is not of this architecture.
+        TrainerError: the file is missing, is not safetensors, or has the weights of another architecture.
     """
     import open_clip
 

@@ -1,1 +1,1 @@
-"""The commands: train, evaluate, compare, report, predict, export, datasets."""
+"""Commands: train, evaluate, compare, report, predict, export, datasets."""

@@ -1,4 +1,4 @@
-"""What the trainer's commands share: options, errors as lines with an exit code, the bank, what a run works on."""
+"""Common parts of the trainer's commands: options, loading the bank, preparing a run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder
 
 
 def read_bank(path: Path | None) -> Bank | None:
-    """The bank of a path, with its warnings on standard error; None for no path."""
+    """Read a bank and print its warnings to standard error; None if there is no path."""
     if path is None:
         return None
     from prompt_bank.recording.store import load
@@ -46,8 +46,8 @@ def read_bank(path: Path | None) -> Bank | None:
     return loaded.bank
 
 
-def here(settings: RunConfig, device: str | None, no_feature_cache: bool) -> RunConfig:
-    """A run's settings with what this call has of its own."""
+def with_options(settings: RunConfig, device: str | None, no_feature_cache: bool) -> RunConfig:
+    """A run's settings with the command's options applied."""
     if device is not None:
         settings = settings.model_copy(update={"device": device})
     if no_feature_cache:
@@ -55,8 +55,8 @@ def here(settings: RunConfig, device: str | None, no_feature_cache: bool) -> Run
     return settings
 
 
-def prepared_run(settings: RunConfig, bank: Bank | None, cache_dir: Path | None) -> Prepared:
-    """Data, backbone and method of a run, with notes about the data on standard error."""
+def prepare_run(settings: RunConfig, bank: Bank | None, cache_dir: Path | None) -> Prepared:
+    """Prepare data, backbone and method, and print notes on the data to standard error."""
     with collector_paused():
         from trainer.commands.progress import reporter
         from trainer.preparing import prepare
@@ -68,7 +68,7 @@ def prepared_run(settings: RunConfig, bank: Bank | None, cache_dir: Path | None)
 
 
 def console() -> Any:
-    """Rich's console, imported when something is printed."""
+    """A rich console, imported on first use."""
     from rich.console import Console
 
     return Console()

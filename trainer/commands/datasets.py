@@ -36,11 +36,11 @@ def list_(as_json: JsonOption = False, debug: DebugOption = False) -> None:
     Example:  fedmpt datasets list
     """
     with reported(debug):
-        from trainer.data.registry import DATASETS, module_of
+        from trainer.data.registry import DATASETS, dataset_module
 
         found = [{"name": "scenes", "title": "the drawn world: 24 classes; needs no files", "page": ""}]
         found += [
-            {"name": name, "title": entry.title, "page": module_of(name).PAGE} for name, entry in DATASETS.items()
+            {"name": name, "title": entry.title, "page": dataset_module(name).PAGE} for name, entry in DATASETS.items()
         ]
         if as_json:
             typer.echo(json.dumps(found))
@@ -140,7 +140,7 @@ def _print(found: Inspection) -> None:
         typer.echo(f"there    {what}: {path}")
     for what, path in found.missing:
         typer.echo(f"MISSING  {what}: it belongs at {path}")
-    for split, counts in statistics(found.listed).items() if found.listed else ():
+    for split, counts in statistics(found.listing).items() if found.listing else ():
         typer.echo(
             f"\n{split}: {counts['images']} images, {counts['labels_per_image']} labels each, "
             f"{counts['without_labels']} without any, {counts['unknown']} unknown"
@@ -156,7 +156,7 @@ def _print(found: Inspection) -> None:
 
 def _print_unreadable(found: Inspection) -> None:
     if found.unreadable is None:
-        if found.listed is not None:
+        if found.listing is not None:
             typer.echo("\nimages were not looked at")
         return
     typer.echo(f"\n{found.images - len(found.unreadable)} of {found.images} images can be read")

@@ -1,4 +1,4 @@
-"""evaluate · compare · report: figures of runs. torch comes with the command's work, not with this file."""
+"""The commands evaluate, compare and report. torch is imported inside the commands, not by this module."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ import typer
 
 from fedmpt.common.console import CacheOption, DebugOption, JsonOption, reported
 from fedmpt.common.startup import collector_paused
-from trainer.commands.common import DeviceOption, RunArgument, StreamOption, console, here, prepared_run, read_bank
+from trainer.commands.common import (
+    DeviceOption,
+    RunArgument,
+    StreamOption,
+    console,
+    prepare_run,
+    read_bank,
+    with_options,
+)
 
 if TYPE_CHECKING:
     from trainer.run.folder import Run
@@ -35,8 +43,8 @@ def evaluate(
             from trainer.run.folder import Run
 
         opened = Run.open(run)
-        settings = here(opened.config(), device, no_feature_cache)
-        result = measure(opened, prepared_run(settings, read_bank(opened.bank), cache_dir), checkpoint)
+        settings = with_options(opened.config(), device, no_feature_cache)
+        result = measure(opened, prepare_run(settings, read_bank(opened.bank), cache_dir), checkpoint)
         if as_json:
             typer.echo(json.dumps(result, indent=2, ensure_ascii=False))
         else:
@@ -84,13 +92,13 @@ def report(
             from trainer.run.folder import Run
 
         opened = Run.open(run)
-        settings = here(opened.config(), device, no_feature_cache)
-        prepared = prepared_run(settings, read_bank(opened.bank), cache_dir)
+        settings = with_options(opened.config(), device, no_feature_cache)
+        prepared = prepare_run(settings, read_bank(opened.bank), cache_dir)
         typer.echo(str(write_report(opened, prepared, [Run.open(other) for other in against or []])))
 
 
 def print_evaluation(run: Run, result: dict[str, Any]) -> None:
-    """A run's figures as a table."""
+    """Print a run's metrics as a table."""
     from trainer.evaluation.comparison import evaluation_table
 
     typer.echo(f"{run.folder}: {result['images']} test images, {result['rounds']} rounds")

@@ -1,4 +1,4 @@
-"""predict · export: a trained model at work."""
+"""The commands predict and export."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Format(StrEnum):
-    """How predictions are written."""
+    """Output formats of predictions."""
 
     table = "table"
     json = "json"
@@ -79,7 +79,7 @@ def predict(
         unreadable = _bad_headers(paths)
         if unreadable and not skip_unreadable:
             raise TrainerError(_listed(unreadable) + "\nnothing was predicted; leave them out with --skip-unreadable")
-        with collector_paused():  # after the checks of the images, which need nothing large
+        with collector_paused():  # after the image checks, which need no heavy imports
             from trainer.inference.load import load
             from trainer.inference.output import FORMATS, Selection
             from trainer.report.gallery import Gallery, check_free
@@ -135,7 +135,7 @@ def export(
 
 
 def _bad_headers(paths: list[Path]) -> list[UnreadableImage]:
-    """Files that are no images, found before any work is done."""
+    """Files that are not images, found before predictions start."""
     from trainer.data.images import UnreadableImage, check_header
 
     found = []
@@ -162,7 +162,7 @@ def _results(
     gallery: Gallery | None,
     unreadable: list[UnreadableImage],
 ) -> Iterator[tuple[Prediction | UnreadableImage, Explanation | None]]:
-    """Predictions in order, each explained if that was asked for; unreadable files are noted down."""
+    """Predictions in order, with explanations if there is a gallery; unreadable files are appended to `unreadable`."""
     from fedmpt.common.progress import ProgressBar
     from trainer.data.images import UnreadableImage
     from trainer.inference.stream import stream
@@ -182,7 +182,7 @@ def _results(
 
 @contextmanager
 def _destination(out: Path | None) -> Iterator[IO[str]]:
-    """Standard output, or a file that takes its place only when it is whole."""
+    """Standard output, or a file that replaces `out` once it is complete."""
     import sys
 
     if out is None:

@@ -1,4 +1,4 @@
-"""Progress for people: a bar on a terminal, plain lines in a log."""
+"""Progress output: a bar on a terminal, plain lines in a log."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import typer
 from fedmpt.common.progress import ProgressBar
 
 if TYPE_CHECKING:
-    from trainer.evaluation.metrics import Figures
+    from trainer.evaluation.metrics import Metrics
     from trainer.federation.rounds import RoundRecord
     from trainer.preparing import Reporter
 
 
 def reporter() -> Reporter:
-    """Prints to standard error, so that what a command answers stays alone on standard output."""
+    """Prints to standard error, so that standard output contains only the command's result."""
     from trainer.preparing import Reporter
 
     lines = ProgressBar()
@@ -28,13 +28,13 @@ def reporter() -> Reporter:
 
 
 def image_lines() -> Callable[[int, int], None]:
-    """How many images were checked."""
+    """Progress of image checks."""
     lines = ProgressBar()
     return lambda done, count: lines("checked", done, count)
 
 
-def print_round(record: RoundRecord, validation: Figures, rounds: int) -> None:
-    """A finished round: clients, loss, and the mAP on the validation split."""
+def print_round(record: RoundRecord, validation: Metrics, rounds: int) -> None:
+    """Print a finished round: number of clients, loss, validation mAP."""
     typer.echo(
         f"round {record.round + 1:>3}/{rounds}  clients {len(record.clients)}  loss {record.loss:.4f}  "
         f"validation mAP {validation.mAP:.2f}",

@@ -1,7 +1,4 @@
-"""train · evaluate · compare · report: the commands of the trainer.
-
-Only light modules are imported here; torch comes with the command's work.
-"""
+"""The command train. torch is imported inside the command, not by this module."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ import typer
 
 from fedmpt.common.console import CacheOption, DebugOption, reported
 from fedmpt.common.startup import collector_paused
-from trainer.commands.common import BankOption, DeviceOption, StreamOption, prepared_run, read_bank
+from trainer.commands.common import BankOption, DeviceOption, StreamOption, prepare_run, read_bank
 from trainer.commands.evaluation import print_evaluation
 
 if TYPE_CHECKING:
@@ -93,14 +90,14 @@ def train(
         if resume is not None:
             run = _reopened(resume, config, preset, overrides, bank, out)
             settings = run.config()
-            prepared = prepared_run(settings, read_bank(run.bank), cache_dir)
+            prepared = prepare_run(settings, read_bank(run.bank), cache_dir)
             check_partition(run.partition, prepared.dataset)
         else:
             if checkpoint is not None:
                 raise TrainerError("--checkpoint says where --resume goes on; a new run begins at round 0")
             settings = resolve(config or _local_file(), preset, overrides)
-            # Everything that can be wrong is found before the run's folder is made.
-            prepared = prepared_run(settings, read_bank(bank), cache_dir)
+            # Errors are found here, before the run's folder is created.
+            prepared = prepare_run(settings, read_bank(bank), cache_dir)
             run = Run.create(out or _free_folder(settings), settings, bank)
             save_partition(prepared.dataset, settings.data.partition, run.partition)
         _train_and_evaluate(run, prepared, checkpoint or "last")

@@ -1,1 +1,1 @@
-"""Settings: their tree, defaults, presets, files and command line."""
+"""Sections of a run's settings, with their defaults."""

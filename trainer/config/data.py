@@ -1,4 +1,4 @@
-"""The settings of a run's data: which, who owns what, and which labels are hidden. Part of config.py's tree."""
+"""Settings of the data: data set, partition among clients, masking of labels. Part of run_config.py's tree."""
 
 from __future__ import annotations
 
@@ -11,96 +11,97 @@ from trainer.config.settings import Settings
 
 
 class PartitionConfig(Settings):
-    """Which client owns which training image. Ids are sorted first, so the order of files doesn't matter."""
+    """The partition of training images among clients. Ids are sorted first, so the order of files has no effect."""
 
     kind: Literal["auto", "site", "kmeans", "dirichlet", "iid", "shards"] = "auto"
-    """"auto" takes the data set's own sites where it has some, else kmeans. kmeans (the paper): clusters of softmaxed
-    label vectors. dirichlet: each label's images are dealt out in proportions from Dirichlet(alpha). iid: at random.
-    shards: images in the order of their labels are cut up, each client gets some pieces (McMahan et al., 2017)."""
+    """"auto": the data set's own sites if it has any, otherwise kmeans. "kmeans" (the paper): clusters of softmaxed
+    label vectors. "dirichlet": the images of each label are distributed in proportions from Dirichlet(alpha). "iid":
+    at random. "shards": images sorted by label are cut into shards, several per client (McMahan et al., 2017)."""
     share: float = Field(1.0, gt=0)
-    """t: round(t·C) clients; 0.1 to 1 in the paper."""
+    """t, for round(t·C) clients; 0.1 to 1 in the paper."""
     clients: int | None = Field(None, ge=1)
-    """K; None takes `share`."""
+    """K, the number of clients; None: from `share`."""
     alpha: float = Field(0.5, gt=0)
-    """Of dirichlet; the smaller, the fewer labels a client has."""
+    """Concentration of the Dirichlet distribution; smaller values give each client fewer labels."""
     shards: int = Field(2, ge=1)
-    """Pieces of each client."""
+    """Shards per client."""
     least: int = Field(1, ge=1)
-    """Images that each client must have; dirichlet is drawn again until all have them."""
+    """Minimum number of images per client; dirichlet is redrawn until all clients have it."""
     seed: int = Field(42, ge=0)
     """42 in the released program."""
     file: Path | None = None
-    """A saved partition, which is used instead."""
+    """A saved partition to use instead."""
 
 
 class MaskConfig(Settings):
-    """Which labels of training images were never annotated (METHOD.md §6)."""
+    """Masking of training labels, to simulate partial annotation (METHOD.md §6)."""
 
     rate: float = Field(0.0, ge=0, le=1)
-    """Probability with which a label is hidden."""
+    """Probability of masking a label."""
     of: Literal["positive", "known"] = "positive"
-    """Whether absent labels are hidden too."""
+    """Labels that can be masked: positive ones, or all known ones."""
     becomes: Literal["unknown", "negative"] | None = None
-    """What a hidden label counts as; None: unknown, but negative where data.variant = "released"."""
+    """The value of masked labels; None: unknown, or negative if data.variant = "released"."""
     seed: int = Field(0, ge=0)
 
 
 class TableConfig(Settings):
-    """The data set `table`: images of your own (docs/datasets.md)."""
+    """The data set `table`: the user's own images (docs/datasets.md)."""
 
     file: Path | None = None
-    """CSV, JSON lines or COCO JSON below data_root; None takes the only one that is there."""
+    """The table (CSV, JSON lines or COCO JSON), relative to data_root; None: the only one in that folder."""
     labels: Path | None = None
-    """A file with one label a line, for their order and for labels without images; None takes those that occur."""
+    """A file with one label per line, which sets their order and may list labels without images; None: the labels that
+    occur."""
     test_share: float = Field(0.2, gt=0, lt=1)
-    """Of the images, where the table says nothing about splits."""
+    """Fraction of test images, if the table has no splits."""
 
 
 class ScenesConfig(Settings):
-    """The drawn world `scenes`: its variant, and what the natural one has more (docs/datasets.md)."""
+    """The drawn world `scenes`: its variant, and the settings of the natural variant (docs/datasets.md)."""
 
     variant: Literal["tied", "natural"] = "tied"
-    """"tied": each site ties pairs of labels, and in validation and test images nothing depends on anything. "natural":
-    place, light and activity cause which labels appear, everywhere."""
+    """"tied": each site has spurious label pairs ("tied" pairs); in validation and test images all labels are
+    independent. "natural": in all splits, place, light and activity determine how likely each label is."""
     places: int = Field(4, ge=3, le=10)
-    """Natural: how many of the ten places the sites see between them; validation and test images show all."""
+    """Natural: how many of the ten places occur at the sites; validation and test images show all ten."""
     unusual: float = Field(0.1, ge=0, lt=1)
-    """Natural: share of the objects in validation and test images that are out of their usual place."""
+    """Natural: fraction of objects in validation and test images that are out of their usual place."""
     ties: float = Field(0.9, ge=0, le=1)
-    """Natural: how often a site's label pairs, which no cause ties, come both or not at all. At 0 labels that are at
-    home in none of the sites' places never occur in training."""
+    """Natural: how often the two labels of a site's spurious pair occur both or not at all. At 0, labels that belong to
+    none of the sites' places never occur in training."""
 
 
 class DataConfig(Settings):
-    """Which data. The drawn world's own parameters apply to `scenes`, the others to images in files."""
+    """The data set. `sites` to `shift` apply to `scenes`; the settings after them to images in files."""
 
     dataset: str = "scenes"
     seed: int = Field(0, ge=0)
-    """Which drawn world: sites, pairs, images; elsewhere which images are set aside for validation and test."""
+    """Of the drawn world (sites, pairs, images), or of the split into training, validation and test images."""
     sites: int = Field(6, ge=1)
     images_per_site: int = Field(300, ge=1)
     validation_images: int = Field(600, ge=1)
     test_images: int = Field(1500, ge=1)
     strength: float = Field(0.9, ge=0, le=1)
-    """Probability that a site's habits (its light, its scenes, its label pairs) hold in one of its images; each on its
-    own in the tied variant, all at once in the natural one."""
+    """Probability that an image of a site follows the site's habits (light, scenes, label pairs); independently for
+    each of them in the tied variant, jointly in the natural one."""
     shift: float = Field(0.6, ge=0, le=1)
-    """How far each light is corrupted in a way that pretraining never saw; 0 not at all."""
+    """Strength of the corruption of each light, which pretraining never saw; 0: none."""
     data_root: Path | None = None
-    """The folder with the data set's files, in the layout in which it is published."""
+    """The folder with the data set's files, in their published layout."""
     variant: Literal["clean", "released"] = "clean"
-    """"released": filters and splits of the published program, as far as they don't mix test and training images."""
+    """"released": the filters and splits of the published program, unless they mix test and training images."""
     validation: Literal["made", "published"] = "made"
-    """"made": a share of the training images is set aside; "published": the data set's own (VOC2007 has one)."""
+    """"made": a fraction of the training images is held out; "published": the data set's own split (of VOC2007)."""
     validation_share: float = Field(0.1, gt=0, lt=1)
     min_labels: int | None = Field(None, ge=0)
-    """Images with fewer labels are left out, of every split; None: 0, or as released."""
+    """Images with fewer labels are excluded from all splits; None: the variant's default."""
     difficult: Literal["unknown", "negative", "positive"] | None = None
-    """What VOC's objects marked difficult count as; None: unknown, or negative as released."""
+    """The value of a VOC label whose objects are all marked difficult; None: unknown, or negative for "released"."""
     crowd: Literal["positive", "unknown", "negative"] | None = None
-    """What a label that COCO annotates as a crowd alone counts as; None: positive, or negative as released."""
+    """The value of a COCO label annotated only as a crowd; None: positive, or negative for "released"."""
     skip_unreadable: bool = False
-    """Leave images out that are missing or can't be read; else they are an error."""
+    """Skip images that are missing or unreadable, instead of raising an error."""
     scenes: ScenesConfig = ScenesConfig()
     table: TableConfig = TableConfig()
     partition: PartitionConfig = PartitionConfig()

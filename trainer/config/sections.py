@@ -1,7 +1,7 @@
-"""The settings that all runs share, one class a part, each with its defaults; data.py has those of the data.
+"""The settings common to all runs, one class per section; those of the data are in data.py.
 
-"paper" in a description marks the value of Wang et al., CVPR 2026; defaults that differ were chosen on validation
-data of the drawn world (README, "Figures"). The resolved tree is written into each run.
+"In the paper" refers to Wang et al., CVPR 2026; defaults that differ from it were chosen on validation data of the
+drawn world (README, "Figures"). The resolved tree is written into each run.
 """
 
 from __future__ import annotations
@@ -14,117 +14,118 @@ from trainer.config.settings import Settings
 
 
 class BackboneConfig(Settings):
-    """Which frozen CLIP."""
+    """The frozen CLIP."""
 
     name: str = "scenes-tiny"
-    """"scenes-tiny" (shipped) or a model of open_clip, e.g. "ViT-B-16-quickgelu"."""
+    """"scenes-tiny" (shipped) or an open_clip model, e.g. "ViT-B-16-quickgelu"."""
     pretrained: str | None = None
-    """A tag of open_clip ("openai") or the path of a .safetensors file; None for scenes-tiny."""
+    """An open_clip tag ("openai") or the path of a .safetensors file; None for scenes-tiny."""
     patch_source: Literal["last", "value"] = "last"
-    """Patch features from the ordinary last block, or from its value path alone (more local)."""
+    """Patch features from the last block, or from its value path only (more local)."""
 
 
 class FederationConfig(Settings):
-    """The rounds."""
+    """Federated rounds."""
 
     rounds: int = Field(12, ge=0)
     participation: float = Field(1.0, gt=0, le=1)
-    """Share of the clients drawn in each round."""
+    """Fraction of clients sampled in each round."""
     weights: Literal["uniform", "examples"] = "uniform"
-    """How the server weighs its clients; "uniform" in the paper."""
+    """The clients' weights in aggregation: equal ("uniform", as in the paper), or by their number of images."""
     aggregation: str = "auto"
-    """The server's rule: mean, median, trimmed-mean or norm-bounded-mean; "auto" takes the one that the method asks
-    for."""
+    """The aggregation rule: mean, median, trimmed-mean or norm-bounded-mean; "auto": the method's own."""
     trimmed_share: float = Field(0.2, ge=0, lt=0.5)
-    """Of trimmed-mean: share of the clients that is left out at either end, rounded up."""
+    """Of trimmed-mean: fraction of clients that is removed at either end, rounded up."""
     norm_bound: float | None = Field(None, gt=0)
-    """Of norm-bounded-mean: longest update; None takes the median length of the round's updates."""
+    """Of norm-bounded-mean: maximum norm of an update; None: the median norm of the round's updates."""
     memory: Literal["none", "optimiser"] = "none"
-    """What a client keeps from one of its rounds to the next, beside the personal parts that some methods have:
+    """The state that a client keeps between its rounds, in addition to personal parts if the method has any:
     "optimiser" keeps momentum, moments and step count."""
     local_epochs: int = Field(1, ge=1)
     patience: int | None = Field(None, ge=1)
-    """Stop early after so many rounds without a better validation mAP; None runs all rounds."""
+    """Early stopping after this many rounds without a better validation mAP; None: run all rounds."""
 
 
 class OptimiserConfig(Settings):
-    """A client's local training. The optimiser starts anew in every round, unless `federation.memory` keeps it."""
+    """A client's local training. The optimiser is reset in every round unless `federation.memory` keeps its state."""
 
     name: Literal["adamw", "sgd"] = "adamw"
     """"sgd" in the paper."""
     learning_rate: float = Field(0.01, gt=0)
     """0.001 in the paper, with sgd."""
     momentum: float = Field(0.9, ge=0, lt=1)
-    """Of sgd; the first moment's decay of adamw."""
+    """Of sgd; β1 of adamw."""
     weight_decay: float = Field(1e-5, ge=0)
     schedule: Literal["cosine", "cosine-released", "constant"] = "cosine"
-    """Over the rounds; cosine goes from the learning rate towards `minimum`. "cosine-released" is one round late, as in
-    the published programs: rounds 0 and 1 both have the first value."""
+    """Learning-rate schedule over the rounds; cosine anneals towards `minimum`. "cosine-released" lags by one round, as
+    in the published programs: rounds 0 and 1 both have the initial value."""
     minimum: float = Field(0.0, ge=0)
-    """Where cosine ends."""
+    """Final learning rate of the cosine schedules."""
     warmup_rounds: int = Field(0, ge=0)
-    """Rounds in which the rate goes in a line from `warmup_from` to the learning rate."""
+    """Rounds of linear warm-up from `warmup_from` to the learning rate."""
     warmup_from: float = Field(1e-5, ge=0)
     batch_size: int = Field(50, ge=1)
     """32 in the paper."""
     accumulation: int = Field(1, ge=1)
-    """Batches whose gradients are added up before an update; the loss is a sum over images, so this is the update of
-    one batch of all of them."""
+    """Gradient accumulation: batches per update. Since the loss is a sum over images, this equals one update with all
+    of their images."""
     clip_norm: float | None = Field(None, gt=0)
-    """Largest norm of a gradient over all parameters; longer ones are shortened to it."""
+    """Gradient clipping: maximum norm over all parameters."""
 
 
 class LossConfig(Settings):
-    """Asymmetric loss (Ridnik et al., ICCV 2021) with the field's constants for prompt tuning."""
+    """Asymmetric loss (Ridnik et al., ICCV 2021) with the constants common in prompt tuning."""
 
     gamma_negative: float = Field(2.0, ge=0)
     gamma_positive: float = Field(1.0, ge=0)
     clip: float = Field(0.05, ge=0, lt=1)
-    """Added to the probability of "absent" before it is cut at 1: very easy negatives then cost nothing."""
+    """Probability margin, added to the probability of "absent" before clamping to 1: very easy negatives contribute no
+    loss."""
     weight: float = Field(0.02, gt=0)
-    """Factor of the sum over images and labels."""
+    """Factor on the sum over images and labels."""
 
 
 class SeedConfig(Settings):
-    """Every source of chance, by name."""
+    """Random seeds by purpose."""
 
     initial: int = Field(0, ge=0)
-    """Learnable parameters at the start."""
+    """Initialisation of learnable parameters."""
     clients: int = Field(0, ge=0)
-    """Which clients take part in a round."""
+    """Sampling of clients in each round."""
     batches: int = Field(0, ge=0)
-    """The order of a client's images."""
+    """Order of a client's images."""
     bootstrap: int = Field(0, ge=0)
-    """Which test images a resample draws."""
+    """Bootstrap resamples of the test images."""
 
 
 class ComputeConfig(Settings):
-    """How it is computed. Only `precision` and `feature_type` change figures beyond rounding."""
+    """Computation. Only `precision` and `feature_type` change results by more than rounding error."""
 
     feature_cache: bool = True
-    """Features of a frozen image path are computed once and kept on the disk. Off (`--no-feature-cache`): images are
-    read and encoded each time they are used, to the same numbers."""
+    """Compute the features of a frozen image path once and cache them on disk. Off (`--no-feature-cache`): images are
+    read and encoded each time they are used, with the same results."""
     feature_type: Literal["float16", "bfloat16"] = "float16"
-    """Of the features, kept or not. bfloat16 has float32's range and an eighth of float16's precision."""
+    """Data type of the features, cached or not. bfloat16 has the range of float32 and an eighth of float16's
+    precision."""
 
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
-    """Of the frozen towers' matrix products while prompts are trained. Parameters, matching, transport, loss and
-    optimiser are always fp32; fp16 scales its gradients."""
+    """Of the frozen towers' matrix products in prompt tuning. Parameters, matching, transport, loss and optimiser are
+    always fp32; fp16 uses gradient scaling."""
     compile: Literal["off", "inductor", "cuda-graphs", "aot_eager"] = "off"
-    """torch.compile of the loss, in one piece; it is compared with the uncompiled loss and gradients before round 0.
-    "cuda-graphs" is inductor with CUDA graphs, the fastest on a GPU (docs/gpu); "aot_eager" does without inductor."""
+    """torch.compile of the loss as a full graph, checked against the uncompiled loss and gradients before round 0.
+    "cuda-graphs" is inductor with CUDA graphs, the fastest on a GPU (docs/gpu); "aot_eager" works without inductor."""
     deterministic: bool = False
-    """Refuse operations that give other bits on a GPU each time."""
+    """PyTorch's deterministic mode: refuse operations that are not reproducible on a GPU."""
     text_chunk: int = Field(512, ge=1)
-    """Prompts (conditions times labels) encoded at once. With more, each chunk is encoded again for its gradient, so
-    that memory does not grow with the number of labels."""
+    """Prompts (conditions times labels) encoded at once. If there are more, activations are recomputed chunk by chunk
+    in the backward pass, so that memory does not grow with the number of labels."""
 
 
 class EvaluationConfig(Settings):
-    """What is measured beside the figures on the test split."""
+    """What is measured in addition to the test metrics."""
 
     bootstrap: int = Field(1000, ge=0)
-    """Resamples of the test images for the confidence intervals; 0 leaves the intervals out."""
+    """Bootstrap resamples of the test images for confidence intervals; 0: no intervals."""
     confidence: float = Field(0.95, gt=0, lt=1)
     clients: bool = True
-    """Figures of each client's own images; costs a pass over the training images where nobody owns test images."""
+    """Metrics on each client's own images; needs a pass over the training images if clients own no test images."""

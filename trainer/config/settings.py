@@ -1,4 +1,4 @@
-"""The bases of all settings classes."""
+"""Base classes of all settings."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Settings(BaseModel):
-    """Base of all settings: frozen, and an unknown key is an error."""
+    """Base of all settings: frozen; unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class MethodSettings(Settings):
-    """Base of a method's own settings; a subclass gives `name` a literal type, by which it is chosen."""
+    """Base of a method's settings. The subclass declares `name` with a literal type, the method's name."""
 
     name: str

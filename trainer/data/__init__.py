@@ -1,1 +1,1 @@
-"""Data sets: images, label matrix, label names, owners."""
+"""Data sets, their partition among clients, the feature cache, and batches."""

@@ -1,4 +1,4 @@
-"""What a data set is: images, a label matrix, label names, and who owns each image.
+"""The data set classes: images, label matrix, label names, and the site that owns each image.
 
 Shape letters: n images of a split, C labels.
 """
@@ -12,23 +12,23 @@ import numpy as np
 from PIL import Image
 
 UNKNOWN = -1
-"""Value of a label that nobody annotated. Unknown is not absent: it never enters a loss or a metric."""
+"""The value of labels without annotation. Unknown labels are not absent: they enter neither losses nor metrics."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """One split of a data set.
+    """A split of a data set.
 
     Attributes:
         name: "train", "validation" or "test".
         ids: n unique, stable image ids, in ascending order.
         labels: (n, C) int8; 1 present, 0 absent, -1 unknown.
-        sites: (n,) int64; the owner of each image, -1 where nobody owns it: all of validation, and of test unless it
-            has images of the clients' own.
-        image: gives the RGB image of an index; picklable, so that worker processes can call it.
+        sites: (n,) int64; the site that owns each image. -1 if none does: all validation images, and test images that
+            are not assigned to clients.
+        image: returns the RGB image at an index; picklable, for worker processes.
 
     Raises:
-        ValueError: where ids are not unique and ascending, or the shapes disagree.
+        ValueError: ids are not unique and ascending, or shapes do not match.
     """
 
     name: str
@@ -54,15 +54,15 @@ class MultiLabelDataset:
     """A data set with its three splits.
 
     Attributes:
-        name: the name under which the command line knows it.
-        label_names: C names, in the order of the label matrix' columns.
-        train: owned by the sites; validation, test: owned by nobody, never trained on.
-        fingerprint: sha256 over everything that determines pixels and labels (keys the feature cache).
-        site_names: of the sites 0, 1 …, where they have names.
-        notes: what a user should know: images that were left out, for instance.
+        name: of the data set.
+        label_names: C names, in the order of the columns of the label matrix.
+        train, validation, test: the splits. All training images are owned by sites.
+        fingerprint: sha256 of everything that determines pixels and labels (part of the feature cache key).
+        site_names: of sites 0, 1 …, if they have names.
+        notes: for users, on skipped images for instance.
 
     Raises:
-        ValueError: where a split's label matrix has another width than `label_names`, or two splits share an image.
+        ValueError: a label matrix does not match `label_names`, or two splits share an image.
     """
 
     name: str
@@ -94,14 +94,11 @@ class MultiLabelDataset:
 
 
 def client_sites(train: Split) -> np.ndarray:
-    """The site number of each client: those sites that own training images, ascending."""
+    """The site number of each client. Clients are the sites that own training images, in ascending order."""
     sites: np.ndarray = np.unique(train.sites[train.sites >= 0])
     return sites
 
 
-def owners(split: Split) -> tuple[np.ndarray, ...]:
-    """For each client the indices of its images, clients in the order of their site numbers.
-
-    Images of nobody (-1) are left out.
-    """
+def client_indices(split: Split) -> tuple[np.ndarray, ...]:
+    """For each client the indices of its images, in the order of `client_sites`. Unowned images are excluded."""
     return tuple(np.flatnonzero(split.sites == site) for site in client_sites(split))

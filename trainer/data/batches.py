@@ -1,4 +1,4 @@
-"""What a method takes in: a batch of images, and where batches come from.
+"""Batches, the input of methods, and their sources.
 
 Shape letters: n images, B of them, M patches, L tokens, C labels, D (Dv) joint (vision) width.
 """
@@ -14,18 +14,18 @@ from torch import Tensor
 
 
 class Batch(NamedTuple):
-    """What a method reads of B images, and their labels. What it doesn't read is empty, or None."""
+    """A method's input for B images, and their labels. Inputs that the method does not use are empty or None."""
 
     image: Tensor
-    """(B, D), the image feature; (B, 0) beside pixels."""
+    """(B, D), the image feature; (B, 0) if the method reads pixels."""
     patches: Tensor
-    """(B, M, D); (B, 0, 0) beside pixels or tokens."""
+    """(B, M, D); (B, 0, 0) if the method reads pixels or tokens."""
     labels: Tensor
     """(B, C) float; 1 present, 0 absent, -1 unknown."""
     pixels: Tensor | None = None
     """(B, 3, H, W), preprocessed."""
     tokens: Tensor | None = None
-    """(B, L, Dv), what enters the image tower's block k."""
+    """(B, L, Dv), the input of block k of the image tower."""
 
     @classmethod
     def of(
@@ -36,7 +36,7 @@ class Batch(NamedTuple):
         pixels: Tensor | None = None,
         tokens: Tensor | None = None,
     ) -> Batch:
-        """A batch of what there is."""
+        """A batch; missing image and patch features become empty tensors."""
         count = len(labels)
         return cls(
             labels.new_empty(count, 0) if image is None else image,
@@ -47,12 +47,12 @@ class Batch(NamedTuple):
         )
 
     def to(self, device: torch.device) -> Batch:
-        """On another device, in float32."""
+        """The batch on another device, in float32."""
         return Batch(*(None if part is None else part.to(device, torch.float32) for part in self))  # type: ignore[arg-type]
 
 
 class BatchSource(Protocol):
-    """Images of a split as a method takes them in."""
+    """Provides the images of a split as a method's input."""
 
     @property
     def labels(self) -> np.ndarray:
@@ -60,10 +60,10 @@ class BatchSource(Protocol):
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The n images."""
+        """The n image ids."""
 
     def batch(self, indices: np.ndarray | list[int]) -> Batch:
-        """The chosen images."""
+        """The images at some indices."""
 
     def batches(self, size: int) -> Iterator[Batch]:
-        """All images in order."""
+        """All images in order, in batches."""

@@ -1,4 +1,4 @@
-"""COCO's annotation files, streamed: which image shows which category. n images, C labels."""
+"""A streaming reader of COCO annotation files. Shape letters: n images, C labels."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ CROWD = {"positive": 1, "unknown": UNKNOWN, "negative": 0}
 
 @dataclass(frozen=True)
 class CocoFile:
-    """An instances file.
+    """The labels of a COCO instances file.
 
     Attributes:
         names: C categories in the order of their ids.
-        images: the n images as they stand there: file_name, id and whatever else.
-        labels: (n, C) int8.
+        images: the n image entries with all their fields (file_name, id, …).
+        labels: (n, C) int8; 1, 0, -1 unknown.
     """
 
     names: tuple[str, ...]
@@ -32,17 +32,17 @@ class CocoFile:
 
 
 def read_coco(path: Path, crowd: str) -> CocoFile:
-    """Read an instances file; outlines and boxes are passed over.
+    """Read an instances file; segmentations and boxes are ignored.
 
     Args:
         path: the file.
-        crowd: what a category counts as that an image shows as a crowd alone: "positive", "unknown" or "negative".
+        crowd: the value of a category that is annotated only as a crowd: "positive", "unknown" or "negative".
 
     Raises:
-        TrainerError: not JSON, cut off, or an entry that lacks what it needs, with its place.
+        TrainerError: invalid or truncated JSON, or an invalid entry, whose position is given.
     """
     categories = {}
-    for place, entry in enumerate(items(path, "categories.item")):
+    for place, entry in enumerate(stream_items(path, "categories.item")):
         match entry:
             case {"id": int(number), "name": str(name)} if number not in categories:
                 categories[number] = name
@@ -52,7 +52,7 @@ def read_coco(path: Path, crowd: str) -> CocoFile:
     column = {number: index for index, number in enumerate(numbers)}
     images: list[dict[str, Any]] = []
     row: dict[object, int] = {}
-    for place, entry in enumerate(items(path, "images.item")):
+    for place, entry in enumerate(stream_items(path, "images.item")):
         match entry:
             case {"id": int() | str() as image, "file_name": str()} if image not in row:
                 row[image] = len(images)
@@ -63,7 +63,7 @@ def read_coco(path: Path, crowd: str) -> CocoFile:
         raise TrainerError(f"{path}: no COCO instances (categories, images and annotations)")
     labels = np.zeros((len(images), len(numbers)), np.int8)
     crowds = np.zeros_like(labels, dtype=bool)
-    for place, entry in enumerate(items(path, "annotations.item")):
+    for place, entry in enumerate(stream_items(path, "annotations.item")):
         match entry:
             case {"image_id": int() | str() as image, "category_id": int(category)} if (
                 image in row and category in column
@@ -75,11 +75,11 @@ def read_coco(path: Path, crowd: str) -> CocoFile:
     return CocoFile(tuple(categories[number] for number in numbers), images, labels)
 
 
-def items(path: Path, prefix: str) -> Iterator[Any]:
-    """The values of a list in a JSON file, one after another.
+def stream_items(path: Path, prefix: str) -> Iterator[Any]:
+    """Stream the items of a list in a JSON file.
 
     Raises:
-        TrainerError: the file cannot be read, is not JSON, or is cut off.
+        TrainerError: the file cannot be read, or is invalid or truncated JSON.
     """
     try:
         with path.open("rb") as file:

@@ -1,9 +1,9 @@
-"""What a method reads of an image, and how a frozen tower makes it.
+"""Encode images with the frozen tower into the input that a method reads.
 
 Shape letters: B images, M patches, L = 1 + M tokens, D joint width, Dv vision width.
 
-A method's `reads` is "features" (the image path is frozen: image feature and patches), "tokens@k" (it is frozen up to
-block k: what enters block k, and the image feature), or "pixels".
+A method's `reads` is "features" (the image path is frozen: image and patch features), "tokens@k" (it is frozen up to
+block k: the input of block k, and the image feature), or "pixels".
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from trainer.backbone.vision import frozen_tokens
 from trainer.data.batches import Batch
 
 Storage = Literal["float16", "bfloat16"]
-"""Type in which features are kept."""
+"""Data type of stored features."""
 
 ON_DISK = {"float16": np.dtype(np.float16), "bfloat16": np.dtype(np.uint16)}
-"""NumPy's type of a file, by storage type. It has no bfloat16: its bits stand there as uint16."""
+"""NumPy's dtype of the files. NumPy has no bfloat16, so its bits are stored as uint16."""
 
 
 def frozen_blocks(reads: str) -> int | None:
-    """k of "tokens@k"; None for "features" and "pixels".
+    """The number k of frozen blocks in "tokens@k"; None for "features" and "pixels".
 
     Raises:
         ValueError: none of the three.
@@ -43,13 +43,13 @@ def frozen_blocks(reads: str) -> int | None:
 
 @dataclass(frozen=True)
 class Encoding:
-    """What features are made with.
+    """How images are encoded.
 
     Attributes:
-        clip: the frozen tower.
-        patch_source: which patches.
-        storage: in which type they are kept.
-        block: None, the image feature and the patches; else the image feature and what enters this block.
+        clip: the frozen model.
+        patch_source: see `FrozenClip.encode_image`.
+        storage: data type of the stored features.
+        block: None: image and patch features; otherwise the image feature and the input of this block.
     """
 
     clip: FrozenClip
@@ -58,7 +58,7 @@ class Encoding:
     block: int | None = None
 
     def shapes(self, count: int) -> dict[str, tuple[int, ...]]:
-        """Of the arrays of so many images, by their names in a `Batch`."""
+        """Shapes of the feature arrays of `count` images, by field name of `Batch`."""
         clip = self.clip
         image = {"image": (count, clip.dim)}
         if self.block is None:
@@ -66,30 +66,30 @@ class Encoding:
         return {**image, "tokens": (count, 1 + clip.patches, clip.vision_width)}
 
     def bytes_of(self, count: int) -> int:
-        """Size of the features of so many images."""
+        """Size in bytes of the features of `count` images."""
         return sum(int(np.prod(shape)) for shape in self.shapes(count).values()) * ON_DISK[self.storage].itemsize
 
-    def identity(self) -> tuple[str, ...]:
-        """Texts that differ where two encodings differ (part of the feature cache's key)."""
+    def cache_key(self) -> tuple[str, ...]:
+        """The encoding's part of the feature cache key."""
         block = () if self.block is None else (f"block {self.block}",)
         clip = self.clip
         return (clip.weights_hash, clip.preprocess.identity(), self.patch_source, self.storage, *block)
 
     def encode(self, pixels: Tensor) -> dict[str, Tensor]:
-        """Features of preprocessed images (B, 3, H, W), by their names in a `Batch`, not rounded."""
+        """Features of preprocessed images (B, 3, H, W) by field name of `Batch`, in full precision."""
         pixels = pixels.to(self.clip.device)
         if self.block is not None:
             return frozen_tokens(self.clip, pixels, self.block)._asdict()
         return self.clip.encode_image(pixels, self.patch_source)._asdict()
 
-    def rounded(self, pixels: Tensor) -> dict[str, Tensor]:
-        """The same in the type in which they are kept."""
-        kept = torch.float16 if self.storage == "float16" else torch.bfloat16
-        return {name: values.to(kept) for name, values in self.encode(pixels).items()}
+    def encode_for_storage(self, pixels: Tensor) -> dict[str, Tensor]:
+        """The same, rounded to the storage type."""
+        dtype = torch.float16 if self.storage == "float16" else torch.bfloat16
+        return {name: values.to(dtype) for name, values in self.encode(pixels).items()}
 
 
 def batch_of_pixels(reads: str, encoding: Encoding, pixels: Tensor, labels: Tensor) -> Batch:
-    """Preprocessed images (B, 3, H, W) as a method takes them in, without any cache."""
+    """A method's input from preprocessed images (B, 3, H, W), without a cache."""
     if reads == "pixels":
         return Batch.of(labels, pixels=pixels)
     return Batch.of(labels, **encoding.encode(pixels))

@@ -1,9 +1,9 @@
-"""Frozen features of a split, computed once and memory-mapped.
+"""The feature cache: frozen features of a split, computed once and memory-mapped.
 
 Shape letters: n images, M patches, D joint width.
 
-A cache entry is a folder with .npy files and a `meta.json` that says how many images are done; work that was
-interrupted goes on there. Its name is a hash of everything that determines the features.
+A cache entry is a folder of .npy files with a `meta.json` that records the number of finished images, so that an
+interrupted computation can be resumed. The folder's name contains a hash of everything that determines the features.
 """
 
 from __future__ import annotations
@@ -30,21 +30,20 @@ from trainer.data.encoding import ON_DISK, Encoding
 from trainer.errors import TrainerError
 
 CHUNK = 128
-"""Images encoded between two records of progress."""
+"""Images encoded between two updates of meta.json."""
 
 Progress = Callable[[int, int], None]
-"""Called with (images done, images in all)."""
+"""Called with (images done, total)."""
 
 
 @dataclass(frozen=True)
 class FeatureStore:
-    """Features and labels of a split.
+    """The features and labels of a split.
 
     Attributes:
-        arrays: by their names in a `Batch`, with n images each: float16, or the bits of bfloat16 as uint16;
-            memory-mapped.
+        arrays: memory-mapped features of n images by field name of `Batch`; float16, or bfloat16 bits as uint16.
         labels: (n, C) int8; 1, 0, -1 unknown.
-        ids: the n images.
+        ids: of the n images.
     """
 
     arrays: Mapping[str, np.ndarray]
@@ -52,19 +51,19 @@ class FeatureStore:
     ids: tuple[str, ...]
 
     def batch(self, indices: np.ndarray | list[int]) -> Batch:
-        """The chosen images, read from the disk into float32 tensors."""
-        where = np.asarray(indices)
-        parts = {name: _floats(torch.from_numpy(array[where])) for name, array in self.arrays.items()}
-        return Batch.of(torch.from_numpy(self.labels[where].astype(np.float32)), **parts)
+        """The images at some indices, as float32 tensors."""
+        rows = np.asarray(indices)
+        parts = {name: _to_float32(torch.from_numpy(array[rows])) for name, array in self.arrays.items()}
+        return Batch.of(torch.from_numpy(self.labels[rows].astype(np.float32)), **parts)
 
     def batches(self, size: int) -> Iterator[Batch]:
-        """All images in order."""
+        """All images in order, in batches."""
         for start in range(0, len(self.labels), size):
             yield self.batch(np.arange(start, min(start + size, len(self.labels))))
 
 
-def _floats(kept: Tensor) -> Tensor:
-    return (kept.view(torch.bfloat16) if kept.dtype == torch.uint16 else kept).float()
+def _to_float32(stored: Tensor) -> Tensor:
+    return (stored.view(torch.bfloat16) if stored.dtype == torch.uint16 else stored).float()
 
 
 def feature_store(
@@ -75,18 +74,18 @@ def feature_store(
     progress: Progress | None = None,
     say: Callable[[str], None] | None = None,
 ) -> FeatureStore:
-    """The features of a split: from the cache, or computed into it.
+    """The features of a split from the cache, where they are computed first if necessary.
 
     Args:
-        dataset, split: whose.
-        encoding: how.
-        cache: the folder of all caches.
-        progress: called while they are computed.
-        say: told beforehand how large they become.
+        dataset, split: the images.
+        encoding: how to encode them.
+        cache: the cache folder.
+        progress: called during the computation.
+        say: receives a message with the size before the computation.
 
     Raises:
-        TrainerError: where the disk has no room for them.
-        OSError: where the cache cannot be written.
+        TrainerError: not enough disk space.
+        OSError: the cache cannot be written.
     """
     folder = cache / "features" / _key(dataset, split, encoding)
     folder.mkdir(parents=True, exist_ok=True)
@@ -104,7 +103,7 @@ def _key(dataset: MultiLabelDataset, split: Split, encoding: Encoding) -> str:
         dataset.fingerprint,
         split.name,
         hashlib.sha256("\n".join(split.ids).encode()).hexdigest(),
-        *encoding.identity(),
+        *encoding.cache_key(),
     )
     return f"{dataset.name}-{split.name}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}"
 
@@ -115,7 +114,7 @@ def _mapped(path: Path) -> np.ndarray:
 
 
 def _done(folder: Path, encoding: Encoding, count: int) -> int:
-    """How many images the entry has; 0 too where its files are damaged, and all of it is made anew."""
+    """The number of finished images in a cache entry; 0 if it is damaged, so that it is recomputed."""
     try:
         done = int(json.loads((folder / "meta.json").read_text(encoding="utf-8"))["done"])
         for name, shape in encoding.shapes(count).items():
@@ -128,7 +127,7 @@ def _done(folder: Path, encoding: Encoding, count: int) -> int:
 
 
 def _announce(split: Split, encoding: Encoding, folder: Path, done: int, say: Callable[[str], None] | None) -> None:
-    """Say how large the features become, and stop where the disk has no room for what is missing."""
+    """Report the size of the features; an error if there is not enough disk space for the missing ones."""
     count = len(split)
     numbers = encoding.bytes_of(1) // ON_DISK[encoding.storage].itemsize
     size = (
@@ -159,7 +158,7 @@ def _compute(split: Split, encoding: Encoding, folder: Path, done: int, progress
         for name, shape in encoding.shapes(len(split)).items()
     }
     for pixels in pixel_batches(split, encoding.clip, CHUNK, done):
-        for name, values in encoding.rounded(pixels).items():
+        for name, values in encoding.encode_for_storage(pixels).items():
             stores[name][done : done + len(values)] = values.cpu().view(torch.uint16).numpy().view(type_)
             stores[name].flush()
         done += len(pixels)
@@ -169,7 +168,7 @@ def _compute(split: Split, encoding: Encoding, folder: Path, done: int, progress
 
 
 class _Pixels(torch.utils.data.Dataset[Tensor]):
-    """Images as the tower's input; picklable, for worker processes."""
+    """Preprocessed images; picklable, for worker processes."""
 
     def __init__(self, split: Split, transform: Any, start: int) -> None:
         self.split, self.transform, self.start = split, transform, start
@@ -183,7 +182,7 @@ class _Pixels(torch.utils.data.Dataset[Tensor]):
 
 
 def pixel_batches(split: Split, clip: FrozenClip, size: int, start: int = 0) -> Iterator[Tensor]:
-    """Images from an index on as the tower's input, (size, 3, H, W) each, read ahead by worker processes."""
+    """Batches (size, 3, H, W) of preprocessed images from index `start` on, prefetched by worker processes."""
     workers = min(os.cpu_count() or 1, 8)
     data = _Pixels(split, clip.preprocess.transform(), start)
     small = len(data) <= 2 * CHUNK

@@ -1,4 +1,4 @@
-"""The image files of a data set: read on demand, and all checked before anything is computed."""
+"""The image files of a data set: loading on demand, and checks of all files before training."""
 
 from __future__ import annotations
 
@@ -14,46 +14,47 @@ from PIL import Image
 from trainer.data.images import UnreadableImage, check_pixels, read_image
 
 THREADS = 4
-BETWEEN_REPORTS = 256
+REPORT_EVERY = 256
+"""Images between two progress reports."""
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Gives the image of an index; picklable.
+    """Loads the image at an index; picklable.
 
     Attributes:
-        root: the folder that the paths are below.
-        paths: n paths with forward slashes.
+        root: the data root.
+        paths: n paths relative to it, with forward slashes.
     """
 
     root: Path
     paths: tuple[str, ...]
 
     def __call__(self, index: int) -> Image.Image:
-        """The image of an index, in RGB."""
+        """The RGB image at an index."""
         return read_image(self.root / self.paths[index])
 
 
-def unsafe(path: str) -> bool:
-    """Whether a path from a file leads out of the data's folder."""
+def is_unsafe(path: str) -> bool:
+    """Whether a path read from a file leads out of the data root."""
     pure = PurePosixPath(path.replace("\\", "/"))
     return pure.is_absolute() or ".." in pure.parts or ":" in pure.parts[0] if pure.parts else True
 
 
-def unreadable(
+def find_unreadable(
     root: Path, paths: Sequence[str], cache: Path | None = None, progress: Progress | None = None
 ) -> dict[str, str]:
-    """Those of the images that can't be used, with the reason: missing, not an image, cut off, too large.
+    """The images that cannot be used, each with the reason: missing, not an image, truncated, too large.
 
-    Every file is read once; the answer is kept in `cache` for the same files with the same sizes and times.
+    Every file is read once. The result is cached for the same files with the same sizes and modification times.
 
     Args:
-        root: the folder that the paths are below.
-        paths: of the images.
-        cache: a folder; None keeps nothing.
-        progress: called with (images done, images in all).
+        root: the data root.
+        paths: of the images, relative to it.
+        cache: the cache folder; None: no cache.
+        progress: called with (images done, total).
     """
     stamps = [_stamp(root / path) for path in paths]
     kept = None
@@ -67,7 +68,7 @@ def unreadable(
         for done, (path, reason) in enumerate(zip(paths, pool.map(_reason, (root / p for p in paths)), strict=True), 1):
             if reason:
                 found[path] = reason
-            if progress and (done % BETWEEN_REPORTS == 0 or done == len(paths)):
+            if progress and (done % REPORT_EVERY == 0 or done == len(paths)):
                 progress(done, len(paths))
     if kept is not None:
         kept.parent.mkdir(parents=True, exist_ok=True)
@@ -78,7 +79,7 @@ def unreadable(
 
 
 def _reason(path: Path) -> str | None:
-    """Why an image can't be used; None where it can."""
+    """Why an image cannot be used; None if it can."""
     if not path.exists():
         return "missing"
     try:

@@ -1,4 +1,4 @@
-"""Image files: found in folders, and read the same way for training and for inference."""
+"""Finding and reading image files, for training and inference alike."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from trainer.errors import TrainerError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".jp2", ".avif"})
-"""By which image files are known in a folder."""
+"""File name extensions of images in a folder."""
 
-LARGEST_ASPECT = 1000
-"""Longer side over shorter side; a strip beyond it would not fit into memory when its shorter side is enlarged."""
+MAX_ASPECT_RATIO = 1000
+"""Longer over shorter side; resizing the shorter side of a more extreme image would exhaust memory."""
 
-CHECKED_SIZE = 64
-"""Side to which a JPEG is decoded for a check; most of the arithmetic is left out then."""
+CHECK_SIZE = 64
+"""Side to which a JPEG is decoded for a check, which skips most of the decoding."""
 
 
 class UnreadableImage(TrainerError):
-    """A file that is no image, is damaged, or whose pixels have no agreed meaning.
+    """A file that is not an image, is damaged, or has pixels without a defined value range.
 
     Attributes:
         path: the file.
@@ -35,12 +35,12 @@ class UnreadableImage(TrainerError):
 
 
 def find_images(paths: Iterable[Path]) -> list[Path]:
-    """Files as named, and the image files of folders and their sub-folders, sorted within a folder.
+    """The given files, and all image files in the given folders and their subfolders, sorted within each folder.
 
-    Hidden files and folders are left out.
+    Hidden files and folders are skipped.
 
     Raises:
-        TrainerError: a path that is not there, or a folder without an image.
+        TrainerError: a path that does not exist, or a folder without images.
     """
     found: list[Path] = []
     for path in paths:
@@ -57,12 +57,12 @@ def find_images(paths: Iterable[Path]) -> list[Path]:
 
 
 def read_image(path: Path) -> Image.Image:
-    """An image in RGB, turned as its EXIF orientation says.
+    """Read an image in RGB, rotated by its EXIF orientation.
 
-    Transparent pixels are laid on white, 16-bit grey is scaled to 8 bits, of several frames the first one is read.
+    Transparency is composited over white, 16-bit grey is scaled to 8 bits, and of several frames the first is read.
 
     Raises:
-        UnreadableImage: where the file is no image, is cut off or damaged, or has pixels of no agreed range.
+        UnreadableImage: the file is not an image, is damaged, or has pixels without a defined value range.
     """
     with _opened(path) as opened:
         opened.load()
@@ -70,23 +70,23 @@ def read_image(path: Path) -> Image.Image:
 
 
 def check_header(path: Path) -> None:
-    """Whether a file looks like an image, without decoding its pixels.
+    """Check that a file has a valid image header, without decoding pixels.
 
     Raises:
-        UnreadableImage: where it doesn't.
+        UnreadableImage: it has not.
     """
     with _opened(path):
         pass
 
 
 def check_pixels(path: Path) -> None:
-    """Whether a file is a whole image: all of it is read, but a JPEG is only decoded to a small size.
+    """Check that a file is a complete image. The whole file is read, but a JPEG is decoded at a small size only.
 
     Raises:
-        UnreadableImage: where it isn't.
+        UnreadableImage: it is not.
     """
     with _opened(path) as opened:
-        opened.draft("RGB", (CHECKED_SIZE, CHECKED_SIZE))
+        opened.draft("RGB", (CHECK_SIZE, CHECK_SIZE))
         opened.load()
         _rgb(path, opened.crop((0, 0, 1, 1)))
 
@@ -103,7 +103,7 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise UnreadableImage(path, f"too many pixels ({error})") from error
     except UnidentifiedImageError as error:
         raise UnreadableImage(path, "not an image that can be read") from error
-    except Exception as error:  # Pillow's decoders raise whatever a damaged file makes them stumble over.
+    except Exception as error:  # Pillow's decoders can raise anything on damaged files
         raise UnreadableImage(path, str(error) or type(error).__name__) from error
 
 
@@ -121,7 +121,7 @@ def _inside(folder: Path) -> list[Path]:
 
 def _check_shape(path: Path, image: Image.Image) -> None:
     short, long = sorted(image.size)
-    if short < 1 or long / short > LARGEST_ASPECT:
+    if short < 1 or long / short > MAX_ASPECT_RATIO:
         raise UnreadableImage(path, f"{image.width}×{image.height} pixels are too narrow a strip")
 
 

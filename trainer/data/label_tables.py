@@ -1,4 +1,4 @@
-"""CSV tables with one row an image and one column of 0 and 1 a label."""
+"""CSV tables with one row per image and one 0/1 column per label."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from trainer.errors import TrainerError
 
 
 def read_label_table(path: Path, labels: tuple[Label, ...]) -> tuple[list[str], np.ndarray]:
-    """The first column, and (n, C) int8.
+    """The image names in the first column, and the label matrix (n, C) int8.
 
-    Columns are taken by name where all names fit, so that another order does no harm; else by place, as published
-    tables spell some labels in their own way: then at least half of the names must fit.
+    Columns are matched by name if all names match, whatever their order. Otherwise they are matched by position, since
+    published tables spell some labels differently; at least half of the names must match then.
 
     Raises:
-        TrainerError: another number of columns, other labels, or a cell that is not 0 or 1.
+        TrainerError: a wrong number of columns, other labels, or a cell that is not 0 or 1.
     """
     rows = tables.rows(path, ",", same_width=True)
     _, header = next(rows, (0, []))
@@ -38,12 +38,12 @@ def read_label_table(path: Path, labels: tuple[Label, ...]) -> tuple[list[str], 
 
 
 def _order(path: Path, header: list[str], labels: tuple[Label, ...]) -> list[int]:
-    """For each label its column."""
-    place = {fold_loosely(name): index for index, name in enumerate(header)}
+    """The column of each label."""
+    column = {fold_loosely(name): index for index, name in enumerate(header)}
     found = [
-        next((place[fold_loosely(n)] for n in (x.name, *x.aliases) if fold_loosely(n) in place), None) for x in labels
+        next((column[fold_loosely(n)] for n in (x.name, *x.aliases) if fold_loosely(n) in column), None) for x in labels
     ]
-    known = [column for column in found if column is not None]
+    known = [index for index in found if index is not None]
     if len(set(known)) == len(labels):
         return known
     if 2 * len(known) < len(labels):

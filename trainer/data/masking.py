@@ -1,4 +1,4 @@
-"""Partial annotation: labels of training images that nobody annotated (METHOD.md §6). n images, C labels."""
+"""Simulate partial annotation by masking training labels (METHOD.md §6). Shape letters: n images, C labels."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from trainer.seeding import numpy_generator
 
 
 def masked(labels: np.ndarray, ids: tuple[str, ...], settings: MaskConfig, becomes: int = UNKNOWN) -> np.ndarray:
-    """The labels without those that are hidden, each with probability `rate`.
+    """The labels after masking each with probability `rate`.
 
-    What is hidden depends on the seed and the image's id alone, so an image keeps its labels whoever owns it and
-    whichever other images there are; and a higher rate hides the same ones and more.
+    Masks depend only on the seed and the image id, not on the partition or on other images. A higher rate masks a
+    superset of the labels that a lower one masks.
 
     Args:
         labels: (n, C) int8; 1, 0, -1 unknown.
         ids: of the n images.
-        settings: rate, seed, and whether absent labels are hidden too.
-        becomes: what a hidden label becomes, -1 (unknown) or 0.
+        settings: rate, seed, and which labels can be masked.
+        becomes: the value of masked labels, -1 (unknown) or 0.
 
     Returns:
         (n, C) int8.

@@ -1,4 +1,4 @@
-"""Who owns which training image: drawn, saved, read again.
+"""The partition of training images among clients: creating, saving and loading it.
 
 Shape letters: n training images in the order of their ids, C labels, K clients.
 """
@@ -20,16 +20,16 @@ from trainer.errors import TrainerError
 from trainer.seeding import numpy_generator
 
 RETRIES = 100
-"""How often dirichlet is drawn before it is given up."""
+"""Maximum number of draws of a dirichlet partition."""
 
 FORMAT = 1
 
 
 def partitioned(dataset: MultiLabelDataset, settings: PartitionConfig) -> MultiLabelDataset:
-    """The data set with its training images dealt out to clients.
+    """The data set with its training images distributed among clients.
 
     Raises:
-        TrainerError: a kind that needs what the data set lacks, too few images, or a file that doesn't fit.
+        TrainerError: a kind that the data set does not support, too few images, or a file of other images.
     """
     if settings.file is not None:
         owners = read_partition(settings.file, dataset.train)
@@ -39,18 +39,18 @@ def partitioned(dataset: MultiLabelDataset, settings: PartitionConfig) -> MultiL
             return dataset
         owners = KINDS[kind](dataset.train.labels, client_count(settings, len(dataset.label_names)), settings)
     owners = owners.astype(np.int64)
-    # Sites that owned images before own none of the test images now.
+    # Test images belong to the data set's own sites, which are not the clients now.
     test = replace(dataset.test, sites=np.full(len(dataset.test), -1, np.int64))
     return replace(dataset, train=replace(dataset.train, sites=owners), test=test, site_names=())
 
 
 def client_count(settings: PartitionConfig, labels: int) -> int:
-    """K: as set, else round(t·C), one at the least."""
+    """K: as set, otherwise round(t·C) but at least one."""
     return settings.clients or max(1, round(settings.share * labels))
 
 
 def kmeans_owners(labels: np.ndarray, clients: int, settings: PartitionConfig) -> np.ndarray:
-    """A client is a cluster of softmaxed label vectors (FedMPT, Table 1); unknown labels count as absent.
+    """Clients are k-means clusters of softmaxed label vectors (FedMPT, Table 1); unknown labels count as absent.
 
     Args:
         labels: (n, C); 1, 0, -1 unknown.
@@ -61,7 +61,7 @@ def kmeans_owners(labels: np.ndarray, clients: int, settings: PartitionConfig) -
         (n,) the client of each image, 0 … K-1.
 
     Raises:
-        TrainerError: fewer than K different label vectors.
+        TrainerError: fewer than K distinct label vectors.
     """
     import torch
     from sklearn.cluster import KMeans
@@ -74,14 +74,14 @@ def kmeans_owners(labels: np.ndarray, clients: int, settings: PartitionConfig) -
             f"kmeans: {clients} clients, but only {different} different sets of labels among the training images; "
             "lower data.partition.clients or data.partition.share"
         )
-    # One thread: the order of sums, and so the last bit of a distance, then never changes.
+    # A single thread makes the order of summation, and so the last bit of distances, reproducible.
     with threadpool_limits(limits=1):
         found = KMeans(n_clusters=clients, random_state=settings.seed, n_init=1).fit(torch.softmax(known, 1).numpy())
     return np.asarray(found.labels_)
 
 
 def iid_owners(labels: np.ndarray, clients: int, settings: PartitionConfig) -> np.ndarray:
-    """At random; clients have equally many images, one more or less.
+    """A random partition into clients of equal size (±1 image).
 
     Raises:
         TrainerError: fewer images than clients.
@@ -95,15 +95,15 @@ def iid_owners(labels: np.ndarray, clients: int, settings: PartitionConfig) -> n
 
 
 def dirichlet_owners(labels: np.ndarray, clients: int, settings: PartitionConfig) -> np.ndarray:
-    """The images of each label are dealt out in proportions drawn from Dirichlet(alpha) (Hsu et al., 2019).
+    """The images of each label are distributed in proportions drawn from Dirichlet(alpha) (Hsu et al., 2019).
 
-    An image counts for the rarest of its labels. Drawn again until each client has `least` images, 100 times at most.
+    An image counts for its rarest label. Redrawn, up to `RETRIES` times, until each client has `least` images.
 
     Raises:
-        TrainerError: no draw gave each client enough images.
+        TrainerError: no draw gives every client enough images.
     """
     _enough(len(labels), clients * settings.least)
-    groups = main_labels(labels)
+    groups = rarest_labels(labels)
     for attempt in range(RETRIES):
         rng = numpy_generator(settings.seed, "dirichlet", attempt)
         owners = np.empty(len(labels), np.int64)
@@ -121,16 +121,16 @@ def dirichlet_owners(labels: np.ndarray, clients: int, settings: PartitionConfig
 
 
 def shard_owners(labels: np.ndarray, clients: int, settings: PartitionConfig) -> np.ndarray:
-    """Images in the order of their rarest label are cut into K·`shards` pieces, and each client draws `shards` of them.
+    """Images sorted by their rarest label are cut into K·`shards` shards, of which each client gets `shards` at random.
 
     Raises:
-        TrainerError: fewer images than pieces.
+        TrainerError: fewer images than shards.
     """
     pieces = clients * settings.shards
     _enough(len(labels), pieces)
     rng = numpy_generator(settings.seed, "shards")
-    shuffled = rng.permutation(len(labels))  # so that images of a label are in no order
-    order = shuffled[np.argsort(main_labels(labels)[shuffled], kind="stable")]
+    shuffled = rng.permutation(len(labels))  # random order among images with the same rarest label
+    order = shuffled[np.argsort(rarest_labels(labels)[shuffled], kind="stable")]
     owners = np.empty(len(labels), np.int64)
     for piece, part in zip(rng.permutation(pieces), np.array_split(order, pieces), strict=True):
         owners[part] = piece // settings.shards
@@ -145,8 +145,8 @@ KINDS: dict[str, Callable[[np.ndarray, int, PartitionConfig], np.ndarray]] = {
 }
 
 
-def main_labels(labels: np.ndarray) -> np.ndarray:
-    """(n,) for each image the rarest of its labels, the first of equally rare ones; C where it shows none."""
+def rarest_labels(labels: np.ndarray) -> np.ndarray:
+    """(n,) the rarest label of each image, the first if tied; C for images without labels."""
     present = labels == 1
     rank = np.argsort(np.argsort(present.sum(0), kind="stable"), kind="stable")
     ranked = np.where(present, rank, labels.shape[1])
@@ -154,13 +154,13 @@ def main_labels(labels: np.ndarray) -> np.ndarray:
 
 
 def partition_hash(split: Split) -> str:
-    """ "sha256:…" over ids and owners."""
+    """The hash "sha256:…" of ids and owners."""
     lines = "".join(f"{owner}\t{id_}\n" for id_, owner in zip(split.ids, split.sites.tolist(), strict=True))
     return "sha256:" + hashlib.sha256(lines.encode()).hexdigest()
 
 
 def save_partition(dataset: MultiLabelDataset, settings: PartitionConfig, path: Path) -> None:
-    """Write who owns which image: JSON, for `data.partition.file`, and to be read by people."""
+    """Write the partition as human-readable JSON, for `data.partition.file`."""
     split = dataset.train
     clients = {
         str(owner): [split.ids[i] for i in np.flatnonzero(split.sites == owner)] for owner in np.unique(split.sites)
@@ -180,10 +180,10 @@ def save_partition(dataset: MultiLabelDataset, settings: PartitionConfig, path: 
 
 
 def read_partition(path: Path, split: Split) -> np.ndarray:
-    """(n,) owners from a saved partition.
+    """(n,) the owners in a saved partition.
 
     Raises:
-        TrainerError: unreadable, another format, changed since it was written, or not of exactly these images.
+        TrainerError: an unreadable file, another format, a wrong hash, or a partition of other images.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -213,10 +213,10 @@ def read_partition(path: Path, split: Split) -> np.ndarray:
 
 
 def check_partition(path: Path, dataset: MultiLabelDataset) -> None:
-    """Nothing, where a saved partition is the data set's; runs made before partitions were saved have none.
+    """Check that a run's saved partition is the data set's. Runs of older versions have no such file.
 
     Raises:
-        TrainerError: it is another one: the data, the settings or the clustering library changed.
+        TrainerError: the partition differs, because the data, the settings or the clustering library changed.
     """
     if path.exists() and not np.array_equal(read_partition(path, dataset.train), dataset.train.sites):
         raise TrainerError(

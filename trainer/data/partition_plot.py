@@ -1,4 +1,4 @@
-"""A picture of who owns what."""
+"""A plot of the label distribution over clients."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from trainer.data.base import MultiLabelDataset
 
 
 def label_shares(dataset: MultiLabelDataset) -> tuple[np.ndarray, np.ndarray]:
-    """Of K clients: (K,) how many training images each owns, and (K, C) the share of them that shows each label."""
+    """(K,) the number of training images of each client, and (K, C) the fraction of them with each label."""
     train = dataset.train
     owners = np.unique(train.sites)
     images = np.array([(train.sites == owner).sum() for owner in owners])
@@ -19,7 +19,7 @@ def label_shares(dataset: MultiLabelDataset) -> tuple[np.ndarray, np.ndarray]:
 
 
 def plot_partition(dataset: MultiLabelDataset, path: Path) -> None:
-    """Clients against labels as a map of shares, with the clients' numbers of images beside it; PNG, PDF or SVG."""
+    """Plot a clients × labels heat map of label fractions, and the clients' numbers of images; PNG, PDF or SVG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

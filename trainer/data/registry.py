@@ -1,4 +1,4 @@
-"""Data sets by name: from the settings to images with owners and masks."""
+"""The registry of data sets by name, and loading them with partition and label masks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trainer.data.partition import partitioned
 from trainer.errors import TrainerError, unknown_name
 
 SCENES = ("seed", "sites", "images_per_site", "validation_images", "test_images", "strength", "shift")
-"""Settings of the drawn world, of all its variants."""
+"""Settings of all variants of the drawn world."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,9 @@ class Entry:
     """A data set in files.
 
     Attributes:
-        module: has PAGE (where to download it), PLACES, DEFAULTS (settings of each variant) and listed(root, settings).
-        title: a line about it.
+        module: defines PAGE (download page), REQUIRED (paths), DEFAULTS (settings of each variant) and
+            read_listing(root, settings).
+        title: a one-line description.
     """
 
     module: str
@@ -40,26 +41,26 @@ DATASETS: dict[str, Entry] = {
     "mlrsnet": Entry("trainer.data.sets.mlrsnet", "MLRSNet: 60 labels, 109,161 satellite images"),
     "table": Entry("trainer.data.sets.table", "images of your own, listed in CSV, JSON lines or COCO JSON"),
 }
-"""Beside them there is `scenes`, the drawn world, which needs no files."""
+"""All data sets except `scenes`, the drawn world, which needs no files."""
 
 
-def names() -> list[str]:
-    """Every data set that can be named."""
+def dataset_names() -> list[str]:
+    """The names of all data sets."""
     return ["scenes", *DATASETS]
 
 
 def load_dataset(
     settings: DataConfig, cache: Path | None = None, progress: Progress | None = None
 ) -> MultiLabelDataset:
-    """The data set that the settings name, with clients and masks.
+    """Load a data set, partition it among clients, and mask its labels.
 
     Args:
-        settings: which one, where it is, who owns its training images, which labels are hidden.
-        cache: where it is kept which images were checked.
-        progress: called with (images checked, images in all).
+        settings: data set, data root, partition and masking.
+        cache: folder for the results of image checks.
+        progress: called with (images checked, total).
 
     Raises:
-        TrainerError: an unknown name, missing files, images that can't be read, or settings that don't fit the data.
+        TrainerError: an unknown name, missing files, unreadable images, or settings that do not fit the data.
     """
     check_settings(settings)
     if settings.dataset == "scenes":
@@ -67,30 +68,30 @@ def load_dataset(
 
         dataset = scenes.load(**settings.model_dump(include=set(SCENES)), scenes=settings.scenes)
     else:
-        module = module_of(settings.dataset)
-        root = root_of(settings)
-        for place in module.PLACES:
-            if place.find(root) is None:
+        module = dataset_module(settings.dataset)
+        root = data_root(settings)
+        for required in module.REQUIRED:
+            if required.find(root) is None:
                 raise TrainerError(
-                    f"{settings.dataset}: {place.what} is missing; it belongs at {root / place.paths[0]}. "
+                    f"{settings.dataset}: {required.what} is missing; it belongs at {root / required.paths[0]}. "
                     f"See: fedmpt datasets check {settings.dataset} --data-root {root}"
                 )
         settings = with_defaults(settings, **module.DEFAULTS[settings.variant])
-        listed = module.listed(root, settings)
-        if settings.validation == "published" and listed.validation is None:
+        listing = module.read_listing(root, settings)
+        if settings.validation == "published" and listing.validation is None:
             raise TrainerError(f"{settings.dataset} has no validation split of its own: data.validation must be made")
-        dataset = assemble(settings.dataset, listed, settings, cache, progress)
-    return _owned_and_masked(dataset, settings)
+        dataset = assemble(settings.dataset, listing, settings, cache, progress)
+    return _partition_and_mask(dataset, settings)
 
 
 def check_settings(settings: DataConfig) -> None:
-    """Nothing, where every setting that was chosen has a meaning for the data set.
+    """Check that the data set supports every setting that was set.
 
     Raises:
-        TrainerError: one has none.
+        TrainerError: a setting that it does not support.
     """
     in_files = settings.dataset != "scenes"
-    known = module_of(settings.dataset).DEFAULTS[settings.variant] if in_files else {}
+    known = dataset_module(settings.dataset).DEFAULTS[settings.variant] if in_files else {}
     for key in ("min_labels", "difficult", "crowd"):
         if getattr(settings, key) is not None and key not in known:
             raise TrainerError(f"data.{key} has no meaning for {settings.dataset}; leave it out")
@@ -104,22 +105,22 @@ def check_settings(settings: DataConfig) -> None:
         raise TrainerError("data.scenes has settings that need data.scenes.variant=natural beside them")
 
 
-def module_of(name: str) -> ModuleType:
+def dataset_module(name: str) -> ModuleType:
     """The module of a data set in files.
 
     Raises:
         TrainerError: an unknown name.
     """
     if name not in DATASETS:
-        raise unknown_name("data set", name, names())
+        raise unknown_name("data set", name, dataset_names())
     return importlib.import_module(DATASETS[name].module)
 
 
-def root_of(settings: DataConfig) -> Path:
-    """The data's folder.
+def data_root(settings: DataConfig) -> Path:
+    """The data root.
 
     Raises:
-        TrainerError: it was not named, or is not there.
+        TrainerError: it was not given, or does not exist.
     """
     if settings.data_root is None:
         raise TrainerError(f"{settings.dataset} needs its files: name their folder with --data-root DIR")
@@ -128,8 +129,8 @@ def root_of(settings: DataConfig) -> Path:
     return settings.data_root
 
 
-def _owned_and_masked(dataset: MultiLabelDataset, settings: DataConfig) -> MultiLabelDataset:
-    """Clients, then masks: whoever owns an image, owns it for what it shows. As released it was the other way round."""
+def _partition_and_mask(dataset: MultiLabelDataset, settings: DataConfig) -> MultiLabelDataset:
+    """Partition by the full labels, then mask; the released program masks first."""
     as_released = settings.variant == "released"
     becomes = settings.mask.becomes or ("negative" if as_released else "unknown")
 

@@ -1,1 +1,1 @@
-"""Figures: metrics, bootstrap intervals, measuring a run, comparing runs."""
+"""Evaluation: metrics, bootstrap intervals, evaluating and comparing runs."""

@@ -1,4 +1,4 @@
-"""Bootstrap confidence intervals of the figures, over images (Efron & Tibshirani, 1993: percentile method).
+"""Bootstrap confidence intervals of metrics, over images (Efron & Tibshirani, 1993: percentile method).
 
 Shape letters: R resamples, n images, C labels.
 """
@@ -14,10 +14,10 @@ from torch import Tensor
 from trainer.evaluation.metrics import precision_recall_f1, weighted_average_precision
 
 CELLS = 4_000_000
-"""Counts (resamples times images) held at once; it bounds the memory and changes no figure."""
+"""Counts (resamples times images) held in memory at once; has no effect on results."""
 
 NAMES = ("mAP", "CP", "CR", "CF1", "OP", "OR", "OF1")
-"""The figures that get an interval."""
+"""The metrics with intervals."""
 
 
 def intervals(
@@ -29,42 +29,42 @@ def intervals(
     level: float,
     generator: np.random.Generator,
 ) -> dict[str, tuple[float, float]]:
-    """Percentile intervals of all figures when the images are drawn again, with replacement.
+    """Percentile bootstrap intervals of all metrics.
 
-    A label whose positives a resample misses is left out of that resample's means over labels.
+    Labels without a positive in a resample are excluded from its means over labels.
 
     Args:
         logits: (n, C) raw scores.
         labels: (n, C); 1, 0 or -1 (unknown).
         threshold: on the probability.
         resamples: R ≥ 1.
-        level: the share of resamples between the two ends, 0.95 for instance.
-        generator: draws the images.
+        level: confidence level, 0.95 for instance.
+        generator: for the resampling.
 
     Returns:
-        (low, high) in per cent by figure.
+        (low, high) in per cent by metric.
     """
-    drawn = [
-        weighted_figures(counts, logits, labels, threshold) for counts in _counts(len(labels), resamples, generator)
+    resampled = [
+        weighted_metrics(counts, logits, labels, threshold) for counts in _counts(len(labels), resamples, generator)
     ]
     tail = (1 - level) / 2
-    ends = np.nanquantile(torch.cat(drawn).numpy(), [tail, 1 - tail], axis=0)
+    ends = np.nanquantile(torch.cat(resampled).numpy(), [tail, 1 - tail], axis=0)
     return {name: (float(low), float(high)) for name, low, high in zip(NAMES, *ends, strict=True)}
 
 
-def weighted_figures(counts: Tensor, logits: Tensor, labels: Tensor, threshold: float) -> Tensor:
-    """All figures of sets that hold each image so many times; of a subset, with counts 0 and 1.
+def weighted_metrics(counts: Tensor, logits: Tensor, labels: Tensor, threshold: float) -> Tensor:
+    """All metrics of R multisets of images, given the multiplicity of each image (0 or 1 for subsets).
 
-    A set's means over labels leave out the labels of which it has no positive.
+    Labels without a positive in a multiset are excluded from its means over labels.
 
     Args:
-        counts: (R, n) float64.
+        counts: (R, n) float64, the multiplicities.
         logits: (n, C) raw scores.
         labels: (n, C); 1, 0 or -1 (unknown).
         threshold: on the probability.
 
     Returns:
-        (R, 7) in the order of NAMES, in per cent; NaN means over labels where a set has no positive at all.
+        (R, 7) in per cent, in the order of NAMES; means over labels are NaN if a multiset has no positive at all.
     """
     precisions = []
     for column in range(labels.shape[1]):
@@ -83,7 +83,7 @@ def weighted_figures(counts: Tensor, logits: Tensor, labels: Tensor, threshold: 
 
 
 def _counts(images: int, resamples: int, generator: np.random.Generator) -> Iterator[Tensor]:
-    """(some, n) float64: how often each image was drawn; R rows in all."""
+    """Blocks (r, n) float64 of bootstrap counts, with R rows in total."""
     step = max(1, CELLS // images)
     for start in range(0, resamples, step):
         rows = min(step, resamples - start)

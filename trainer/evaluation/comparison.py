@@ -1,4 +1,4 @@
-"""Evaluated runs side by side."""
+"""Comparison of evaluated runs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 FIGURES = ("mAP", "CP", "CR", "CF1", "OP", "OR", "OF1")
-"""The figures in the order in which the field prints them."""
+"""The metrics in their customary order."""
 
 
 def rows(runs: list[Run]) -> list[dict[str, Any]]:
-    """One row a run: its name, method, figures on the test split and trained parameters.
+    """One row per run: name, method, test metrics and number of trained parameters.
 
     Raises:
-        TrainerError: where a run is not evaluated, or the runs were measured on different images.
+        TrainerError: a run is not evaluated, or the runs were evaluated on different images.
     """
     evaluations = [run.evaluation() for run in runs]
     protocols = {(e["dataset"], e["dataset_fingerprint"]) for e in evaluations}
@@ -47,7 +47,7 @@ def rows(runs: list[Run]) -> list[dict[str, Any]]:
 
 
 def table(compared: list[dict[str, Any]]) -> Table:
-    """The rows for a terminal, the best of each figure in bold; ± is half the confidence interval of the mAP."""
+    """The rows as a terminal table, the best values in bold; ± is half the width of the mAP's confidence interval."""
     from rich.table import Table
 
     parent = common_folder([row["run"] for row in compared])
@@ -68,9 +68,9 @@ def table(compared: list[dict[str, Any]]) -> Table:
 
 
 def evaluation_table(evaluation: dict[str, Any]) -> Table:
-    """One run's figures for a terminal, a row for each way of choosing the threshold or the labels.
+    """A run's metrics as a terminal table, with one row per choice of threshold or labels.
 
-    The last row is half of the first one's confidence interval.
+    The last row is half the width of the first row's confidence intervals.
     """
     from rich.box import SIMPLE
     from rich.table import Table
@@ -97,5 +97,5 @@ def evaluation_table(evaluation: dict[str, Any]) -> Table:
 
 
 def common_folder(runs: list[str]) -> Path:
-    """The deepest folder that holds all the run folders, so that a table need not repeat it in each line."""
+    """The deepest common parent of the run folders, which a table need not repeat in each line."""
     return Path(os.path.commonpath([Path(run).absolute().parent for run in runs]))

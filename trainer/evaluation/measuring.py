@@ -1,4 +1,4 @@
-"""A checkpoint measured: the test split, each label, each client, seen and unseen labels, and how sure it all is.
+"""Evaluate a checkpoint: test metrics with confidence intervals, by label, by client, and for seen and unseen labels.
 
 Shape letters: n images, C labels, K clients.
 """
@@ -13,17 +13,17 @@ import torch
 from torch import Tensor
 
 from trainer.data.base import Split, client_sites
-from trainer.evaluation.bootstrap import NAMES, intervals, weighted_figures
+from trainer.evaluation.bootstrap import NAMES, intervals, weighted_metrics
 from trainer.evaluation.metrics import (
     ORACLE_THRESHOLDS,
-    Figures,
+    Metrics,
     choose_threshold,
+    compute_metrics,
     confusion,
-    figures,
-    oracle_figures,
+    oracle_metrics,
     precision_recall_f1,
 )
-from trainer.run.restoring import clients_with_parts, restore
+from trainer.run.restoring import clients_with_personal_parts, restore
 from trainer.seeding import numpy_generator
 
 if TYPE_CHECKING:
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
     from trainer.run.folder import Run
 
 EVALUATION_BATCH = 128
-"""Images scored at once; it changes the memory needed, never a figure."""
+"""Batch size of inference; affects memory only."""
 
 
 def evaluate(run: Run, prepared: Prepared, checkpoint: str = "last") -> dict[str, Any]:
-    """Figures on the test split, at a threshold chosen on the validation split; written to evaluation.json.
+    """Evaluate on the test split, at a threshold chosen on the validation split, and write evaluation.json.
 
-    Only seen labels choose the threshold. Of a method with personal parts it is the global model that is measured, with
-    the parts that clients start from; the clients' figures are those of their own models.
+    The threshold is chosen on seen labels only. For a method with personal parts, the global model with the initial
+    personal parts is evaluated; the metrics of clients are those of their own models.
 
     Raises:
-        TrainerError: where the run has no such checkpoint.
+        TrainerError: the run has no such checkpoint.
     """
     method, dataset = prepared.method, prepared.dataset
     rounds = restore(run, method, checkpoint)
@@ -59,11 +59,11 @@ def evaluate(run: Run, prepared: Prepared, checkpoint: str = "last") -> dict[str
         "rounds": rounds,
         "images": len(labels),
         "label_names": list(dataset.label_names),
-        "test": figures(logits, labels, threshold).to_dict(),
-        "test_at_0.5": figures(logits, labels, 0.5).to_dict(),
+        "test": compute_metrics(logits, labels, threshold).to_dict(),
+        "test_at_0.5": compute_metrics(logits, labels, 0.5).to_dict(),
         "test_oracle_thresholds": {
             "thresholds": list(ORACLE_THRESHOLDS),
-            **oracle_figures(logits.sigmoid(), labels),
+            **oracle_metrics(logits.sigmoid(), labels),
         },
         "intervals": _intervals(prepared, logits, labels, threshold),
         "per_label": per_label(dataset.label_names, logits, labels, threshold),
@@ -84,22 +84,22 @@ def scores(method: Method, features: BatchSource) -> tuple[Tensor, Tensor]:
 
 
 def diagnose(method: Method, features: BatchSource) -> dict[str, float]:
-    """How the method's own computations fared (the transport's marginal error) on the first images of a split."""
+    """`Method.diagnose` on the first images of a split."""
     with method.evaluating():
         return method.diagnose(next(features.batches(EVALUATION_BATCH)).to(method.clip.device))
 
 
-def measure(method: Method, features: BatchSource, threshold: float = 0.5) -> Figures:
-    """Figures of a method on a split, over the labels that training sees."""
-    return figures(*_columns(scores(method, features), method.seen), threshold)
+def measure(method: Method, features: BatchSource, threshold: float = 0.5) -> Metrics:
+    """Metrics of a method on a split, over the seen labels."""
+    return compute_metrics(*_columns(scores(method, features), method.seen), threshold)
 
 
 def per_label(names: tuple[str, ...], logits: Tensor, labels: Tensor, threshold: float) -> list[dict[str, Any]]:
-    """Of each label: positives, and average precision, precision, recall and F1 in per cent.
+    """For each label: number of positives, and average precision, precision, recall and F1 in per cent.
 
-    None stands where a label has no positive.
+    Labels without positives have None.
     """
-    precisions = figures(logits, labels, threshold).average_precision
+    precisions = compute_metrics(logits, labels, threshold).average_precision
     counts = confusion(logits.sigmoid(), labels, threshold)
     rows = []
     for name, value, count, three in zip(names, precisions, counts, precision_recall_f1(counts), strict=True):
@@ -115,22 +115,22 @@ def per_label(names: tuple[str, ...], logits: Tensor, labels: Tensor, threshold:
     return rows
 
 
-def client_figures(logits: Tensor, labels: Tensor, sites: np.ndarray, threshold: float) -> dict[str, Any]:
-    """Figures of each client's own images, their mean over clients, and the worst client.
+def client_metrics(logits: Tensor, labels: Tensor, sites: np.ndarray, threshold: float) -> dict[str, Any]:
+    """Metrics on each client's own images, with the mean and the worst over clients.
 
     Args:
         logits: (n, C) raw scores.
         labels: (n, C); 1, 0 or -1 (unknown).
-        sites: (n,) the owner of each image; images of nobody (-1) are left out.
+        sites: (n,) the site that owns each image; unowned images (-1) are excluded.
         threshold: on the probability.
 
     Returns:
-        `each`: client, images and the figures in per cent (None where its images show no label); `mean` and `worst`
-        of each figure; `without_positives`: clients that the means leave out.
+        `each`: client, images, and metrics in per cent (None if its images have no positive label); `mean` and `worst`
+        of each metric; `without_positives`: the number of clients excluded from these.
     """
     owners = np.unique(sites[sites >= 0])
     found = torch.cat(
-        [weighted_figures(torch.from_numpy(sites == o).double()[None], logits, labels, threshold) for o in owners]
+        [weighted_metrics(torch.from_numpy(sites == o).double()[None], logits, labels, threshold) for o in owners]
     )
     each = [
         {
@@ -151,26 +151,26 @@ def client_figures(logits: Tensor, labels: Tensor, sites: np.ndarray, threshold:
 def _clients(
     run: Run, prepared: Prepared, rounds: int, test: tuple[Tensor, Tensor], threshold: float
 ) -> dict[str, Any] | None:
-    """On the clients' own test images where the data set has such, else on their training images."""
+    """Metrics on the clients' own test images if there are any, otherwise on their training images."""
     if not prepared.config.evaluation.clients:
         return None
     dataset, method = prepared.dataset, prepared.method
     split: Split = dataset.test if (dataset.test.sites >= 0).any() else dataset.train
     logits, labels = test if split is dataset.test else scores(method, prepared.features(split))
     logits = _with_personal_parts(run, prepared, rounds, split, logits)
-    # On training images unseen labels are as unknown as they were in training.
+    # On training images, unseen labels are excluded as in training.
     logits, labels = _columns((logits, labels), method.seen if split is dataset.train else None)
-    return {"images": split.name, **client_figures(logits, labels, split.sites, threshold)}
+    return {"images": split.name, **client_metrics(logits, labels, split.sites, threshold)}
 
 
 def _with_personal_parts(run: Run, prepared: Prepared, rounds: int, split: Split, logits: Tensor) -> Tensor:
-    """Logits (n, C) of a split, those of each client's images by its own model where it has one."""
+    """Logits (n, C) of a split, with those of each client's images from its own model if it has one."""
     method = prepared.method
-    having = clients_with_parts(run, method, rounds)
-    if not having:
+    clients = clients_with_personal_parts(run, method, rounds)
+    if not clients:
         return logits
     features, sites, own = prepared.features(split), client_sites(prepared.dataset.train), logits.clone()
-    for client in having:
+    for client in clients:
         restore(run, method, str(rounds), client)
         images = np.flatnonzero(split.sites == sites[client])
         with method.evaluating():
@@ -197,17 +197,17 @@ def _intervals(prepared: Prepared, logits: Tensor, labels: Tensor, threshold: fl
 
 
 def _seen_and_unseen(method: Method, logits: Tensor, labels: Tensor, threshold: float) -> dict[str, Any]:
-    """Figures over the labels that training saw and over those it didn't; nothing where it saw all."""
+    """Metrics over seen and over unseen labels; empty if all labels are seen."""
     if method.seen is None:
         return {}
     seen = method.seen.cpu()
     unseen = torch.tensor([c for c in range(labels.shape[1]) if c not in seen.tolist()])
     parts = {"test_seen": seen, "test_unseen": unseen}
-    return {k: figures(*_columns((logits, labels), part), threshold).to_dict() for k, part in parts.items()}
+    return {k: compute_metrics(*_columns((logits, labels), part), threshold).to_dict() for k, part in parts.items()}
 
 
 def _columns(pair: tuple[Tensor, Tensor], kept: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Of logits and labels (n, C) the columns of some labels; None keeps all."""
+    """Select columns of logits and labels (n, C); None keeps all."""
     if kept is None:
         return pair
     logits, labels = pair

@@ -1,11 +1,10 @@
-"""Multi-label figures. Shape letters: n images, C labels, R resamples.
+"""Multi-label metrics. Shape letters: n images, C labels, R resamples.
 
-Two choices matter and are made here once. Average precision is computed on the raw scores, since a sigmoid of large
-logits makes ties. Labels without a known positive image have neither an average precision nor a recall: they are left
-out of every mean over labels, and counted.
+Average precision is computed on raw scores, since the sigmoid of large logits causes ties. Labels without a known
+positive have no average precision and no recall; they are excluded from all means over labels, and counted.
 
-The tests compare every figure with scikit-learn's and torchmetrics'. Neither is imported here: scikit-learn's metrics
-take most of a second of processor time to import, torchmetrics more than torch itself.
+The tests compare all metrics with scikit-learn's and torchmetrics'. Neither is imported here: importing scikit-learn's
+metrics takes most of a second of processor time, and torchmetrics more than torch itself.
 """
 
 from __future__ import annotations
@@ -17,20 +16,20 @@ import torch
 from torch import Tensor
 
 THRESHOLDS = torch.linspace(0.01, 0.99, 99)
-"""Candidate thresholds on the probability when one is chosen on validation images."""
+"""Candidates for the threshold on the probability, which is chosen on validation images."""
 
 ORACLE_THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))
-"""The nine thresholds that the field's prompt-tuning programs try on the test images."""
+"""The nine thresholds that published prompt-tuning programs try on the test images."""
 
 
 @dataclass(frozen=True)
-class Decisions:
-    """Percentages of the decisions at a threshold.
+class ThresholdMetrics:
+    """Metrics at a threshold, in per cent.
 
     Attributes:
-        CP, CR, CF1: means over labels of precision, recall and F1 (macro). A label that is never predicted has
-            precision 0.
-        OP, OR, OF1: the same over all decisions pooled (micro).
+        CP, CR, CF1: means over labels of precision, recall and F1 (macro). The precision of a label that is never
+            predicted is 0.
+        OP, OR, OF1: overall precision, recall and F1 (micro).
     """
 
     CP: float
@@ -42,15 +41,15 @@ class Decisions:
 
 
 @dataclass(frozen=True)
-class Figures:
-    """Percentages over one set of images.
+class Metrics:
+    """The metrics of a set of images, in per cent.
 
     Attributes:
         mAP: mean average precision over labels with at least one known positive.
-        CP, CR, CF1, OP, OR, OF1: see `Decisions`; at `threshold`.
+        CP, CR, CF1, OP, OR, OF1: see `ThresholdMetrics`; at `threshold`.
         threshold: on the probability.
-        labels_without_positives: how many labels the means over labels leave out.
-        average_precision: per label, None for those left out.
+        labels_without_positives: number of labels excluded from means over labels.
+        average_precision: per label, None for excluded ones.
     """
 
     mAP: float
@@ -69,13 +68,13 @@ class Figures:
         return {**asdict(self), "average_precision": list(self.average_precision)}
 
 
-def figures(logits: Tensor, labels: Tensor, threshold: float) -> Figures:
-    """All figures of a set of images.
+def compute_metrics(logits: Tensor, labels: Tensor, threshold: float) -> Metrics:
+    """All metrics of a set of images.
 
     Args:
         logits: (n, C) raw scores; sigmoid gives the probability.
-        labels: (n, C); 1 present, 0 absent, -1 unknown (left out everywhere).
-        threshold: on the probability, for all but mAP.
+        labels: (n, C); 1 present, 0 absent, -1 unknown (excluded).
+        threshold: on the probability, for all metrics except mAP.
 
     Raises:
         ValueError: shapes differ, a score is not finite, or no label has a positive.
@@ -85,9 +84,9 @@ def figures(logits: Tensor, labels: Tensor, threshold: float) -> Figures:
     kept = [value for value in per_label if value is not None]
     if not kept:
         raise ValueError("no label has a positive image: mean average precision is not defined")
-    return Figures(
+    return Metrics(
         mAP=sum(kept) / len(kept),
-        **asdict(decisions(confusion(logits.sigmoid(), labels, threshold))),
+        **asdict(threshold_metrics(confusion(logits.sigmoid(), labels, threshold))),
         threshold=threshold,
         labels_without_positives=len(per_label) - len(kept),
         average_precision=per_label,
@@ -95,7 +94,7 @@ def figures(logits: Tensor, labels: Tensor, threshold: float) -> Figures:
 
 
 def average_precision(logits: Tensor, labels: Tensor) -> tuple[float | None, ...]:
-    """Average precision of each label in per cent; None where no known positive exists.
+    """Average precision of each label in per cent; None for labels without known positives.
 
     Args:
         logits: (n, C) raw scores.
@@ -115,13 +114,13 @@ def average_precision(logits: Tensor, labels: Tensor) -> tuple[float | None, ...
 
 
 def weighted_average_precision(counts: Tensor, scores: Tensor, truth: Tensor) -> Tensor:
-    """Average precision in [0, 1] of one label in each resample; NaN where a resample has no positive.
+    """Average precision in [0, 1] of one label in each resample; NaN if a resample has no positive.
 
-    Σ over thresholds of (recall gained) · precision, without interpolation, as scikit-learn defines it.
+    Σ over thresholds of (increase in recall) · precision, without interpolation, as in scikit-learn.
 
     Args:
-        counts: (R, n) float64, how often a resample has each image.
-        scores: (n,) raw scores; tied images stand at one threshold.
+        counts: (R, n) float64, the multiplicity of each image in a resample.
+        scores: (n,) raw scores; tied images share a threshold.
         truth: (n,); 1 or 0.
 
     Returns:
@@ -143,25 +142,25 @@ def confusion(probabilities: Tensor, labels: Tensor, threshold: float) -> Tensor
     Args:
         probabilities: (n, C) in [0, 1].
         labels: (n, C); 1, 0 or -1 (unknown).
-        threshold: predicted present where the probability is larger.
+        threshold: labels with a larger probability are predicted.
     """
     predicted = (probabilities > threshold) & (labels >= 0)
     actual = labels == 1
     return torch.stack([part.sum(0) for part in (predicted & actual, predicted, actual)], dim=-1).double()
 
 
-def decisions(counts: Tensor) -> Decisions:
-    """Percentages from the counts (C, 3) of `confusion`; 0 where nothing was predicted, or no label has a positive."""
+def threshold_metrics(counts: Tensor) -> ThresholdMetrics:
+    """Metrics from the counts (C, 3) of `confusion`; 0 if nothing is predicted or no label has a positive."""
     kept = counts[counts[:, 2] > 0]
     if not len(kept):
-        return Decisions(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        return ThresholdMetrics(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
     by_label = precision_recall_f1(kept).mean(0)
     pooled = precision_recall_f1(kept.sum(0))
-    return Decisions(*(100 * float(value) for value in (*by_label, *pooled)))
+    return ThresholdMetrics(*(100 * float(value) for value in (*by_label, *pooled)))
 
 
 def precision_recall_f1(counts: Tensor) -> Tensor:
-    """Precision, recall and F1 (…, 3) in [0, 1] from counts (…, 3) of `confusion`; 0 where nothing is right."""
+    """Precision, recall and F1 (…, 3) in [0, 1] from counts (…, 3) of `confusion`; 0 for empty denominators."""
     true, predicted, actual = counts.unbind(-1)
     return torch.stack(
         [
@@ -174,19 +173,19 @@ def precision_recall_f1(counts: Tensor) -> Tensor:
 
 
 def choose_threshold(logits: Tensor, labels: Tensor) -> float:
-    """The threshold on the probability with the best OF1 on these (validation) images."""
+    """The threshold on the probability with the best OF1, for validation images."""
     _check(logits, labels)
     probabilities = logits.sigmoid()
-    scores = [decisions(confusion(probabilities, labels, float(t))).OF1 for t in THRESHOLDS]
+    scores = [threshold_metrics(confusion(probabilities, labels, float(t))).OF1 for t in THRESHOLDS]
     return round(float(THRESHOLDS[max(range(len(scores)), key=scores.__getitem__)]), 2)
 
 
-def oracle_figures(probabilities: Tensor, labels: Tensor) -> dict[str, float]:
-    """The figures as the published programs report them: chosen on the test images, so for comparison only.
+def oracle_metrics(probabilities: Tensor, labels: Tensor) -> dict[str, float]:
+    """Metrics as published programs report them, with thresholds chosen on the test images; for comparison only.
 
-    Each of the six numbers is its own maximum over nine thresholds, so precision and recall come from different ones.
-    Labels without positives count as 0 in every mean over labels, the mAP's too. What has no value (a pooled
-    precision where nothing is predicted) never wins.
+    Each metric is its own maximum over nine thresholds, so precision and recall come from different thresholds. Labels
+    without positives count as 0 in all means over labels, including mAP. Undefined values (the overall precision if
+    nothing is predicted) are never the maximum.
 
     Args:
         probabilities: (n, C) in [0, 1].

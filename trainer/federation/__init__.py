@@ -1,1 +1,1 @@
-"""Federated rounds and aggregation."""
+"""Federated rounds: local training, client memory, aggregation."""

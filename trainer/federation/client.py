@@ -1,4 +1,4 @@
-"""A client's local training in a round: from the server's state to its reply. Every engine trains its clients here."""
+"""A client's local training in a round, from the server's state to the client's reply; used by every engine."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from torch import Tensor
 from trainer.config.sections import ComputeConfig, FederationConfig, OptimiserConfig
 from trainer.data.batches import Batch, BatchSource
 from trainer.errors import RunFailed, TrainerError
-from trainer.federation.memory import ClientMemory, Memory, remembers
-from trainer.federation.optimiser import kept_state, make_optimiser, restore_state
+from trainer.federation.memory import ClientMemory, ClientState, stateful_clients
+from trainer.federation.optimiser import make_optimiser, optimiser_state, restore_optimiser
 from trainer.federation.replies import Reply, State
 from trainer.federation.rounds import RoundContext
 from trainer.methods.base import Method
 from trainer.seeding import derive, numpy_generator, seeded
 
 COMPILE_TOLERANCE = {"fp32": 1e-4, "bf16": 2e-2, "fp16": 1e-2}
-"""Largest relative difference between the compiled loss or a gradient and the uncompiled one, by precision. On
-scenes-tiny inductor came to 3e-6 in fp32 and aot_eager to 4e-3 in bf16, with each matching."""
+"""Largest accepted relative difference between compiled and uncompiled losses or gradients, by precision. Measured on
+scenes-tiny, for every matching: at most 3e-6 (inductor, fp32) and 4e-3 (aot_eager, bf16)."""
 
 SCALER_KEYS = ("scale", "_growth_tracker")
-"""Of the state of torch's gradient scaler, what changes by its steps."""
+"""The entries of a GradScaler's state that change during training."""
 
 
 @dataclass(frozen=True)
 class ClientTrainer:
-    """Trains one client at a time on the images it owns.
+    """Trains clients one at a time, each on its own images.
 
     Attributes:
-        method: the one instance that each client's state is loaded into in turn.
-        images: of the training split.
+        method: the instance into which each client's state is loaded.
+        images: the training split.
         federation, optimiser, compute: the settings.
-        seed: orders a client's images.
-        memory: what clients keep from round to round; needed where the settings or the method say that they do.
+        seed: for the order of a client's images.
+        memory: required for stateful clients, see `stateful_clients`.
 
     Raises:
-        ValueError: it is needed and not there.
+        ValueError: clients are stateful and `memory` is None.
     """
 
     method: Method
@@ -53,66 +53,66 @@ class ClientTrainer:
     memory: ClientMemory | None = None
 
     def __post_init__(self) -> None:
-        if self.memory is None and remembers(self.federation, self.method):
+        if self.memory is None and stateful_clients(self.federation, self.method):
             raise ValueError("clients keep their optimiser or parts of the method: give a ClientMemory")
 
     def train(self, client: int, owned: np.ndarray, state: State, context: RoundContext) -> Reply:
-        """Local epochs over the client's own images, from the server's state.
+        """Run local epochs over the client's images, starting from the server's state.
 
         Args:
             client: its id.
             owned: indices of its images.
-            state: the server's.
-            context: which round.
+            state: the server's state.
+            context: the round.
 
         Raises:
-            RunFailed: where a loss or a gradient is not finite; says client, round and batch. Nothing is updated then.
-            TrainerError: where what the client kept cannot be read, or is of another method or optimiser.
+            RunFailed: a loss or a gradient is not finite; names client, round and batch. Parameters are not updated.
+            TrainerError: the client's saved state is unreadable, or of another method or optimiser.
         """
-        steps = self._begin(client, state, context)
+        training = self._start(client, state, context)
         with seeded(derive(self.seed, "training", context.round, client), self.method.clip.device):
             for epoch in range(self.federation.local_epochs):
                 generator = numpy_generator(self.seed, "batches", context.round, client, epoch)
-                steps.epoch(generator.permutation(owned))
+                training.epoch(generator.permutation(owned))
         if self.memory:
-            kept = steps.kept() if self.federation.memory == "optimiser" else {}
-            self.memory.save(client, context.round + 1, Memory(self.method.personal_parts(), kept))
-        losses = steps.losses
+            kept = training.optimiser_state() if self.federation.memory == "optimiser" else {}
+            self.memory.save(client, context.round + 1, ClientState(self.method.personal_parts(), kept))
+        losses = training.losses
         return Reply(client, self.method.exchanged(), len(owned), sum(losses) / max(1, len(losses)))
 
-    def _begin(self, client: int, state: State, context: RoundContext) -> _Steps:
-        """Load the server's state and what the client kept."""
+    def _start(self, client: int, state: State, context: RoundContext) -> _LocalTraining:
+        """Load the server's state and the client's saved state."""
         where = f"client {client}, round {context.round}"
-        past = (self.memory.load(client) if self.memory else None) or Memory(self.method.personal_start)
+        saved = (self.memory.load(client) if self.memory else None) or ClientState(self.method.personal_start)
         try:
-            self.method.receive(state, past.personal)
+            self.method.receive(state, saved.personal)
             self.method.train()
-            steps = _Steps(self, context, where)
-            steps.go_on_from(past.optimiser)
+            training = _LocalTraining(self, context, where)
+            training.restore_optimiser(saved.optimiser)
         except ValueError as error:
             raise TrainerError(
-                f"{where}: server's state or what the client kept is of something else ({error})"
+                f"{where}: the server's or the client's saved state does not fit this method or optimiser ({error})"
             ) from error
-        return steps
+        return training
 
     @cached_property
     def loss(self) -> Callable[[Batch], Tensor]:
-        """The method's loss, compiled where the settings ask for it."""
+        """The method's loss, compiled as set by `compute.compile`."""
         if self.compute.compile == "off":
             return self.method.loss
-        way = (
+        options = (
             {"mode": "reduce-overhead"} if self.compute.compile == "cuda-graphs" else {"backend": self.compute.compile}
         )
-        compiled: Callable[[Batch], Tensor] = torch.compile(self.method.loss, fullgraph=True, **way)
+        compiled: Callable[[Batch], Tensor] = torch.compile(self.method.loss, fullgraph=True, **options)
         return compiled
 
     def batch(self, indices: np.ndarray) -> Batch:
-        """Images of the training split, on the method's device."""
+        """A batch of training images on the method's device."""
         return self.images.batch(indices).to(self.method.clip.device)
 
 
-class _Steps:
-    """A client's optimiser and its steps in one round."""
+class _LocalTraining:
+    """A client's optimiser and training steps in one round."""
 
     def __init__(self, trainer: ClientTrainer, context: RoundContext, where: str) -> None:
         self.trainer, self.where = trainer, where
@@ -121,29 +121,29 @@ class _Steps:
         device = trainer.method.clip.device.type
         self.scaler = torch.amp.GradScaler(device, enabled=trainer.compute.precision == "fp16")
         self.losses: list[float] = []
-        self.unread: list[Tensor] = []
+        self.pending_losses: list[Tensor] = []
 
-    def kept(self) -> State:
-        """What the optimiser, and fp16's scaler, have learned from their steps."""
+    def optimiser_state(self) -> State:
+        """The state of the optimiser and of the fp16 gradient scaler."""
         scaler = self.scaler.state_dict()
         numbers = {key: torch.tensor(scaler[key], dtype=torch.float64) for key in SCALER_KEYS if key in scaler}
-        return {**kept_state(self.optimiser, self.trainer.method), **numbers}
+        return {**optimiser_state(self.optimiser, self.trainer.method), **numbers}
 
-    def go_on_from(self, kept: State) -> None:
-        """Let optimiser and scaler go on from what `kept` gave; from nothing they begin anew.
+    def restore_optimiser(self, saved: State) -> None:
+        """Load a state that `optimiser_state` returned; an empty one leaves optimiser and scaler as new.
 
         Raises:
-            ValueError: it is of other parameters.
+            ValueError: a state of other parameters.
         """
         scaler = self.scaler.state_dict()
-        numbers = {key: type(scaler[key])(kept[key].item()) for key in SCALER_KEYS if key in scaler and key in kept}
+        numbers = {key: type(scaler[key])(saved[key].item()) for key in SCALER_KEYS if key in scaler and key in saved}
         if numbers:
             self.scaler.load_state_dict({**scaler, **numbers})
-        tensors = {name: value for name, value in kept.items() if name not in SCALER_KEYS}
-        restore_state(self.optimiser, self.trainer.method, tensors)
+        tensors = {name: value for name, value in saved.items() if name not in SCALER_KEYS}
+        restore_optimiser(self.optimiser, self.trainer.method, tensors)
 
     def epoch(self, order: np.ndarray) -> None:
-        """All batches of an order of images; an update after every `accumulation` of them, and after the last."""
+        """Train on the images in this order, with an update after every `accumulation` batches and after the last."""
         settings = self.trainer.optimiser
         size, group = settings.batch_size, settings.batch_size * settings.accumulation
         for first in range(0, len(order), group):
@@ -153,26 +153,26 @@ class _Steps:
             self._update()
 
     def _add(self, indices: np.ndarray) -> None:
-        """Add the gradient of a batch."""
+        """Accumulate the gradient of a batch."""
         loss = self.trainer.loss(self.trainer.batch(indices))
         self.scaler.scale(loss).backward()
-        # A copy: a CUDA graph writes the next loss into the same memory.
-        self.unread.append(loss.detach().clone())
+        # Cloned, since a CUDA graph reuses the memory for the next loss.
+        self.pending_losses.append(loss.detach().clone())
 
     def _update(self) -> None:
-        """One step; fp16's scaler leaves it out where its scale was too large, and takes a smaller one."""
+        """Take an optimiser step; the fp16 scaler skips it if gradients overflowed, and lowers its scale."""
         self.scaler.unscale_(self.optimiser)
-        longest = self.trainer.optimiser.clip_norm
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, torch.inf if longest is None else longest)
-        # The one time in an update that the host waits for the device.
-        *losses, length = torch.stack([*self.unread, norm]).tolist()
-        self.unread.clear()
+        max_norm = self.trainer.optimiser.clip_norm
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, torch.inf if max_norm is None else max_norm)
+        # The only synchronisation with the device in an update.
+        *losses, gradient_norm = torch.stack([*self.pending_losses, norm]).tolist()
+        self.pending_losses.clear()
         for loss in losses:
             self.losses.append(loss)
             if not math.isfinite(loss):
                 self._stop(f"the loss is {loss}")
-        if not self.scaler.is_enabled() and not math.isfinite(length):
-            self._stop(f"the gradient's norm is {length}")
+        if not self.scaler.is_enabled() and not math.isfinite(gradient_norm):
+            self._stop(f"the gradient's norm is {gradient_norm}")
         self.scaler.step(self.optimiser)
         self.scaler.update()
 
@@ -184,10 +184,10 @@ class _Steps:
 
 
 def check_compiled(trainer: ClientTrainer, owned: np.ndarray) -> None:
-    """Compare the compiled loss and its gradients with the uncompiled ones, on a client's first batch.
+    """Compare the compiled loss and its gradients with the uncompiled ones on a client's first batch.
 
     Raises:
-        TrainerError: where it does not compile here, or differs.
+        TrainerError: the loss cannot be compiled on this machine, or the results differ.
     """
     if trainer.compute.compile == "off":
         return
@@ -196,15 +196,15 @@ def check_compiled(trainer: ClientTrainer, owned: np.ndarray) -> None:
     expected = _loss_and_gradients(method, method.loss, batch)
     try:
         found = _loss_and_gradients(method, trainer.loss, batch)
-    except Exception as error:  # torch raises what its backend raises
+    except Exception as error:  # a compiler backend can raise anything
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise TrainerError(
             f"compute.compile={trainer.compute.compile} does not work here ({first}); use off"
         ) from error
     for name, value in expected.items():
-        apart = float((found[name] - value).abs().max() / value.abs().max().clamp_min(1e-6))
-        if not apart <= COMPILE_TOLERANCE[trainer.compute.precision]:
-            raise TrainerError(f"compiled and uncompiled {name} are {apart:.1e} apart: use compute.compile=off")
+        difference = float((found[name] - value).abs().max() / value.abs().max().clamp_min(1e-6))
+        if not difference <= COMPILE_TOLERANCE[trainer.compute.precision]:
+            raise TrainerError(f"compiled and uncompiled {name} are {difference:.1e} apart: use compute.compile=off")
 
 
 def _loss_and_gradients(method: Method, loss: Callable[[Batch], Tensor], batch: Batch) -> dict[str, Tensor]:

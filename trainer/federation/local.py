@@ -1,4 +1,4 @@
-"""The engine that trains all clients in this process, one after another, on one backbone and one method."""
+"""The engine that trains all clients sequentially in this process, sharing one backbone and one method instance."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from trainer.federation.rounds import RoundContext
 
 @dataclass(frozen=True)
 class LocalEngine:
-    """Clients as index lists into one source of batches.
+    """Clients as index lists into one training split.
 
     Attributes:
         trainer: trains a client.
-        owned: for each client the indices of its own images.
+        owned: for each client the indices of its images.
     """
 
     trainer: ClientTrainer

@@ -1,12 +1,12 @@
-"""What clients keep from round to round: a client's optimiser, and the personal parts of a method. It is on the disk.
+"""The state that clients keep on disk between rounds: a client's optimiser state, and a method's personal parts.
 
 FOLDER/
-  start.safetensors                    the personal parts of clients without a past, where a method has some
-  client-0007-round-0009.safetensors   what client 7 kept after 9 rounds of the run
-  round-0012.json                      as of 12 rounds: for each client with a past, the round of its last file
+  start.safetensors                    initial personal parts, if the method has any
+  client-0007-round-0009.safetensors   the state of client 7 after 9 rounds of the run
+  round-0012.json                      index after 12 rounds: for each client that has trained, the round of its file
 
-A file is never changed once its round is over, so a checkpoint needs the small index alone, and no copies. What neither
-a checkpoint that is kept nor the present needs is swept.
+Files are never modified after their round, so a checkpoint consists of a small index, without copies. Files that
+neither the current state nor a kept checkpoint refers to are deleted.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from trainer.methods.federated import FederatedModule
 START = "start.safetensors"
 
 PERSONAL, OPTIMISER = "personal/", "optimiser/"
-"""Before the names of tensors in a client's file."""
+"""Prefixes of tensor names in a client's file."""
 
 _FILE = re.compile(r"^client-(\d+)-round-(\d+)\.safetensors$")
 _INDEX = re.compile(r"^round-(\d+)\.json$")
@@ -37,81 +37,81 @@ _ROUNDS = TypeAdapter(dict[int, int])
 
 
 @dataclass(frozen=True)
-class Memory:
-    """What one client keeps.
+class ClientState:
+    """What a client keeps between rounds.
 
     Attributes:
-        personal: its personal parts, as `FederatedModule.personal_parts` gives them.
-        optimiser: tensors by name; empty where optimisers start anew.
+        personal: its personal parts, see `FederatedModule.personal_parts`.
+        optimiser: tensors by name; empty if the optimiser is reset every round.
     """
 
     personal: State = field(default_factory=dict)
     optimiser: State = field(default_factory=dict)
 
 
-def remembers(settings: FederationConfig, method: FederatedModule) -> bool:
-    """Whether clients keep anything."""
+def stateful_clients(settings: FederationConfig, method: FederatedModule) -> bool:
+    """Whether clients keep state between rounds."""
     return settings.memory != "none" or bool(method.personal)
 
 
 class ClientMemory:
-    """The memories of a run's clients, read when a client trains and written when it has; none stays in memory.
+    """The states of a run's clients on disk, loaded before and saved after a client's training.
 
     Args:
-        folder: where they are; it is made with the first file.
-        rounds: for each client with a past, how many rounds of the run were over when it last trained.
+        folder: of the files; created when the first is written.
+        rounds: for each client that has trained, the number of completed rounds at its last training.
     """
 
     def __init__(self, folder: Path, rounds: dict[int, int] | None = None) -> None:
         self.folder = folder
         self._rounds = dict(rounds or {})
-        self._of_this_round: dict[int, int] = {}
+        self._uncommitted: dict[int, int] = {}
 
     @classmethod
     def open(cls, folder: Path, rounds: int) -> ClientMemory:
-        """As it was after so many rounds, at which a checkpoint was kept.
+        """The memory at the checkpoint after `rounds` rounds.
 
         Raises:
-            TrainerError: where its index is missing or damaged.
+            TrainerError: its index is missing or damaged.
         """
         return cls(folder, _read_index(_index(folder, rounds)))
 
     def clients(self) -> list[int]:
-        """Those with a past, ascending."""
+        """The clients that have trained, ascending."""
         return sorted(self._rounds)
 
-    def load(self, client: int) -> Memory | None:
-        """What a client kept when the present round began; None where it has no past.
+    def load(self, client: int) -> ClientState | None:
+        """A client's state at the beginning of the current round; None if it has not trained yet.
 
-        It is the same however often the client trains in this round.
+        States saved in the current round are returned from the next round on.
 
         Raises:
-            TrainerError: a file that is missing or damaged.
+            TrainerError: a missing or damaged file.
         """
         if client not in self._rounds:
             return None
         tensors = _read(self._file(client, self._rounds[client]))
-        return Memory(_below(tensors, PERSONAL), _below(tensors, OPTIMISER))
+        return ClientState(_with_prefix(tensors, PERSONAL), _with_prefix(tensors, OPTIMISER))
 
-    def save(self, client: int, rounds: int, memory: Memory) -> None:
-        """Keep what a client has, on the disk when this returns.
+    def save(self, client: int, rounds: int, state: ClientState) -> None:
+        """Write a client's state to disk.
 
         Args:
             client: its id.
-            rounds: how many rounds are over with the present one.
-            memory: from the next round on it is what `load` gives.
+            rounds: the number of rounds including the current one.
+            state: returned by `load` from the next round on.
         """
-        tensors = {f"{PERSONAL}{name}": value for name, value in memory.personal.items()}
-        tensors |= {f"{OPTIMISER}{name}": value for name, value in memory.optimiser.items()}
+        tensors = {f"{PERSONAL}{name}": value for name, value in state.personal.items()}
+        tensors |= {f"{OPTIMISER}{name}": value for name, value in state.optimiser.items()}
         _write(self._file(client, rounds), tensors)
-        self._of_this_round[client] = rounds
+        self._uncommitted[client] = rounds
 
     def save_start(self, personal: State) -> None:
-        """Keep the personal parts of clients without a past, and of the global model."""
+        """Write the initial personal parts."""
         _write(self.folder / START, personal)
 
     def start(self) -> State:
-        """The personal parts of clients without a past; empty where the run's method has none.
+        """The initial personal parts; empty if the run's method has none.
 
         Raises:
             TrainerError: a damaged file.
@@ -120,14 +120,14 @@ class ClientMemory:
         return _read(path) if path.is_file() else {}
 
     def commit(self, rounds: int) -> None:
-        """The round is over, and so many with it: write the index that a checkpoint of it needs."""
-        self._rounds |= self._of_this_round
-        self._of_this_round = {}
+        """End a round: make the states saved in it current, and write the index after `rounds` rounds."""
+        self._rounds |= self._uncommitted
+        self._uncommitted = {}
         self.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(_index(self.folder, rounds), _ROUNDS.dump_json(dict(sorted(self._rounds.items()))) + b"\n")
 
     def sweep(self, kept: Collection[int]) -> None:
-        """Remove what neither the present nor any of the kept checkpoints (numbers of rounds) needs."""
+        """Delete the files that neither the current state nor a kept checkpoint (a number of rounds) refers to."""
         needed = set(self._rounds.items())
         for path in self.folder.iterdir() if self.folder.is_dir() else ():
             if matched := _INDEX.match(path.name):
@@ -168,5 +168,5 @@ def _write(path: Path, tensors: State) -> None:
     write_atomically(path, save({name: value.contiguous() for name, value in tensors.items()}))
 
 
-def _below(tensors: State, prefix: str) -> State:
+def _with_prefix(tensors: State, prefix: str) -> State:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

@@ -1,4 +1,4 @@
-"""What clients send back, and which of it a server takes."""
+"""Clients' replies to the server, and their validation."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from torch import Tensor
 from trainer.errors import RunFailed
 
 State = dict[str, Tensor]
-"""What a method exchanges, by name: parameters, and buffers that travel with them."""
+"""A method's exchanged parameters and buffers by name."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What a client sends back after its local training.
+    """A client's reply after local training.
 
     Attributes:
         client: its id.
-        state: its parameters and exchanged buffers.
-        examples: how many images it trained on.
+        state: its exchanged parameters and buffers.
+        examples: the number of images it trained on.
         loss: mean loss per batch.
     """
 
@@ -31,24 +31,24 @@ class Reply:
     loss: float
 
 
-def checked(replies: Iterable[Reply], server: State) -> Iterator[Reply]:
-    """The replies in ascending order of client ids, each checked when its turn comes.
+def checked_replies(replies: Iterable[Reply], server: State) -> Iterator[Reply]:
+    """The replies in ascending order of client ids, lazily validated.
 
     Args:
-        replies: a list may be in any order; anything else is consumed as it comes, which must be in ascending order.
-        server: the state that the clients began from.
+        replies: a list in any order, or a stream in ascending order of ids.
+        server: the state from which the clients started.
 
     Raises:
-        RunFailed: no reply, ids out of order or twice, a state with other names, shapes or types than the server's, or
-            one that is not finite.
+        RunFailed: no reply; unordered or repeated ids; a state that is not finite, or has other names, shapes or dtypes
+            than the server's.
     """
     ordered = sorted(replies, key=lambda reply: reply.client) if isinstance(replies, list) else replies
-    expected = _described(server)
+    expected = _signature(server)
     before: int | None = None
     for reply in ordered:
         if before is not None and reply.client <= before:
             raise RunFailed(f"client {reply.client} replied after client {before}: replies must be in order of ids")
-        if _described(reply.state) != expected:
+        if _signature(reply.state) != expected:
             raise RunFailed(f"client {reply.client} sent other parameters than the server's")
         for name, value in reply.state.items():
             if not bool(torch.isfinite(value).all()):
@@ -59,5 +59,5 @@ def checked(replies: Iterable[Reply], server: State) -> Iterator[Reply]:
         raise RunFailed("no client replied in this round")
 
 
-def _described(state: State) -> dict[str, tuple[torch.Size, torch.dtype]]:
+def _signature(state: State) -> dict[str, tuple[torch.Size, torch.dtype]]:
     return {name: (value.shape, value.dtype) for name, value in state.items()}

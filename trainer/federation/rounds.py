@@ -1,4 +1,4 @@
-"""The federated round, its steps in order. It knows neither processes nor a transport layer. Letter: K clients."""
+"""The federated round, independent of processes and communication. Shape letter: K clients."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainer.seeding import numpy_generator
 
 @dataclass(frozen=True)
 class RoundContext:
-    """Read-only: which round this is. Rounds count from 0."""
+    """The index of a round, from 0, and the total number of rounds."""
 
     round: int
     rounds: int
@@ -22,7 +22,7 @@ class RoundContext:
 
 @dataclass(frozen=True)
 class RoundRecord:
-    """What happened in a round."""
+    """The participants and training metrics of a round."""
 
     round: int
     clients: tuple[int, ...]
@@ -32,7 +32,7 @@ class RoundRecord:
 
 
 TrainClient = Callable[[int, State, RoundContext], Reply]
-"""Trains one client from a state; an engine supplies it."""
+"""Trains a client from the server's state; provided by an engine."""
 
 
 def run_round(
@@ -45,29 +45,29 @@ def run_round(
     context: RoundContext,
     aggregation: Aggregation,
 ) -> tuple[State, RoundRecord]:
-    """One round: draw clients, let each train from the server's state, make one state of their replies.
+    """Run a round: sample clients, train each from the server's state, aggregate their replies.
 
-    Where the rule allows it, replies are taken in as they come, so memory does not grow with the number of clients.
+    If the rule allows it, replies are aggregated as they arrive, so memory does not grow with the number of clients.
 
     Args:
         state: the server's state.
-        clients: K, how many are registered.
+        clients: K, the number of registered clients.
         train_client: the engine's.
-        settings: participation, and those of the rule.
-        optimiser: for the record of the learning rate.
-        seed: draws the clients.
-        context: which round.
-        aggregation: the server's rule.
+        settings: participation, and the rule's settings.
+        optimiser: for the recorded learning rate.
+        seed: for sampling clients.
+        context: the round.
+        aggregation: the aggregation rule.
 
     Raises:
         RunFailed: see `aggregate`.
     """
-    drawn = draw_clients(clients, settings.participation, seed, context)
+    sampled = sample_clients(clients, settings.participation, seed, context)
     examples: list[int] = []
     losses: list[float] = []
 
     def replies() -> Iterator[Reply]:
-        for client in drawn:
+        for client in sampled:
             reply = train_client(client, state, context)
             examples.append(reply.examples)
             losses.append(reply.loss)
@@ -76,7 +76,7 @@ def run_round(
     merged = aggregate(aggregation, replies(), state, settings)
     record = RoundRecord(
         round=context.round,
-        clients=tuple(drawn),
+        clients=tuple(sampled),
         examples=sum(examples),
         loss=sum(losses) / len(losses),
         learning_rate=learning_rate(optimiser, context),
@@ -84,24 +84,24 @@ def run_round(
     return merged, record
 
 
-def draw_clients(clients: int, participation: float, seed: int, context: RoundContext) -> list[int]:
-    """The clients of a round, ascending, uniformly without replacement."""
-    count = drawn_count(clients, participation)
+def sample_clients(clients: int, participation: float, seed: int, context: RoundContext) -> list[int]:
+    """The clients of a round, sampled uniformly without replacement, in ascending order."""
+    count = clients_per_round(clients, participation)
     if count >= clients:
         return list(range(clients))
     generator = numpy_generator(seed, "clients", context.round)
     return sorted(int(c) for c in generator.choice(clients, size=count, replace=False))
 
 
-def drawn_count(clients: int, participation: float) -> int:
-    """How many clients each round has: at least one, at most all."""
+def clients_per_round(clients: int, participation: float) -> int:
+    """The number of clients in each round: at least one, at most all."""
     return min(clients, max(1, round(participation * clients)))
 
 
 def learning_rate(settings: OptimiserConfig, context: RoundContext) -> float:
-    """The learning rate of a round: constant, or half a cosine from the start value to the minimum over the rounds.
+    """The learning rate of a round: constant, or cosine annealing to the minimum over all rounds.
 
-    A warm-up takes the place of the first rounds; the cosine behind it is where it would be without.
+    Linear warm-up replaces the first rounds; it does not shift the cosine after it.
     """
     step = max(context.round - 1, 0) if settings.schedule == "cosine-released" else context.round
     base = settings.learning_rate

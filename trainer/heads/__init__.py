@@ -1,1 +1,1 @@
-"""From features to logits and losses: pooling, matching, transport, evidence. Methods are composed of them."""
+"""Building blocks of methods, from features to logits and losses: pooling, matching, transport, evidence."""

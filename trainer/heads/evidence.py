@@ -1,4 +1,4 @@
-"""What a score rests on. Shape letters: B images, M patches, N conditions, C labels."""
+"""Explanations of scores. Shape letters: B images, M patches, N conditions, C labels."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from torch import Tensor
 
 
 class Evidence(NamedTuple):
-    """What the scores of B images rest on: which patches, and which conditions."""
+    """Explanation of the scores of B images by patches and conditions."""
 
     places: Tensor | None
-    """(B, M, C); the weights with which the patches enter a label's score, summing to 1 over them. None where the
-    image was scored as a whole."""
+    """(B, M, C), each patch's weight in a label's score; sums to 1 over patches. None if the image is scored as a
+    whole."""
     places_are: str
-    """What the weights are, or why there are none, in a reader's words."""
+    """What the patch weights mean, or why there are none; shown to users."""
     gate: Tensor | None
-    """g: (B, N), the conditions' weights, summing to 1; None where the method has no conditions."""
+    """g: (B, N), the weights of the conditions; sums to 1. None if the method has no conditions."""
     shares: Tensor | None
-    """(B, N, C); what each condition adds to a label's logit, summing to `Method.logits` over the conditions."""
+    """(B, N, C), each condition's contribution to a label's logit; sums to `Method.logits` over conditions."""
     scores: Tensor | None
-    """ψ: (B, N, C), each condition's own score, a cosine or a share of one."""
+    """ψ: (B, N, C), the score under each condition, a cosine or a fraction of one."""
 
     def cpu(self) -> Evidence:
         """On the CPU."""
@@ -31,4 +31,4 @@ class Evidence(NamedTuple):
 
 
 WHOLE_IMAGE = "this method scores the image as a whole, so there is no place to show"
-"""`Evidence.places_are` of a method without places."""
+"""`Evidence.places_are` of a method without patch weights."""

@@ -1,4 +1,4 @@
-"""From a score to a logit."""
+"""The affine map from scores to logits."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from trainer.config.settings import Settings
 
 
 class LogitConfig(Settings):
-    """Where the learnable scalars of ℓ = α (z - β0) start (METHOD.md §4)."""
+    """Initial values of the learnable scalars of ℓ = α (z - β0) (METHOD.md §4)."""
 
     scale: float = Field(20.0, gt=0)
-    """α at the start."""
+    """Initial α."""
     bias: float = 0.25
-    """β0 at the start, a cosine."""
+    """Initial β0, a cosine."""
 
 
 class Logit(nn.Module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 EPS = 1e-6
-"""Smallest probability inside a logarithm."""
+"""Lower bound of probabilities inside a logarithm."""
 
 
 def asymmetric_loss(
@@ -13,14 +13,14 @@ def asymmetric_loss(
 ) -> Tensor:
     """Asymmetric loss on sigmoid probabilities, summed over images and labels (Ridnik et al., ICCV 2021).
 
-    The focusing factor (1 - p_t)^γ is a constant for the gradient, as in the field's prompt-tuning programs.
+    The focusing factor (1 - p_t)^γ is detached from the gradient, as in published prompt-tuning code.
 
     Args:
         logits: (B, C).
-        labels: (B, C); 1 present, 0 absent, negative unknown. Unknown entries cost nothing.
-        gamma_negative: γ₋, focus of absent labels.
-        gamma_positive: γ₊, focus of present labels.
-        clip: added to the probability of "absent", then cut at 1.
+        labels: (B, C); 1 present, 0 absent, negative unknown. Unknown labels contribute no loss.
+        gamma_negative: γ₋, focusing exponent of absent labels.
+        gamma_positive: γ₊, focusing exponent of present labels.
+        clip: probability margin, added to the probability of "absent", which is then clamped to 1.
 
     Returns:
         A scalar.

@@ -1,4 +1,4 @@
-"""From similarities of patches and labels to a score a label: condition-guided transport, or pooling (METHOD.md §3).
+"""Label scores from patch-label similarities, by condition-guided transport or by pooling (METHOD.md §3).
 
 Shape letters: B images, N conditions, M patches, C labels.
 """
@@ -20,39 +20,40 @@ class MatchingConfig(Settings):
     """How patches are matched to labels."""
 
     matching: Literal["transport", "shares", "softmax", "image"] = "shares"
-    """"transport" in the paper. "shares": transport whose columns are free, on the cosines; each patch shares itself
-    among the labels, and share times cosine is pooled. "softmax" pools each label over the patches on its own:
-    transport whose rows are free. "image" matches nothing: the image feature stands for all patches, as in the
-    ablation's rows without transport. "shares" was the best on the drawn world's validation images; what each is worth
-    there stands in docs/findings.md."""
+    """"transport": as in the paper. "shares": each patch is divided among the labels by a softmax, and the product of
+    share and cosine is pooled over patches; this is transport on cosines with free columns. "softmax": each label
+    pools the patches independently; this is transport with free rows. "image": no matching; the image feature replaces
+    the patches, as in the ablation's rows without transport. "shares" was best on the drawn world's validation images
+    (docs/findings.md)."""
     softmax_scale: float = Field(20.0, gt=0)
-    """Of pooling: weights are softmax over patches of this times what is pooled."""
+    """Scale of softmax pooling: pooling weights are softmax over patches of this times the pooled values."""
     share_temperature: float = Field(3.0, gt=0)
-    """Of the shares: softmax over labels of κ s divided by this, with κ = CLIP's exp(logit_scale)."""
+    """θ of the shares: softmax over labels of κ s / θ, with κ = CLIP's exp(logit_scale)."""
     marginals: Literal["balanced", "relaxed-rows", "relaxed-columns", "background", "prior"] = "balanced"
     """"balanced" in the paper."""
     entropy: float = Field(0.2, gt=0)
     """λ; 0.2 in the paper."""
     temperature: float = Field(0.1, gt=0)
-    """τ of the row marginal."""
+    """τ, temperature of the row marginal."""
     iterations: int = Field(20, ge=1)
-    """Of the transport, at the most."""
+    """Maximum number of Sinkhorn iterations."""
     stop: Literal["never", "marginal", "published"] = "never"
-    """"never" runs all iterations; "marginal" stops each image and condition at its own marginal error; "published"
-    stops the batch as the published programs do."""
+    """Stopping rule. "never": run all iterations. "marginal": each image and condition stops at its own marginal error.
+    "published": the batch stops by the rule of the published programs."""
     tolerance: float = Field(1e-3, gt=0)
-    """L1 marginal error (of a total mass of 1) at which a plan counts as converged, and at which `stop` stops."""
+    """L1 marginal error (of a total mass of 1) at which a plan counts as converged and iteration may stop."""
     solver: Literal["own", "pot"] = "own"
-    """"pot" runs the batch solver of Python Optimal Transport (exact marginals only); slower, the same plan."""
+    """"pot": the batch solver of Python Optimal Transport (exact marginals only); slower, with the same plan."""
     differentiate_plan: bool = True
-    """True: the gradient runs through the iterations; False: it stops at the plan."""
+    """True: backpropagate through the iterations; False: treat the plan as a constant."""
     relaxation: float = Field(0.03, ge=0)
-    """ρ of the relaxed marginals; towards 0 the marginal is free."""
+    """ρ of the relaxed marginals; as ρ goes to 0, the marginal becomes free."""
     background_mass: float = Field(0.5, gt=0, lt=1)
-    """Share of the patches' mass that the background column takes (`marginals = "background"`). It costs the same for
-    every patch, and how much changes nothing: where its mass is fixed, so is what it must take."""
+    """Fraction of the mass in the background column (`marginals = "background"`). The column has the same cost for all
+    patches; since its mass is fixed, the value of that cost does not matter."""
     prior_scale: float = Field(10.0, ge=0)
-    """Columns are softmax of this times the best patch's cosine (`marginals = "prior"`); 0 is uniform."""
+    """The column marginal is softmax of this times each label's best patch cosine (`marginals = "prior"`); 0 gives the
+    uniform marginal."""
 
     @model_validator(mode="after")
     def _pot_can_do_it(self) -> Self:
@@ -62,27 +63,27 @@ class MatchingConfig(Settings):
 
 
 class Match(NamedTuple):
-    """Where each label was found, and how well."""
+    """The patch weights and the score of each label."""
 
     weights: Tensor
-    """(B, N, M, C); over the patches of a label they sum to 1. The transport plan's columns, or pooling weights."""
+    """(B, N, M, C), sums to 1 over patches: normalised columns of the transport plan, or pooling weights."""
     scores: Tensor
-    """ψ: (B, N, C), mean similarity of a label under its weights."""
+    """ψ: (B, N, C), weighted mean similarity of a label."""
     transport: Transport | None
-    """How the solver fared, (B, N) each; None where labels are pooled."""
+    """The solver's result for each (image, condition), (B, N); None if labels are pooled."""
 
 
 def match(similarity: Tensor, scale: float, settings: MatchingConfig, background: int = 0) -> Match:
-    """Match patches to labels, as `settings.matching` says.
+    """Match patches to labels by `settings.matching`.
 
-    Of transport: ψ_{n,c} = Σ_m P_{m,c} s_{m,c} / Σ_m P_{m,c}. With the balanced plan Σ_m P_{m,c} = 1/C, so this is the
-    paper's C · Σ_m P_{m,c} s_{m,c}.
+    With transport, ψ_{n,c} = Σ_m P_{m,c} s_{m,c} / Σ_m P_{m,c}. For the balanced plan Σ_m P_{m,c} = 1/C, so this is
+    the paper's C · Σ_m P_{m,c} s_{m,c}.
 
     Args:
-        similarity: s, (B, N, M, C + K), cosines; M = 1 where the image feature stands for all patches.
-        scale: κ, CLIP's exp(logit_scale), inside the softmax of the cost or of the shares.
+        similarity: s, (B, N, M, C + K), cosines; M = 1 if the image feature replaces the patches.
+        scale: κ, CLIP's exp(logit_scale), used in the softmax of the cost or of the shares.
         settings: matching, marginals, λ, τ, ρ and so on.
-        background: K, how many of the last columns are no labels; only shares have some.
+        background: K, the number of background columns (the last ones); 0 unless matching is "shares".
     """
     if settings.matching == "shares":
         return _shares(similarity, similarity.shape[-1] - background, scale, settings)
@@ -90,24 +91,24 @@ def match(similarity: Tensor, scale: float, settings: MatchingConfig, background
         return Match(*_pooled(similarity, settings.softmax_scale), None)
     with torch.set_grad_enabled(torch.is_grad_enabled() and settings.differentiate_plan):
         solved = transport(similarity, scale, settings)
-    # The floor only matters where a relaxed column lost all of its mass.
+    # The lower bound has an effect only if a relaxed column has lost all its mass.
     weights = solved.plan / solved.plan.sum(dim=-2, keepdim=True).clamp_min(1e-12)
     return Match(weights, (weights * similarity).sum(dim=-2), solved)
 
 
 def _shares(similarity: Tensor, labels: int, scale: float, settings: MatchingConfig) -> Match:
-    """Match by what each patch gives to each label: ψ_c pools p_{m,c} s_{m,c} over the patches.
+    """Match by dividing each patch among the labels: ψ_c pools p_{m,c} s_{m,c} over patches.
 
-    p_{m,·} = softmax(κ s_{m,·} / θ) over labels and background, θ = share_temperature. It is the entropic plan with
-    cost 1 - s and λ = θ / κ whose rows are held and whose columns are free, divided by its rows: without the demand
-    that every label gets the same mass, Sinkhorn's fixed point is reached in one step.
+    p_{m,·} = softmax(κ s_{m,·} / θ) over labels and background, θ = share_temperature. This is the row-normalised
+    entropic plan with cost 1 - s, λ = θ / κ, fixed rows and free columns: without the constraint that every label gets
+    the same mass, Sinkhorn converges in one step.
     """
     parts = (similarity * (scale / settings.share_temperature)).softmax(dim=-1)[..., :labels]
     return Match(*_pooled(parts * similarity[..., :labels], settings.softmax_scale), None)
 
 
 def _pooled(values: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-    """Weights over the patches, softmax of scale times the values, and the values' mean under them."""
+    """Softmax pooling over patches: weights softmax(scale · values), and the weighted mean of the values."""
     weights = (scale * values).softmax(dim=-2)
     return weights, (weights * values).sum(dim=-2)
 
@@ -115,10 +116,10 @@ def _pooled(values: Tensor, scale: float) -> tuple[Tensor, Tensor]:
 def transport(similarity: Tensor, scale: float, settings: MatchingConfig) -> Transport:
     """P: (B, N, M, C), the entropic plan between patches and labels under the chosen marginals.
 
-    In fp32, whatever the precision of the similarities.
+    Computed in fp32 whatever the precision of the similarities.
 
-    Cost 1 - softmax_c(κ s); rows softmax_m(max_c s / τ), without a gradient; columns uniform, unless the marginals
-    are "prior" (softmax of the best patches' cosines) or "background" (one more column, left out of the result).
+    Cost 1 - softmax_c(κ s); row marginal softmax_m(max_c s / τ), detached; column marginal uniform, unless `marginals`
+    is "prior" (softmax of the best patch cosines) or "background" (one more column, removed from the result).
     """
     similarity = similarity.float()
     cost = 1 - (scale * similarity).softmax(dim=-1)

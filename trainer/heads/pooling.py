@@ -1,4 +1,4 @@
-"""Scores by the image feature or by the best patch. Shape letters: B images, M patches, C labels, D joint width."""
+"""Scores of the image feature or of the best patch. Shape letters: B images, M patches, C labels, D joint width."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ Pooling = Literal["image", "max"]
 """Score of the image feature, or of the best patch."""
 
 POOLED: dict[str, str] = {"image": "image feature", "max": "best patch"}
-"""What `pooled_cosine` compares with, in a reader's words."""
+"""What the text is compared with, by pooling; shown to users."""
 
 
 def pooled_cosine(batch: Batch, text: Tensor, pooling: Pooling) -> Tensor:
-    """(B, C) cosines between the text features (C, D) and the image feature, or the best patch."""
+    """(B, C) cosines between the text features (C, D) and the image feature or the best patch."""
     if pooling == "image":
         return F.normalize(batch.image, dim=-1) @ text.T
     return (F.normalize(batch.patches, dim=-1) @ text.T).amax(dim=1)
 
 
 def pooled_evidence(batch: Batch, text: Tensor, pooling: Pooling) -> Evidence:
-    """What `pooled_cosine` rests on: the best patch of each label, or the image as a whole."""
+    """The explanation of `pooled_cosine`: each label's best patch, or the image as a whole."""
     if pooling == "image":
         return Evidence(None, WHOLE_IMAGE, None, None, None)
     cosines = F.normalize(batch.patches, dim=-1) @ text.T

@@ -1,4 +1,4 @@
-"""What the labels of one image rest on, as data and as pictures."""
+"""Explanations of an image's labels, as data and as heat maps."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from trainer.inference.heat import overlay
 
 @dataclass(frozen=True)
 class ConditionShare:
-    """One condition's part in one label.
+    """A condition's contribution to a label.
 
     Attributes:
-        condition: its words.
-        gate: its weight among the conditions of this image, in [0, 1].
+        condition: its text.
+        gate: its gate weight for this image, in [0, 1].
         score: the label's score under this condition, a cosine.
-        adds: what it adds to the label's logit; over the conditions these sum to the logit, less what the context adds.
+        adds: its contribution to the label's logit; the contributions of all conditions, plus the context's, sum to the
+            logit.
     """
 
     condition: str
@@ -30,15 +31,15 @@ class ConditionShare:
 
 @dataclass(frozen=True)
 class LabelEvidence:
-    """What one label rests on.
+    """The explanation of a label.
 
     Attributes:
         label: its name.
         probability: in [0, 1].
-        logit: sigmoid of it is the probability.
-        places: (rows, columns) of the patch grid; weights that sum to 1. None where the image was scored as a whole.
-        conditions: N shares, None where the method has no conditions.
-        context: what knowledge of conditions adds to the logit (`method.context`), None where none is used.
+        logit: of the probability.
+        places: (rows, columns) patch weights that sum to 1; None if the image is scored as a whole.
+        conditions: the contributions of N conditions; None if the method has no conditions.
+        context: the contribution of the context term (`method.context`) to the logit; None if there is none.
     """
 
     label: str
@@ -51,12 +52,12 @@ class LabelEvidence:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What the labels of an image rest on.
+    """The explanation of an image's labels.
 
     Attributes:
-        image: the picture, RGB.
-        places_are: what the weights of `LabelEvidence.places` are, or why there are none.
-        gate: {condition: weight}, None where the method has no conditions.
+        image: the RGB image.
+        places_are: the meaning of the weights `LabelEvidence.places`, or why there are none.
+        gate: gate weights by condition; None if the method has no conditions.
         labels: the explained labels.
     """
 
@@ -66,18 +67,18 @@ class Explanation:
     labels: tuple[LabelEvidence, ...]
 
     def heat_map(self, label: str, size: int = 768) -> Image.Image | None:
-        """The picture with the label's places laid over it, its longer side at most `size` pixels.
+        """The image overlaid with a heat map of the label's patch weights; its longer side has at most `size` pixels.
 
-        None where the method has no places.
+        None if the method has no patch weights.
 
         Raises:
-            KeyError: a label that was not explained.
+            KeyError: a label that is not explained.
         """
         places = {found.label: found.places for found in self.labels}[label]
         return None if places is None else overlay(self.image, places, size)
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON; places by rows, as they lie on the centred square of the picture that the model sees."""
+        """For JSON. Patch weights are given by rows; they cover the central square crop that the model sees."""
         return {
             "places_are": self.places_are,
             "conditions_are": "weighed by the gate" if self.gate is not None else "this method has no conditions",

@@ -1,4 +1,4 @@
-"""fedmpt export: a run as a folder that works without the training data; see `trainer.inference.exported`."""
+"""Export a run's model to a folder that works without the training data; see `trainer.inference.exported`."""
 
 from __future__ import annotations
 
@@ -37,22 +37,22 @@ def export(run: Run, out: Path, *, with_backbone: bool | None = None, checkpoint
 
     Args:
         run: an evaluated run.
-        out: the folder; it must not hold anything yet.
-        with_backbone: whether the image tower's weights go along; None: those of scenes-tiny, and no others.
+        out: the folder; must be empty or not exist.
+        with_backbone: whether to include the image tower's weights; None: only those of scenes-tiny.
         checkpoint: see `trainer.inference.load.load`.
 
     Returns:
         The folder.
 
     Raises:
-        TrainerError: a run that was not evaluated, or a folder that holds something.
+        TrainerError: a run that is not evaluated, or a folder that is not empty.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise TrainerError(f"{out}: there is something already; choose another --out")
     model = from_run(run, "cpu", checkpoint)
     included = model.method.clip.name == SHIPPED if with_backbone is None else with_backbone
     config = _config(run, model, included)
-    # Written beside and moved at the end: there is a whole model at `out`, or none.
+    # Written to a temporary folder and renamed, so that `out` is never incomplete.
     temporary = out.with_name(f".{out.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -112,7 +112,7 @@ def _config(run: Run, model: Model, included: bool) -> ExportedConfig:
 
 
 def _lean_bank(bank: Bank) -> Bank:
-    """What prompts are made of; captions, evidence and history stay with the run."""
+    """The bank without everything that prompts do not need: captions, evidence, history."""
     conditions, _ = active_conditions(bank)
     return Bank(
         name=bank.name,
@@ -127,7 +127,7 @@ def _lean_bank(bank: Bank) -> Bank:
 
 
 def _without_folder(pretrained: str | None) -> str | None:
-    """A tag as it stands; of a file its name, since the path says nothing elsewhere."""
+    """A tag, or the name of a file without its path, which has no meaning elsewhere."""
     if pretrained is None or not pretrained.endswith(".safetensors"):
         return pretrained
     return Path(pretrained).name

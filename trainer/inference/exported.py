@@ -1,11 +1,11 @@
-"""The folder of an exported model: its configuration, its checksums and how its tensors are read.
+"""The folder of an exported model: configuration, checksums and tensors.
 
 FOLDER/
   config.json            labels, threshold, conditions, method, backbone with preprocessing
   model.safetensors      the trained parameters and the labels' text features
-  backbone.safetensors   the image tower, if it was included
-  SHA256SUMS             of these files, as sha256sum writes it
-  README.md              how to use it
+  backbone.safetensors   the image tower, if included
+  SHA256SUMS             checksums of these files, in the format of sha256sum
+  README.md              how to use the model
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Sha256 = Field(pattern=r"^[0-9a-f]{64}$")
 
 
 class ExportedPreprocess(Settings):
-    """How an image becomes the tower's input; see `trainer.backbone.clip.Preprocess`."""
+    """See `trainer.backbone.clip.Preprocess`."""
 
     size: int = Field(gt=0)
     mean: tuple[float, float, float]
@@ -43,21 +43,22 @@ class ExportedPreprocess(Settings):
 
 
 class ExportedBackbone(Settings):
-    """Which CLIP, and where its image tower is."""
+    """The CLIP of an exported model."""
 
     name: str
     pretrained: str | None
     architecture: dict[str, Any]
-    """open_clip's configuration."""
+    """open_clip's model configuration."""
     patch_source: PatchSource
     preprocess: ExportedPreprocess
     vision_sha256: str = Sha256
-    """Of the image tower's weights: names, types, shapes and bytes."""
+    """See `FrozenClip.vision_hash`."""
     included: bool
+    """Whether the folder contains the image tower's weights."""
 
 
 class ExportedConfig(Settings):
-    """What an exported model is, beside its tensors."""
+    """The configuration of an exported model."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -69,7 +70,7 @@ class ExportedConfig(Settings):
     threshold: float = Field(ge=0, le=1)
     """Labels above it count as present; chosen on validation images."""
     conditions: tuple[str, ...] | None
-    """Their words, for readers; None where the method has none."""
+    """Condition texts for display; None if the method has no conditions."""
     figures: dict[str, float]
     """mAP, CF1 and OF1 on the run's test images, in per cent."""
     dataset: str
@@ -79,7 +80,7 @@ class ExportedConfig(Settings):
     """The bank's labels, conditions and prompt; without captions, evidence and history."""
 
     def how_to_get_backbone(self) -> str:
-        """A sentence for a user who lacks it."""
+        """Instructions for a user who lacks the backbone."""
         wanted = self.backbone
         if wanted.name == SHIPPED:
             return f"{SHIPPED} comes with the fedmpt that trained the model ({self.tool})"
@@ -89,10 +90,10 @@ class ExportedConfig(Settings):
 
 
 def read_config(folder: Path) -> ExportedConfig:
-    """The configuration, after every file was held against the checksums.
+    """The configuration, after verifying the checksums of all files.
 
     Raises:
-        TrainerError: a file that is missing or was changed, or a configuration of another format.
+        TrainerError: a missing or changed file, or a configuration of another format.
     """
     verify(folder)
     try:
@@ -104,19 +105,19 @@ def read_config(folder: Path) -> ExportedConfig:
 
 
 def read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
-    """The tensors of a file of the folder.
+    """The tensors of a file in the folder.
 
     Raises:
-        TrainerError: where it is missing or no safetensors.
+        TrainerError: the file is missing or is not safetensors.
     """
     return read_weights(folder / name)
 
 
 def verify(folder: Path) -> None:
-    """Hold the files against SHA256SUMS.
+    """Verify the files against SHA256SUMS.
 
     Raises:
-        TrainerError: naming the first file that is missing, not listed or changed.
+        TrainerError: a missing, unlisted or changed file; the first is named.
     """
     listed = _listed(folder)
     present = {name for name in (CONFIG, WEIGHTS, BACKBONE) if (folder / name).is_file()}
@@ -130,7 +131,7 @@ def verify(folder: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """Of a file's bytes, in hex."""
+    """The sha256 of a file, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

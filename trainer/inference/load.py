@@ -1,4 +1,4 @@
-"""A model from a run's folder or from an exported one, without any training data."""
+"""Load a trained model from a run folder or from an exported model, without training data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainer.errors import TrainerError
 from trainer.federation.memory import PERSONAL
 from trainer.inference.exported import BACKBONE, WEIGHTS, ExportedConfig, read_config, read_tensors
 from trainer.inference.model import Model
-from trainer.methods.base import Method, MethodContext, knowledge_in
+from trainer.methods.base import Method, MethodContext, extract_knowledge
 from trainer.methods.registry import build
 from trainer.preparing import PRECISIONS, pick_device
 from trainer.run.folder import Run
@@ -30,20 +30,19 @@ def load(
     backbone: str | None = None,
     client: int | None = None,
 ) -> Model:
-    """A trained model, from a run's folder or from what `fedmpt export` wrote.
+    """Load a trained model from a run folder, or from a folder written by `fedmpt export`.
 
     Args:
         path: the folder.
-        device: "auto" (CUDA where there is a GPU), "cpu", "cuda:1" and so on.
-        checkpoint: of a run: "last", "best" or a number of rounds; None for the one that was evaluated.
-        backbone: of an export without its backbone: the .safetensors file of the whole CLIP, or a tag of open_clip;
-            None for what the run was trained with.
-        client: of a run whose method has personal parts: whose; None for the global model, with the parts that clients
-            start from.
+        device: "auto" (CUDA if available), "cpu", "cuda:1" and so on.
+        checkpoint: for runs: "last", "best" or a number of rounds; None for the evaluated checkpoint.
+        backbone: for exports without backbone: the .safetensors file of the full CLIP, or an open_clip tag; None for
+            the one used in training.
+        client: for runs of a method with personal parts: the client whose model is loaded; None for the global model
+            with the initial personal parts.
 
     Raises:
-        TrainerError: no such folder; a file that is missing, was changed or is no safetensors; another backbone than
-            the one that the model was trained on.
+        TrainerError: no such folder; a missing, changed or unreadable file; a backbone other than in training.
     """
     folder = Path(path)
     if (folder / "checkpoints").is_dir():
@@ -60,12 +59,12 @@ def load(
 
 
 def from_run(run: Run, device: str = "auto", checkpoint: str | None = None, client: int | None = None) -> Model:
-    """The model of an evaluated run, or a client's; its text features are computed here.
+    """The global model or a client's model of an evaluated run; computes the text features.
 
-    The threshold is the one that the evaluation chose on validation images, so it holds for the evaluated checkpoint.
+    The threshold was chosen for the evaluated checkpoint, on validation images, so no other checkpoint can be loaded.
 
     Raises:
-        TrainerError: a run that was not evaluated, or not at this checkpoint, or a client without personal parts.
+        TrainerError: a run that is not evaluated at this checkpoint, or a client without personal parts.
     """
     evaluation = run.evaluation()
     evaluated = int(evaluation["rounds"])
@@ -95,7 +94,7 @@ def from_run(run: Run, device: str = "auto", checkpoint: str | None = None, clie
 
 
 def from_export(folder: Path, device: str = "auto", backbone: str | None = None) -> Model:
-    """The model of an exported folder. The text tower is neither needed nor run.
+    """The model in an exported folder. The text tower is not needed.
 
     Raises:
         TrainerError: see `load`.
@@ -135,10 +134,10 @@ def _method(
         label_names=labels,
         bank=bank,
         settings=settings,
-        # Neither the loss nor what parameters start from matters: nothing is trained here.
+        # Loss and initialisation have no effect, since nothing is trained.
         loss=LossConfig(),
         generator=torch.Generator().manual_seed(0),
-        knowledge=knowledge_in(state),
+        knowledge=extract_knowledge(state),
     )
     return build(settings.name, context).to(clip.device)
 
@@ -152,7 +151,7 @@ def _bank(run: Run) -> Bank | None:
 
 
 def _clip(folder: Path, config: ExportedConfig, device: torch.device, backbone: str | None) -> FrozenClip:
-    """The exported image tower, or the whole CLIP from where the run had it, with the recorded preprocessing."""
+    """The exported image tower, or the full CLIP used in training, with the recorded preprocessing."""
     from trainer.backbone.vision_only import load_vision
 
     asked = config.backbone

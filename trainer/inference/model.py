@@ -1,4 +1,4 @@
-"""A trained model that gives labels with probabilities, and says what they rest on.
+"""A trained model for predictions and explanations.
 
 Shape letters: B images, M patches, N conditions, C labels.
 """
@@ -26,7 +26,7 @@ from trainer.inference.explanation import ConditionShare, Explanation, LabelEvid
 from trainer.methods.base import Method
 
 BATCH = 32
-"""Images scored at once unless the caller says otherwise; it changes the memory needed, never a probability."""
+"""Default batch size; affects memory only."""
 
 T = TypeVar("T")
 
@@ -34,18 +34,18 @@ ImageLike = Image.Image | str | Path
 
 
 class Model:
-    """A trained model; `trainer.load` gives one.
+    """A trained model, as returned by `trainer.load`.
 
     Args:
-        method: with its trained parameters.
-        text: the text features of the labels, as `Method.text_features` gives them.
+        method: with trained parameters.
+        text: the labels' text features, see `Method.text_features`.
         threshold: on the probability, chosen on validation images.
-        source: where the model comes from, for records.
+        source: the model's origin, for records.
 
     Attributes:
         labels: C names.
-        conditions: N texts; None where the method has no conditions.
-        threshold: labels above it count as present.
+        conditions: N texts; None if the method has no conditions.
+        threshold: labels with a larger probability count as present.
     """
 
     def __init__(self, method: Method, text: Tensor, threshold: float, source: dict[str, Any]) -> None:
@@ -62,8 +62,8 @@ class Model:
         """Probabilities of all labels for each image.
 
         Args:
-            images: PIL images, or paths of image files. Read as they are needed.
-            batch: how many are scored at once.
+            images: PIL images, or paths of image files, which are read lazily.
+            batch: batch size.
 
         Returns:
             For each image {label: probability}, in the order of `labels`.
@@ -76,7 +76,7 @@ class Model:
         return [dict(zip(self.labels, row.tolist(), strict=True)) for row in rows]
 
     def tensor(self, image: ImageLike) -> Tensor:
-        """(3, H, W), an image as the backbone takes it."""
+        """An image as the backbone's input, (3, H, W)."""
         opened = image if isinstance(image, Image.Image) else read_image(Path(image))
         pixels: Tensor = self.method.clip.image_tensor(opened)
         return pixels
@@ -87,15 +87,15 @@ class Model:
             return self.method(self._batch(tensors)).sigmoid().cpu().numpy()
 
     def explain(self, image: ImageLike, labels: Sequence[str] | None = None) -> Explanation:
-        """What the labels of an image rest on: places on it, and conditions.
+        """Explain the labels of an image by patches and conditions.
 
         Args:
             image: a PIL image, or the path of an image file.
-            labels: which; None for those above the threshold, the most probable first.
+            labels: names of labels; None for those above the threshold, the most probable first.
 
         Raises:
             UnreadableImage: a file that cannot be read.
-            TrainerError: a label that the model doesn't have.
+            TrainerError: a label that the model does not have.
         """
         for name in labels or ():
             if name not in self.labels:
@@ -133,7 +133,7 @@ class Model:
         return batch_of_pixels(self.method.reads, encoding, pixels, unknown)
 
     def _context(self, batch: Batch) -> Tensor | None:
-        """(C,) what the context adds to an image's logits."""
+        """(C,) the context term of an image; None if the method has none."""
         if self.method.context_term is None:
             return None
         return self.method.context_term(batch, self.method.logits(batch, self.text))[0].cpu()
@@ -163,6 +163,6 @@ def chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 
 def numbered(conditions: Iterable[str]) -> Iterator[str]:
-    """Condition texts as distinct names: a control without words is "(no words 1)", "(no words 2)", and so on."""
+    """Distinct names for condition texts; empty texts of controls become "(no words 1)", "(no words 2)" and so on."""
     for index, text in enumerate(conditions):
         yield text or f"(no words {index + 1})"

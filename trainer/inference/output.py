@@ -1,4 +1,4 @@
-"""Predictions as a table, JSON or CSV, written line by line, so that a million images need no more memory than ten."""
+"""Streamed output of predictions as a table, JSON or CSV; memory does not grow with the number of images."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from trainer.inference.model import Model
 from trainer.inference.stream import Prediction
 
 Results = Iterable[tuple[Prediction | UnreadableImage, Explanation | None]]
-"""Each image with its explanation, if one was asked for."""
+"""The result of each image, with its explanation if requested."""
 
 INDENT = 4
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which labels of an image are shown.
+    """The labels of an image that are shown.
 
     Attributes:
-        threshold: labels above it count as present.
-        top: how many of the most probable are shown, whether above the threshold or not; None: those above it.
+        threshold: labels with a larger probability count as present.
+        top: show this many of the most probable labels, whether above the threshold or not; None: those above it.
     """
 
     threshold: float
     top: int | None
 
     def of(self, model: Model, prediction: Prediction) -> list[tuple[str, float, bool]]:
-        """Label, probability and whether it is above the threshold; the most probable first."""
+        """(label, probability, whether above the threshold), the most probable first."""
         values = prediction.probabilities
         order = sorted(range(len(values)), key=lambda c: -values[c])
         ranked = [(model.labels[c], float(values[c]), bool(values[c] > self.threshold)) for c in order]
@@ -42,7 +42,7 @@ class Selection:
 
 
 def as_table(model: Model, selection: Selection, results: Results) -> Iterator[str]:
-    """A line an image: its labels with probabilities; those below the threshold in brackets. Explained below it."""
+    """One line per image with its labels and probabilities, in brackets below the threshold; then its explanation."""
     for result, explanation in results:
         if isinstance(result, UnreadableImage):
             continue
@@ -54,7 +54,7 @@ def as_table(model: Model, selection: Selection, results: Results) -> Iterator[s
 
 
 def explained(explanation: Explanation) -> Iterator[str]:
-    """An explanation in words: the gate, then what spoke for each label."""
+    """An explanation as text: the gate weights, then the conditions' contributions to each label."""
     if explanation.gate is None:
         yield "conditions: this method has none"
     else:
@@ -111,7 +111,7 @@ FORMATS: dict[str, Callable[[Model, Selection, Results], Iterator[str]]] = {
     "json": as_json,
     "csv": as_csv,
 }
-"""By the name that --format takes."""
+"""Writers by the value of --format."""
 
 
 def _csv_line(*cells: str) -> str:

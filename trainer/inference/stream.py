@@ -1,4 +1,4 @@
-"""Thousands of image files through a model: read ahead by a few threads, never more than two batches in memory."""
+"""Stream image files through a model, with prefetching; at most two batches are in memory."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from trainer.data.images import UnreadableImage
 from trainer.inference.model import BATCH, Model, chunks
 
 READERS = 4
-"""Threads that decode images; Pillow and torch let them run at once."""
+"""Threads that decode images; Pillow and torch release the GIL."""
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """One image's probabilities.
+    """The probabilities of an image.
 
     Attributes:
         path: its file.
@@ -32,7 +32,7 @@ class Prediction:
 
 
 def stream(model: Model, paths: Iterable[Path], batch: int = BATCH) -> Iterator[Prediction | UnreadableImage]:
-    """A prediction for each file, in order; in the place of a file that cannot be read its error."""
+    """A prediction for each file, in order; for unreadable files the error instead."""
     with ThreadPoolExecutor(READERS) as pool:
         ahead: deque[list[tuple[Path, Future[Tensor]]]] = deque()
         for part in chunks(paths, batch):

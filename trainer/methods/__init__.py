@@ -1,1 +1,1 @@
-"""The methods, one file each."""
+"""Methods, one per file."""

@@ -1,4 +1,4 @@
-"""What a method is, and the registry in which the command line finds it.
+"""The base class of methods.
 
 Shape letters: B images, M patches, C labels, D joint width.
 """
@@ -25,23 +25,23 @@ from trainer.heads.losses import asymmetric_loss
 from trainer.methods.federated import FederatedModule, ParameterGroup
 
 TERM = "context_term."
-"""What the names of the context's parameters and buffers begin with."""
+"""Prefix of the names of the context term's parameters and buffers."""
 
 
 @dataclass(frozen=True)
 class MethodContext:
-    """What a method is built from.
+    """The constructor arguments of a method.
 
     Attributes:
         clip: the frozen backbone, shared by all clients.
         label_names: C names in the order of the label matrix.
-        bank: the prompt bank, None where the user gave none.
-        settings: the method's part of the run's configuration.
-        loss: the constants of the asymmetric loss.
-        generator: draws the learnable parameters.
-        seen: indices of the labels that training sees, None for all of them.
-        text_chunk: prompts encoded at once, None for all of them.
-        knowledge: of conditions, for settings with `context`; None where they have none.
+        bank: the prompt bank, if the user gave one.
+        settings: the method's section of the run's configuration.
+        loss: the parameters of the asymmetric loss.
+        generator: for the initialisation of parameters.
+        seen: indices of the labels used in training; None for all.
+        text_chunk: prompts encoded at once; None for all.
+        knowledge: of conditions, for settings with `context`; None if they use none.
     """
 
     clip: FrozenClip
@@ -58,21 +58,21 @@ class MethodContext:
 class Method(FederatedModule, ABC):
     """A method: its learnable parameters, its logits and its loss.
 
-    Exactly the parameters with `requires_grad` are trained; `FederatedModule` has what travels and what stays.
-    A method whose settings are a `ContextConfig` too gets what is known of conditions as a term of its logits; where it
-    names exchanged buffers or parameter groups of its own, it adds `super()`'s.
+    Exactly the parameters with `requires_grad` are trained; `FederatedModule` defines which are exchanged. A method
+    whose settings are a `ContextConfig` has a context term; if it overrides `exchanged_buffers` or `parameter_groups`,
+    it must add those of `super()`.
 
     Raises:
-        TrainerError: settings with a context and no knowledge, or a method that doesn't read features.
+        TrainerError: settings with a context but without knowledge, or a method that does not read features.
     """
 
     reads: ClassVar[str] = "features"
-    """What it takes of an image: "features", the image path is frozen, so cached features are enough; "tokens@k", it is
-    frozen up to the image tower's block k, so what enters block k is cached; "pixels", all of it runs in each step."""
+    """The method's input: "features": the image path is frozen, so cached features suffice; "tokens@k": it is frozen up
+    to block k of the image tower, so the input of block k is cached; "pixels": the whole tower runs in each step."""
 
     def __init__(self, context: MethodContext) -> None:
         super().__init__()
-        # Past nn.Module's registration: the backbone is shared, and is no part of the method's state.
+        # Bypasses nn.Module's registration: the shared backbone is not part of the method's state.
         self.__dict__["clip"] = context.clip
         self.label_names = context.label_names
         self.loss_settings = context.loss
@@ -85,40 +85,40 @@ class Method(FederatedModule, ABC):
 
     @abstractmethod
     def text_features(self) -> Tensor:
-        """The text features, differentiable; labels on the last axis but one, before it the method's own axes."""
+        """The text features (…, C, D), differentiable; the leading axes are the method's own."""
 
     @abstractmethod
     def logits(self, batch: Batch, text: Tensor) -> Tensor:
-        """(B, C) from a batch and the text features of C labels."""
+        """Logits (B, C) from a batch and the text features of C labels."""
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """For the run's record: numbers of parameters, prompts used."""
+        """A description for records and reports: title, number of trained parameters, prompts."""
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits (B, C); sigmoid gives the probability."""
         return self.scored(batch, self.current_text())
 
     def scored(self, batch: Batch, text: Tensor, labels: Tensor | None = None) -> Tensor:
-        """`logits`, and the context's term where there is one: (B, C).
+        """`logits` plus the context term, if there is one: (B, C).
 
         Args:
             batch: of images.
             text: of C labels.
-            labels: (C,) their indices among all labels; None where they are all.
+            labels: (C,) their indices among all labels; None if they are all.
         """
         logits = self.logits(batch, text)
         return logits if self.context_term is None else logits + self.context_term(batch, logits, labels)
 
     @property
     def exchanged_buffers(self) -> tuple[str, ...]:
-        """What the context's term rests on, so that a state is complete without the bank."""
+        """The context term's knowledge, so that a state is complete without the bank."""
         if self.context_term is None:
             return ()
         return tuple(f"{TERM}{name}" for name, _ in self.context_term.named_buffers())
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """The context's strength learns at a rate of its own, where it is learned."""
+        """The context term's strength, if it is learned."""
         if self.context_term is None or not self.context_term.strength.requires_grad:
             return []
         return [ParameterGroup(("context_term",), factor=self.context_term.settings.context_rate)]
@@ -128,36 +128,35 @@ class Method(FederatedModule, ABC):
         if not isinstance(settings, ContextConfig) or settings.context == "none":
             return None
         if self.reads != "features":
-            raise TrainerError(f"{type(self).__name__} reads {self.reads}, and a context is seen in image features")
+            raise TrainerError(f"{type(self).__name__} reads {self.reads}; method.context needs image features")
         if context.knowledge is None:
-            raise TrainerError(f"method.context={settings.context} needs knowledge of conditions, and none was given")
+            raise TrainerError(f"method.context={settings.context} needs knowledge of conditions, but none was given")
         return ContextTerm(settings, self.clip.scale, context.knowledge)
 
     def current_text(self) -> Tensor:
-        """The text features, computed anew unless `evaluating` fixed them."""
+        """The text features: those fixed by `evaluating`, otherwise newly computed."""
         return self.text_features() if self._fixed is None else self._fixed
 
     def diagnose(self, batch: Batch) -> dict[str, float]:
-        """How the method's own computations fared on a batch, for the record; nothing by default."""
+        """Diagnostics of the method's computations on a batch, for the run's metrics; empty by default."""
         return {}
 
     def extra_loss(self, batch: Batch, text: Tensor, logits: Tensor) -> Tensor | float:
-        """A term of the method's own, added to the loss as it stands; nothing by default.
+        """An additional loss term, added without a weight; zero by default.
 
-        A term that the method's paper weighs together with the asymmetric loss multiplies itself by
-        `loss_settings.weight`.
+        Multiply by `loss_settings.weight` if the method's paper weights the term together with the asymmetric loss.
 
         Args:
-            batch: with the labels that training sees, as `seen` chooses them.
-            text: their text features.
-            logits: (B, C) of those labels.
+            batch: restricted to the seen labels.
+            text: the text features of the seen labels.
+            logits: (B, C) of the seen labels.
         """
         return 0.0
 
     def loss(self, batch: Batch) -> Tensor:
-        """The asymmetric loss of a batch, times its weight, and `extra_loss`.
+        """The weighted asymmetric loss of a batch plus `extra_loss`.
 
-        Unseen labels take no part, not even in the matching.
+        Unseen labels are excluded, also from the matching.
         """
         s, text = self.loss_settings, self.text_features()
         if self.seen is not None:
@@ -175,12 +174,12 @@ class Method(FederatedModule, ABC):
         return s.weight * value + self.extra_loss(batch, text, logits)
 
     def evidence(self, batch: Batch, text: Tensor) -> Evidence:
-        """What `logits` rests on; a method that looks at the image as a whole and has no conditions says so."""
+        """The explanation of `logits`; by default that of a method without patch weights and conditions."""
         return Evidence(None, WHOLE_IMAGE, None, None, None)
 
     @contextmanager
     def evaluating(self, text: Tensor | None = None) -> Iterator[None]:
-        """Without gradients, with the text features computed once for all batches, or given."""
+        """Evaluation mode without gradients; the text features are given, or computed once for all batches."""
         training = self.training
         self.eval()
         with torch.no_grad():
@@ -192,12 +191,12 @@ class Method(FederatedModule, ABC):
                 self.train(training)
 
 
-def knowledge_in(state: Mapping[str, Tensor]) -> Knowledge | None:
-    """What a method's state holds of knowledge; None where it has no context."""
+def extract_knowledge(state: Mapping[str, Tensor]) -> Knowledge | None:
+    """The knowledge in a method's state; None if it has no context term."""
     found = {name.removeprefix(TERM): value for name, value in state.items() if name.startswith(TERM)}
     return {name: value for name, value in found.items() if name != "strength"} or None
 
 
 def normal(shape: tuple[int, ...], generator: torch.Generator) -> nn.Parameter:
-    """Learnable token vectors, N(0, 0.02²), as in CoOp and all that follow it."""
+    """Learnable token vectors, initialised from N(0, 0.02²) as in CoOp and its successors."""
     return nn.Parameter(0.02 * torch.randn(shape, generator=generator))

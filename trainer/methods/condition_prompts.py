@@ -1,6 +1,6 @@
-"""The condition prompts' token layout (METHOD.md §2), from the bank.
+"""The token layout of condition prompts (METHOD.md §2), built from a bank.
 
-    [SOS] u_{n,1} … u_{n,β1}  ⟨words of condition n⟩  w_1 … w_{β2}  ⟨words of label c⟩ . [EOT]
+    [SOS] u_{n,1} … u_{n,β1}  ⟨condition n⟩  w_1 … w_{β2}  ⟨label c⟩ . [EOT]
 
 Shape letters: N conditions, C labels, Dt text width, P prefix positions.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from prompt_bank.prompts.layout import active_conditions, parts
+from prompt_bank.prompts.layout import active_conditions, template_parts
 from prompt_bank.schema import Bank
 from trainer.backbone.clip import FrozenClip
 from trainer.backbone.text import Suffixes, label_suffixes
@@ -30,23 +30,23 @@ IRRELEVANT = (
     "opinion poll",
     "music theory",
 )
-"""Words of another world, for the control that asks whether the conditions' meaning matters."""
+"""Texts unrelated to images, for the control experiment on whether the conditions' meaning matters."""
 
 
 @dataclass(frozen=True)
 class ConditionPrompts:
-    """The frozen parts of N·C prompts, embedded, and how the learnable ones go between them.
+    """The frozen parts of N·C prompts, embedded, and the numbers of learnable tokens between them.
 
     Attributes:
-        conditions: N condition texts ("" where a control has no words).
-        origin: "accepted" or "proposed" conditions of the bank, "values" of theirs, or the control's name.
-        words: N embeddings (its tokens, Dt) of the condition's words.
-        before: (tokens, Dt) [SOS].
-        suffixes: the endings of the C labels.
+        conditions: N condition texts ("" for a control without words).
+        origin: "accepted" or "proposed" (the bank's conditions), "values" (theirs), or the name of the control.
+        words: N embeddings (tokens, Dt) of the conditions' words.
+        before: (1, Dt), the embedding of [SOS].
+        suffixes: of the C labels.
         condition_tokens: β1.
         class_tokens: β2.
-        label_names: C names, for the record.
-        background: words for what is no label: the values of the conditions, but for those that name a label.
+        label_names: C names.
+        background: texts for the background: the values of the conditions, without those that name a label.
     """
 
     conditions: tuple[str, ...]
@@ -61,16 +61,16 @@ class ConditionPrompts:
 
     @classmethod
     def build(cls, clip: FrozenClip, label_names: tuple[str, ...], bank: Bank | None, kind: str) -> ConditionPrompts:
-        """Tokenise and embed the bank's prompts, or a control's.
+        """Tokenise and embed the prompts of the bank, or of a control (`kind`; see `FedMptConfig.conditions`).
 
         Raises:
-            TrainerError: no bank, labels that differ from the data's, no condition, or a prompt that is too long.
+            TrainerError: no bank, labels that differ from the data set's, no condition, or a prompt that is too long.
         """
         if bank is None:
             raise TrainerError("FedMPT needs a prompt bank: --bank bank.json (fedmpt mine-conditions writes one)")
         same_labels(bank, label_names)
         texts, origin = _condition_texts(bank, kind)
-        frozen = parts(bank)
+        frozen = template_parts(bank)
         prompts = cls(
             conditions=texts,
             origin=origin,
@@ -86,7 +86,7 @@ class ConditionPrompts:
         return prompts
 
     def lengths(self) -> list[int]:
-        """Tokens of the N prefixes."""
+        """The lengths of the N prefixes in tokens."""
         return [1 + self.condition_tokens + len(words) + self.class_tokens for words in self.words]
 
     def prefixes(self, u: Tensor, w: Tensor) -> list[Tensor]:
@@ -94,7 +94,7 @@ class ConditionPrompts:
         return [torch.cat([self.before, own, words, w]) for own, words in zip(u, self.words, strict=True)]
 
     def examples(self) -> list[str]:
-        """One readable prompt of each condition, with the first label."""
+        """One prompt per condition in readable form, with the first label."""
         u = [f"[u{i + 1}]" for i in range(self.condition_tokens)]
         w = [f"[w{i + 1}]" for i in range(self.class_tokens)]
         return [" ".join([*u, *([c] if c else []), *w, self.label_names[0]]) + "." for c in self.conditions]
@@ -130,7 +130,7 @@ def _condition_texts(bank: Bank, kind: str) -> tuple[tuple[str, ...], str]:
 
 
 def _background(bank: Bank, kind: str) -> tuple[str, ...]:
-    """Values of the conditions, each once; words of another world, or none, for the controls."""
+    """The distinct values of the conditions; for controls, unrelated texts or none."""
     if kind == "irrelevant":
         return IRRELEVANT
     if kind != "bank":
@@ -141,10 +141,10 @@ def _background(bank: Bank, kind: str) -> tuple[str, ...]:
 
 
 def same_labels(bank: Bank, label_names: tuple[str, ...]) -> None:
-    """Refuse a bank of other labels than the data's.
+    """Check that a bank and a data set have the same labels.
 
     Raises:
-        TrainerError: says which are missing and which are too many.
+        TrainerError: names the missing and the surplus labels.
     """
     names = [label.name for label in bank.labels]
     missing = [name for name in label_names if name not in names]

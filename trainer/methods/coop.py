@@ -28,13 +28,13 @@ class CoOpConfig(MethodSettings):
     name: Literal["coop"] = "coop"
     context_tokens: int = Field(16, ge=1)
     pooling: Pooling = "image"
-    """Score of the image feature (CoOp), or of the best patch."""
+    """Score of the image feature (as in CoOp), or of the best patch."""
     logit: LogitConfig = LogitConfig()
 
 
 @register(CoOpConfig)
 class CoOp(Method):
-    """Prompts [SOS] v_1 … v_n ⟨label⟩ . [EOT]; v is trained and exchanged."""
+    """Prompts [SOS] v_1 … v_n ⟨label⟩ . [EOT] with a learnable context v."""
 
     def __init__(self, context: MethodContext) -> None:
         super().__init__(context)
@@ -51,11 +51,11 @@ class CoOp(Method):
         return F.normalize(features, dim=-1)
 
     def logits(self, batch: Batch, text: Tensor) -> Tensor:
-        """(B, C)"""
+        """(B, C), from cosines."""
         return self.logit(pooled_cosine(batch, text, self.settings.pooling))
 
     def evidence(self, batch: Batch, text: Tensor) -> Evidence:
-        """The best patch, where that is what scores; no conditions."""
+        """See `pooled_evidence`."""
         return pooled_evidence(batch, text, self.settings.pooling)
 
     def describe(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What of a method is trained and how, what of it travels between server and clients, and what stays with a client."""
+"""Which of a method's parameters and buffers are trained, exchanged with the server, or personal to a client."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from trainer.errors import TrainerError
 
 @dataclass(frozen=True)
 class ParameterGroup:
-    """Trainable parameters that are optimised otherwise than the run's settings say.
+    """Trainable parameters with optimiser settings of their own.
 
     Attributes:
-        names: of parameters, or of modules: all trainable parameters below them.
-        factor: of the round's learning rate.
-        learning_rate: takes the place of `optimiser.learning_rate`, and follows the run's schedule; None keeps that.
-        weight_decay: takes the place of `optimiser.weight_decay`; None keeps that.
+        names: of parameters, or of modules for all trainable parameters in them.
+        factor: multiplies the learning rate of the round.
+        learning_rate: replaces `optimiser.learning_rate` and follows the same schedule; None: no replacement.
+        weight_decay: replaces `optimiser.weight_decay`; None: no replacement.
     """
 
     names: tuple[str, ...]
@@ -29,11 +29,11 @@ class ParameterGroup:
 
 
 class FederatedModule(nn.Module):
-    """A module that clients train.
+    """A module that is trained federatedly.
 
-    A subclass says what travels, what stays and what is optimised in a way of its own by the names of parameters and
-    buffers, or of modules, which stand for all below them. `exchanged_buffers`, `personal` and `aggregation` may be
-    class attributes as well, or properties where they depend on the settings.
+    A subclass declares by name which buffers are exchanged, which parameters and buffers are personal, and which
+    parameters have optimiser settings of their own. The name of a module stands for everything in it.
+    `exchanged_buffers`, `personal` and `aggregation` may be class attributes, or properties if they depend on settings.
     """
 
     def __init__(self) -> None:
@@ -42,50 +42,50 @@ class FederatedModule(nn.Module):
 
     @property
     def exchanged_buffers(self) -> tuple[str, ...]:
-        """Buffers that travel beside the trainable parameters; the running statistics of a batch norm, for instance."""
+        """Buffers that are exchanged in addition to the trainable parameters, such as batch-norm statistics."""
         return ()
 
     @property
     def personal(self) -> tuple[str, ...]:
-        """Trainable parameters that stay with each client and are never sent, and buffers of modules named here."""
+        """Trainable parameters and buffers that stay with each client and are never sent."""
         return ()
 
     @property
     def aggregation(self) -> str:
-        """The server's rule that the method's paper asks for; `federation.aggregation` overrides it."""
+        """The aggregation rule of the method's paper; `federation.aggregation` overrides it."""
         return "mean"
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Parameters with a learning rate or a weight decay of their own; those in none follow the run's settings."""
+        """Groups with optimiser settings of their own; parameters in no group follow the run's settings."""
         return []
 
     def grouped(self) -> list[tuple[ParameterGroup, list[nn.Parameter]]]:
-        """Each trainable parameter in its group; first the group of those that follow the run's settings, if any do.
+        """All trainable parameters by group; parameters in no declared group come first, in a default group.
 
         Raises:
-            TrainerError: a group that names no trainable parameter, or one that another group has.
+            TrainerError: a group names no trainable parameter, or one of another group.
         """
-        left = self._trained()
-        found = []
+        ungrouped = self._trainable()
+        groups = []
         for group in self.parameter_groups():
-            names = self._named("parameter_groups", group.names, left)
-            found.append((group, [left.pop(name) for name in names]))
-        rest = [(ParameterGroup(tuple(left)), list(left.values()))] if left else []
-        return [*rest, *found]
+            names = self._select("parameter_groups", group.names, ungrouped)
+            groups.append((group, [ungrouped.pop(name) for name in names]))
+        default = [(ParameterGroup(tuple(ungrouped)), list(ungrouped.values()))] if ungrouped else []
+        return [*default, *groups]
 
     def exchanged(self) -> dict[str, Tensor]:
-        """The state that travels between server and clients: copies, on the CPU, by name."""
-        return _copies(self._shared())
+        """The state exchanged between server and clients: copies on the CPU, by name."""
+        return _copies(self._exchanged_tensors())
 
     def personal_parts(self) -> dict[str, Tensor]:
-        """What stays with a client, as it is now: copies, on the CPU, by name."""
-        return _copies(self._own())
+        """The current personal parameters and buffers: copies on the CPU, by name."""
+        return _copies(self._personal_tensors())
 
     @property
     def personal_start(self) -> dict[str, Tensor]:
-        """The personal parts that a client without a past starts from, and that the global model is measured with.
+        """The initial personal parts: of clients that have not trained yet, and of the global model in evaluation.
 
-        As they were drawn, unless they were set. Asked for before the first training step, as `receive` does.
+        The method's random initialisation unless set. The first access must precede training, as `receive` ensures.
         """
         if self._personal_start is None:
             self._personal_start = self.personal_parts()
@@ -93,62 +93,62 @@ class FederatedModule(nn.Module):
 
     @personal_start.setter
     def personal_start(self, parts: dict[str, Tensor]) -> None:
-        self._check("keeps", self._own(), parts)
+        self._check("keeps", self._personal_tensors(), parts)
         self._personal_start = parts
 
     @torch.no_grad()
     def receive(self, state: dict[str, Tensor], personal: dict[str, Tensor] | None = None) -> None:
-        """Take over a state, and a client's personal parts.
+        """Load an exchanged state, and a client's personal parts.
 
         Args:
-            state: as `exchanged` gives it.
-            personal: as `personal_parts` gives them; None takes `personal_start`, which makes this the global model.
+            state: as returned by `exchanged`.
+            personal: as returned by `personal_parts`; None for `personal_start`, which gives the global model.
 
         Raises:
-            ValueError: where names or shapes are not this method's; nothing is taken over then.
+            ValueError: names or shapes differ from this method's; nothing is loaded then.
         """
         parts = self.personal_start if personal is None else personal
-        shared, own = self._shared(), self._own()
-        self._check("exchanges", shared, state)
+        exchanged, own = self._exchanged_tensors(), self._personal_tensors()
+        self._check("exchanges", exchanged, state)
         self._check("keeps", own, parts)
-        for name, tensor in {**shared, **own}.items():
-            tensor.copy_(state[name] if name in shared else parts[name])
+        for name, tensor in {**exchanged, **own}.items():
+            tensor.copy_(state[name] if name in exchanged else parts[name])
 
     def trainable(self) -> int:
-        """How many numbers are trained, the personal ones included."""
-        return sum(parameter.numel() for parameter in self._trained().values())
+        """The number of trainable parameters, including personal ones."""
+        return sum(parameter.numel() for parameter in self._trainable().values())
 
-    def _trained(self) -> dict[str, nn.Parameter]:
+    def _trainable(self) -> dict[str, nn.Parameter]:
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
 
-    def _shared(self) -> dict[str, Tensor]:
-        """The tensors themselves that are exchanged."""
-        own, buffers = self._own(), dict(self.named_buffers())
-        named = self._named("exchanged_buffers", self.exchanged_buffers, buffers)
-        if twice := [name for name in named if name in own]:
-            raise TrainerError(f"{type(self).__name__}: {twice[0]} is both personal and exchanged")
-        kept = {name: parameter for name, parameter in self._trained().items() if name not in own}
-        return {**kept, **{name: buffers[name] for name in named}}
+    def _exchanged_tensors(self) -> dict[str, Tensor]:
+        """The exchanged tensors themselves, not copies."""
+        own, buffers = self._personal_tensors(), dict(self.named_buffers())
+        selected = self._select("exchanged_buffers", self.exchanged_buffers, buffers)
+        if both := [name for name in selected if name in own]:
+            raise TrainerError(f"{type(self).__name__}: {both[0]} is both personal and exchanged")
+        parameters = {name: parameter for name, parameter in self._trainable().items() if name not in own}
+        return {**parameters, **{name: buffers[name] for name in selected}}
 
-    def _own(self) -> dict[str, Tensor]:
-        """The tensors themselves that stay with a client."""
+    def _personal_tensors(self) -> dict[str, Tensor]:
+        """The personal tensors themselves, not copies."""
         if not self.personal:
             return {}
-        there: dict[str, Tensor] = {**self._trained(), **dict(self.named_buffers())}
-        return {name: there[name] for name in self._named("personal", self.personal, there)}
+        known: dict[str, Tensor] = {**self._trainable(), **dict(self.named_buffers())}
+        return {name: known[name] for name in self._select("personal", self.personal, known)}
 
-    def _named(self, attribute: str, names: Iterable[str], there: Iterable[str]) -> list[str]:
-        """Of the names that are there those that an attribute names, or whose module it names, in their order."""
-        known, found = list(there), set()
+    def _select(self, attribute: str, names: Iterable[str], known: Iterable[str]) -> list[str]:
+        """The known names that `names` lists, directly or by their module, in the order of `known`."""
+        ordered, selected = list(known), set()
         for name in names:
-            below = {other for other in known if other == name or other.startswith(f"{name}.")}
-            if not below:
+            matching = {other for other in ordered if other == name or other.startswith(f"{name}.")}
+            if not matching:
                 raise TrainerError(
                     f"{type(self).__name__}.{attribute} names '{name}', which is not there or is named before; "
-                    f"there are: {', '.join(known) or 'none'}"
+                    f"there are: {', '.join(ordered) or 'none'}"
                 )
-            found |= below
-        return [name for name in known if name in found]
+            selected |= matching
+        return [name for name in ordered if name in selected]
 
     @staticmethod
     def _check(verb: str, own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> None:

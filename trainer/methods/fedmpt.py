@@ -1,4 +1,4 @@
-"""FedMPT (Wang et al., CVPR 2026), as METHOD.md §2-5 has it.
+"""FedMPT (Wang et al., CVPR 2026; METHOD.md §2-5).
 
 Shape letters: B images, M patches, N conditions, C labels, D joint width, Dt text width, Ds adapter rank.
 """
@@ -26,7 +26,7 @@ from trainer.methods.condition_prompts import ConditionPrompts
 from trainer.methods.registry import register
 
 SMALLEST_SQUARE = 1e-12
-"""Floor of a patch's squared norm."""
+"""Lower bound of a patch's squared norm."""
 
 NO_VALUES = (
     "method.background=values needs conditions with values, and the bank has none: write some (fedmpt bank edit), "
@@ -39,32 +39,33 @@ PLACES_ARE = {
     "softmax": "weights of softmax pooling, over the conditions by their gate weights",
     "image": WHOLE_IMAGE,
 }
-"""What the places of the evidence are, by matching."""
+"""`Evidence.places_are`, by matching."""
 
 TITLES = {"transport": "transport", "shares": "shares", "softmax": "softmax pooling", "image": "image feature"}
-"""Of a method in tables, by matching."""
+"""The method's title in tables, by matching."""
 
 
 class FedMptConfig(MethodSettings, MatchingConfig, ContextConfig):
-    """FedMPT. Numbers of learnable tokens stand in the bank, beside the prompt's template."""
+    """FedMPT. The numbers of learnable tokens are in the bank, together with the prompt template."""
 
     name: Literal["fedmpt"] = "fedmpt"
     conditions: Literal["bank", "values", "empty", "irrelevant", "single"] = "bank"
-    """Whose words stand in the prompts: the bank's conditions, or one prompt for each value of theirs; or, as controls,
-    none, words of another world (as many conditions as the bank has), or one prompt without condition words."""
+    """The condition texts in the prompts: the bank's conditions, or one prompt for each of their values ("values"); or,
+    as controls, none ("empty") or unrelated ones ("irrelevant"), for as many conditions as the bank has, or a single
+    prompt without condition text ("single")."""
     prompts: bool = True
     """Off: no learnable tokens; a prompt is the condition's words and the label, encoded once."""
     adapters: bool = True
-    """Off: patches are CLIP's own, the same for every condition."""
+    """Off: CLIP's own patch features, the same for every condition."""
     rank: int = Field(32, ge=1)
-    """D_s of the adapters and of the gate."""
+    """D_s, the rank of the adapters and of the gate."""
     gate: bool = True
-    """Off: every condition weighs 1/N."""
+    """Off: every condition has weight 1/N."""
     background: Literal["none", "values", "learned"] = "none"
-    """Further columns of the shares that take what belongs to no label: learned vectors that start at the text features
-    of the values of the bank's conditions, or anywhere."""
+    """Additional columns of the shares for patches of no label: learnable vectors, initialised with the text features
+    of the values of the bank's conditions ("values"), or at random ("learned")."""
     background_columns: int = Field(20, ge=1)
-    """How many with background = "learned"."""
+    """Number of columns with background = "learned"."""
     logit: LogitConfig = LogitConfig()
 
     @model_validator(mode="after")
@@ -133,7 +134,7 @@ class FedMPT(Method):
     def similarities(self, patches: Tensor, text: Tensor) -> Tensor:
         """s: cosines (B, N, M, C) of the adapted patches V_n = V + W_up W_down V with the text features T.
 
-        Linear maps pass through the dot product, so V_n, N times as large as V, is never made: with h = W_down V,
+        V_n, N times as large as V, is never materialised, since the maps are linear: with h = W_down V,
         ⟨V_n, T⟩ = ⟨V, T⟩ + ⟨h, W_upᵀ T⟩ and ‖V_n‖² = ‖V‖² + ⟨h, 2 W_upᵀ V + W_upᵀ W_up h⟩.
         """
         if not self.settings.adapters:

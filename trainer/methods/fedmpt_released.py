@@ -1,8 +1,8 @@
-"""FedMPT as its published program computes it, faults included (BASELINES.md §1), to compare with the paper's method.
+"""FedMPT as its published program computes it, bugs included (BASELINES.md §1), for comparison with the paper's method.
 
-It has neither adapters nor transport nor a learned gate: an image attends to all condition prompts, what it finds
-becomes one more token of the image tower, labels are pooled over all tokens by softmax, and the spread of a
-condition's scores weighs it.
+It has no adapters, transport or learned gate. The image cross-attends to all condition prompts, the result becomes a
+visual prompt of the image tower, label scores are softmax-pooled over all tokens, and conditions are weighted by the
+standard deviation of their scores.
 
 Shape letters: B images, L tokens of the image tower (class, prompt, patches), N conditions, C labels, D joint width.
 """
@@ -29,12 +29,12 @@ SIMILARITY, OUTPUT = 20.0, 5.0
 """Fixed factors of the similarities and of the pooled scores."""
 
 PLACEHOLDER = "X"
-"""The word that the program writes where learnable tokens go; one of them can stay in the prompt."""
+"""The program's placeholder for learnable tokens; one of them can remain in the prompt."""
 
 
 class _Pooled(NamedTuple):
     weights: Tensor
-    """(B, N, C, L), over the tokens they sum to 1."""
+    """(B, N, C, L), sums to 1 over tokens."""
     scores: Tensor
     """o: (B, N, C)."""
     gate: Tensor
@@ -44,40 +44,40 @@ class _Pooled(NamedTuple):
 
 
 class FedMptReleasedConfig(MethodSettings):
-    """FedMPT as its published program computes it, which is another method than the paper's (BASELINES.md §1)."""
+    """FedMPT as published in code, which differs from the paper's method (BASELINES.md §1)."""
 
     name: Literal["fedmpt-released"] = "fedmpt-released"
     conditions: tuple[str, ...] = ("color", "background", "scene type", "spatial layout", "pose")
-    """Fixed words; no bank."""
+    """Fixed condition texts; no bank is used."""
     condition_tokens: int = Field(4, ge=1)
     """Learnable tokens before the condition's words, shared by all conditions."""
     class_tokens: int = Field(4, ge=1)
-    """Learnable tokens before the label, shared by all."""
+    """Learnable tokens before the label, shared by all prompts."""
     latent: int = Field(64, ge=1)
-    """Width between the attention and the visual prompt."""
+    """Hidden width of the MLP that makes the visual prompt."""
     heads: int = Field(8, ge=1)
-    """Of the attention from an image to all prompts."""
+    """Heads of the cross-attention from the image to all prompts."""
     dropout: float = Field(0.1, ge=0, lt=1)
-    """Of the attention's weights, in training."""
+    """Dropout of the cross-attention weights."""
     temperature: float = Field(1.0, gt=0)
     condition_words: Literal["first", "all"] = "first"
-    """"first" as published: of a condition's tokens the first is kept, and the learnable ones overwrite the others;
-    "all" keeps them."""
+    """"first", as published: only the first token of a condition is kept, and learnable tokens overwrite the others;
+    "all" keeps them all."""
     norm: Literal["tokens", "channels"] = "tokens"
-    """"tokens" as published: image features are divided by their norm over the tokens, so that a similarity is no
-    cosine; "channels" makes it one."""
+    """"tokens", as published: image features are normalised over the tokens, so similarities are not cosines;
+    "channels": over the channels, which gives cosines."""
 
 
 @register(FedMptReleasedConfig)
 class FedMPTReleased(Method):
     """The released FedMPT.
 
-    Exchanged: `condition_tokens` (a, Dt), `class_tokens` (n, Dt), the cross-attention and the two layers that make a
-    visual prompt (Dv) of what it finds.
+    Exchanged: `condition_tokens` (a, Dt), `class_tokens` (n, Dt), the cross-attention, and the two-layer MLP that maps
+    its output to a visual prompt (Dv).
     """
 
     reads = "tokens@0"
-    """The visual prompt comes in behind ln_pre: what enters block 0, and the image feature, are frozen."""
+    """The visual prompt is added after ln_pre, so the input of block 0 and the image feature are frozen."""
 
     def __init__(self, context: MethodContext) -> None:
         super().__init__(context)
@@ -86,7 +86,7 @@ class FedMPTReleased(Method):
         clip, generator = self.clip, context.generator
         self.condition_tokens = normal((s.condition_tokens, clip.text_width), generator)
         self.class_tokens = normal((s.class_tokens, clip.text_width), generator)
-        # torch's modules draw their start from the global generator.
+        # torch modules are initialised from the global generator.
         with seeded(int(torch.randint(2**62, (), generator=generator)), torch.device("cpu")):
             self.attention = nn.MultiheadAttention(clip.dim, s.heads, dropout=s.dropout)
             self.visual_prompt = nn.Sequential(
@@ -103,25 +103,25 @@ class FedMPTReleased(Method):
         return self.encode(self._prefixes())
 
     def logits(self, batch: Batch, text: Tensor) -> Tensor:
-        """(B, C)"""
+        """(B, C), summed over conditions."""
         return self.pooled(batch, text).shares.sum(1)
 
     def pooled(self, batch: Batch, text: Tensor) -> _Pooled:
-        """Softmax pooling over all tokens, scores standardised over the labels, conditions weighed by their spread."""
+        """Softmax pooling over all tokens; scores standardised over labels, conditions weighted by their spread."""
         features = self._tokens(batch, text)
-        # Published: the norm over the axis of the tokens, where that over the channels makes a cosine.
+        # As published: the norm over the token axis, instead of the channels.
         features = F.normalize(features, dim=1 if self.settings.norm == "tokens" else -1)
         similarity = SIMILARITY * torch.einsum("bld,ncd->bncl", features, F.normalize(text, dim=-1))
         weights = (similarity / self.settings.temperature).softmax(-1)
         scores = OUTPUT * (weights * similarity).sum(-1)
         mean, spread = scores.mean(-1, keepdim=True), scores.std(-1, keepdim=True)
         gate = (spread / self.settings.temperature).softmax(1)
-        # A softmax gate, and a mean over the conditions on top of it.
+        # As published: a mean over conditions in addition to the softmax gate.
         shares = gate * (scores - mean) / (spread + 1e-5) / len(text)
         return _Pooled(weights, scores, gate[..., 0], shares)
 
     def evidence(self, batch: Batch, text: Tensor) -> Evidence:
-        """Pooling weights of the patches alone, over the conditions by gate weight."""
+        """Pooling weights of the patches, averaged over conditions by gate weight."""
         found = self.pooled(batch, text)
         places = torch.einsum("bn,bncm->bmc", found.gate, found.weights[..., 2:])
         return Evidence(
@@ -145,15 +145,15 @@ class FedMPTReleased(Method):
         }
 
     def _prefixes(self) -> list[Tensor]:
-        """[SOS], learnable condition tokens, a condition's words, learnable class tokens, for each condition."""
+        """For each condition: [SOS], learnable condition tokens, the condition's words, learnable class tokens."""
         first, second = self.condition_tokens, self.class_tokens
         return [torch.cat([start, first, kept, second, left]) for start, kept, left in self.frozen]
 
     def _frozen(self, ids: list[int]) -> tuple[Tensor, Tensor, Tensor]:
-        """[SOS], what is kept of a condition's words, and what stays behind the class tokens, embedded.
+        """Embeddings of [SOS], of the kept condition words, and of the leftover tokens after the class tokens.
 
-        As published, one place is kept for the words: the class tokens begin right behind it, and what they leave of
-        the written text "X X X X spatial layout X X X X" stays.
+        As published, there is one position for the condition's words. The class tokens start right after it and
+        overwrite part of the text "X X X X spatial layout X X X X"; the rest of it is left over.
         """
         clip, first, second = self.clip, self.settings.condition_tokens, self.settings.class_tokens
         kept, left = ids, []
@@ -164,11 +164,11 @@ class FedMPTReleased(Method):
         return clip.embed([clip.tokenizer.sot_token_id]), clip.embed(kept), clip.embed(left)
 
     def _tokens(self, batch: Batch, text: Tensor) -> Tensor:
-        """(B, L, D): the image tower's tokens, with a visual prompt made of what the image finds in all prompts."""
+        """(B, L, D): the image tower's tokens, with a visual prompt from the image's cross-attention to all prompts."""
         if batch.tokens is None:
             raise ValueError("the released FedMPT reads what enters the image tower's first block: the batch has none")
         prompts = text.flatten(0, 1)
-        # Without a batch axis: every image is one query over all N C prompts.
+        # Unbatched attention: every image is a query over all N C prompts.
         found, _ = self.attention(batch.image, prompts, prompts, need_weights=False)
-        extra = ExtraTokens(self.visual_prompt(found)[:, None], "behind class")
+        extra = ExtraTokens(self.visual_prompt(found)[:, None], "after class")
         return encode_dense(self.clip, batch.tokens, extra)

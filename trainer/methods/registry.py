@@ -1,7 +1,7 @@
-"""The registry in which the command line, the configuration and the tests find a method by its name.
+"""The registry of methods by name.
 
-The methods of this package are found by scanning it, those of other packages by the entry-point group
-`fedmpt.methods`, each entry of which names a module (or a class in it) that registers a method when it is imported.
+Methods of this package are found by a package scan; those of other packages by the entry-point group `fedmpt.methods`,
+whose entries name a module (or a class in it) that registers a method on import.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from trainer.config.settings import MethodSettings
 from trainer.errors import TrainerError, unknown_name
 from trainer.methods.base import Method, MethodContext
 
-GROUP = "fedmpt.methods"
-"""Entry-point group by which an installed package adds a method."""
+ENTRY_POINT_GROUP = "fedmpt.methods"
+"""The entry-point group through which an installed package adds a method."""
 
 M = TypeVar("M", bound=type[Method])
 
@@ -30,10 +30,10 @@ _BROKEN: dict[str, str] = {}
 
 
 def register(settings: type[MethodSettings]) -> Callable[[M], M]:
-    """Make a method known under the name that its settings have by default.
+    """Register a method class under the default `name` of its settings class.
 
     Raises:
-        TrainerError: settings without a name, or a name that another class has.
+        TrainerError: settings without a name, or a name that is taken.
     """
     name = settings.model_fields["name"].default
 
@@ -52,14 +52,14 @@ def register(settings: type[MethodSettings]) -> Callable[[M], M]:
 
 
 def method_names() -> list[str]:
-    """The names of all methods, those of installed packages included."""
-    _load()
+    """The names of all methods, including those of installed packages."""
+    _import_methods()
     return sorted(_METHODS)
 
 
 def settings_classes() -> dict[str, type[MethodSettings]]:
-    """Each method's settings by the method's name."""
-    _load()
+    """The settings classes by method name."""
+    _import_methods()
     return dict(sorted(_SETTINGS.items()))
 
 
@@ -67,9 +67,9 @@ def method_class(name: str) -> type[Method]:
     """The class of a method.
 
     Raises:
-        TrainerError: an unknown name, or one whose package cannot be imported.
+        TrainerError: an unknown name, or a method whose package cannot be imported.
     """
-    _load()
+    _import_methods()
     if name in _BROKEN:
         raise TrainerError(f"method '{name}' cannot be imported: {_BROKEN[name]}")
     if name not in _METHODS:
@@ -78,22 +78,22 @@ def method_class(name: str) -> type[Method]:
 
 
 def build(name: str, context: MethodContext) -> Method:
-    """The method of that name, with its parameters drawn.
+    """Construct and initialise a method.
 
     Raises:
-        TrainerError: an unknown name, or a context that lacks what the method needs (a bank, for instance).
+        TrainerError: an unknown name, or a context that lacks something the method needs, such as a bank.
     """
     return method_class(name)(context)
 
 
 @cache
-def _load() -> None:
-    """Import every module that registers a method. A broken package costs its own method, not the others."""
+def _import_methods() -> None:
+    """Import all modules that register a method. A package that fails to import affects its own method only."""
     for module in pkgutil.iter_modules(trainer.methods.__path__):
         importlib.import_module(f"trainer.methods.{module.name}")
-    for entry in entry_points(group=GROUP):
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
         try:
             entry.load()
-        except Exception as error:  # somebody else's code: whatever it raises, the other methods work
+        except Exception as error:  # third-party code can raise anything
             _BROKEN[entry.name] = f"{type(error).__name__}: {error} (entry point {entry.value})"
             warnings.warn(f"the method '{entry.name}' is left out: {_BROKEN[entry.name]}", stacklevel=2)

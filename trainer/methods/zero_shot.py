@@ -1,4 +1,4 @@
-"""Zero-shot CLIP (Radford et al., ICML 2021): no training, one sentence a label."""
+"""Zero-shot CLIP (Radford et al., ICML 2021): no training, one sentence per label."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trainer.methods.registry import register
 
 
 class ZeroShotConfig(MethodSettings, ContextConfig):
-    """CLIP as it comes."""
+    """CLIP without any training."""
 
     name: Literal["zero-shot"] = "zero-shot"
     template: str = "a photo of a {}."
@@ -26,7 +26,7 @@ class ZeroShotConfig(MethodSettings, ContextConfig):
     """Score of the image feature, or of the best patch."""
     logit: LogitConfig = LogitConfig()
     context_strength: float = 0.7
-    """η; nothing is trained here."""
+    """η; larger than for trained methods, because nothing else here adapts to the data."""
 
 
 @register(ZeroShotConfig)

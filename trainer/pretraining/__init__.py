@@ -1,1 +1,1 @@
-"""How scenes-tiny was made: a fixed word space, an image tower trained against it, a text tower distilled to it."""
+"""Pretraining of scenes-tiny: a fixed word space, an image tower trained on it, a text tower distilled from it."""

@@ -1,7 +1,7 @@
-"""Make scenes-tiny again: `python -m trainer.pretraining`.
+"""Reproduce scenes-tiny: `python -m trainer.pretraining`.
 
-Renders broad scenes, trains the image tower against the fixed word space, distils the text tower, measures, and writes
-the weights, the model card and the log.
+Renders broad scenes, trains the image tower on the fixed word space, distils the text tower, evaluates the model, and
+writes the weights, the model card and the log.
 """
 
 from __future__ import annotations
@@ -55,14 +55,14 @@ def main(
     scale = image_tower.train_image_tower(model.visual, shown, space, image_recipe, seed, log, mean, std)
     tokenizer = open_clip.SimpleTokenizer()
     sentences = text_tower.corpus(
-        shown.spoken, space, tokenizer, text_recipe.sentences, np.random.default_rng((seed, 200))
+        shown.captioned, space, tokenizer, text_recipe.sentences, np.random.default_rng((seed, 200))
     )
     text_tower.train_text_tower(model, sentences, text_recipe, seed, log)
     with torch.no_grad():
         model.logit_scale.fill_(math.log(scale))
     path = out / scenes_tiny.WEIGHTS.name
     digest = scenes_tiny.save_model(model, sentences.known, path)
-    # Measured on what was written, half precision included.
+    # Evaluated as written, that is, in half precision.
     clip = FrozenClip(scenes_tiny.load_model(path), tokenizer, scenes_tiny.PREPROCESS, "scenes-tiny")
     measured = evaluation.evaluate(clip, pictures.broad(validation, seed=12_000_000 + seed, size=size), without)
     log({"measured": measured})

@@ -1,4 +1,4 @@
-"""What scenes-tiny can do without any training of ours: figures of its model card.
+"""Zero-shot evaluation of scenes-tiny, for its model card.
 
 Shape letters: n images, C labels, D joint width.
 """
@@ -22,17 +22,17 @@ from trainer.pretraining.pictures import Pictures
 from trainer.pretraining.words import COLOURS, article
 
 WORDINGS = ("a photo of a {}.", "a picture of {}", "there is {} in the scene", "{}", "grainy zoological snapshot of {}")
-"""The last has words that the text tower never read."""
+"""Prompt templates; the last has words that the text tower never saw."""
 
 
 @torch.no_grad()
 def evaluate(clip: FrozenClip, pictures: Pictures, without: HeldOut) -> dict[str, Any]:
-    """Zero-shot figures in per cent.
+    """Zero-shot metrics in per cent.
 
     Args:
         clip: the model.
-        pictures: broad validation scenes, held-out compositions included.
-        without: the compositions that pretraining never showed.
+        pictures: broad validation scenes, including held-out combinations.
+        without: the combinations that pretraining never showed.
     """
     image, patches = _encode(clip, pictures)
     labels = torch.from_numpy(pictures.labels().astype(np.int64))
@@ -76,7 +76,7 @@ def _map(scores: Tensor, labels: Tensor) -> float:
 
 
 def _soft(clip: FrozenClip, patches: Tensor, labels: Tensor) -> dict[str, float]:
-    """mAP when untrained learnable vectors stand before the label."""
+    """mAP with untrained learnable vectors before the label."""
     suffixes = label_suffixes(clip, [f"{name}." for name in CLASSES])
     generator = torch.Generator().manual_seed(0)
     result = {}
@@ -89,7 +89,7 @@ def _soft(clip: FrozenClip, patches: Tensor, labels: Tensor) -> dict[str, float]
 
 
 def _recognised(best: Tensor, labels: Tensor, pictures: Pictures, without: HeldOut) -> dict[str, Any]:
-    """Share of objects whose class is among the image's top scores (as many as it has labels), seen and held out."""
+    """Fraction of objects whose class is among the image's top-k labels (k its number of labels), by combination."""
     hits: dict[str, list[bool]] = {"seen": [], "held_out_colour": [], "held_out_scene": []}
     for i in range(len(labels)):
         top = set(best[i].topk(int(labels[i].sum())).indices.tolist())
@@ -108,7 +108,7 @@ def _recognised(best: Tensor, labels: Tensor, pictures: Pictures, without: HeldO
 
 
 def _colours_named(clip: FrozenClip, patches: Tensor, pictures: Pictures, without: HeldOut) -> dict[str, float]:
-    """Share of objects whose colour is named right among its class's colours, at the patch under the box's centre."""
+    """Accuracy of naming an object's colour among those of its class, at the patch of the box's centre."""
     hits: dict[str, list[bool]] = {"seen": [], "held_out": []}
     side = round(patches.shape[1] ** 0.5)
     text = {

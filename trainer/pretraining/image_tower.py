@@ -1,7 +1,7 @@
-"""The image tower learns to say, patch by patch and as a whole, what is there, in the fixed word space.
+"""Train the image tower to predict the content of patches and of the whole image in the fixed word space.
 
-First on crops around one object (16 patches, cheap), then on whole pictures. Shape letters: B images, G patches a side,
-K objects an image, D joint width.
+First on crops around an object (16 patches, cheap), then on whole pictures. Shape letters: B images, G patches per
+side, K objects per image, C classes, D joint width.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ Log = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class ImageRecipe:
-    """The stages' lengths and the optimiser.
+    """Training schedule and optimiser.
 
     Attributes:
         crop_steps, full_steps: updates on crops, then on whole pictures.
-        crop_batch, full_batch: images an update.
-        learning_rate: peak, after a warm-up of `warm_up` steps; half a cosine down to 3 % of it.
-        background: weight of a patch without an object.
+        crop_batch, full_batch: batch sizes.
+        learning_rate: peak, after `warm_up` steps of warm-up; cosine annealing to 3 % of it.
+        background: weight of patches without an object.
     """
 
     crop_steps: int = 2000
@@ -49,14 +49,14 @@ class ImageRecipe:
 
 @dataclass(frozen=True)
 class View:
-    """A batch: B windows of pictures, with what each patch shows.
+    """A batch of B windows of pictures, with the content of each patch.
 
     Attributes:
         pixels: (B, 3, side, side), normalised.
-        corner: (B, 2) which patch row and column of the picture the window begins at.
-        target: (B, G·G) class, or 24 + scene where no object is.
-        owner: (B, G·G) index of the object of a patch, -1 where there is none.
-        present: (B, C) classes in the window.
+        corner: (B, 2) first patch row and column of the window in the picture.
+        target: (B, G·G) class of the patch's object, or 24 + scene for background.
+        owner: (B, G·G) index of the patch's object, -1 for background.
+        present: (B, C) whether a class is in the window.
         objects: (B, K, 4) class, colour, variant, scale.
         scene, light: (B,)
     """
@@ -79,7 +79,7 @@ def normalise(pixels: np.ndarray, mean: float, std: float) -> Tensor:
 def features(visual: Any, pixels: Tensor, corner: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Normalised features (B, D) of the class token and (B, G·G, D) of the patches.
 
-    A window smaller than the picture takes the position embeddings of the patches that it covers.
+    A window smaller than the picture gets the positional embeddings of the patches that it covers.
     """
     tokens = visual.conv1(pixels)
     side = tokens.shape[-1]
@@ -98,7 +98,7 @@ def features(visual: Any, pixels: Tensor, corner: Tensor | None = None) -> tuple
 
 
 def whiten_patches(visual: Any, pictures: Pictures, mean: float, std: float, rng: np.random.Generator) -> None:
-    """Start the patch embedding at whitened principal components of real patches; it saves most of the first stage."""
+    """Initialise the patch embedding with whitened principal components of patches, which saves most of stage one."""
     side = visual.conv1.kernel_size[0]
     chosen = rng.integers(len(pictures.pixels), size=min(3000, 4 * len(pictures.pixels)))
     limit = pictures.pixels.shape[1] - side + 1
@@ -121,7 +121,7 @@ def view(
     rng: np.random.Generator,
     normalised: Callable[[np.ndarray], Tensor],
 ) -> View:
-    """Windows of `grid` patches a side: around one object each, or the whole picture moved a little; half mirrored."""
+    """Windows of `grid` patches per side: around a random object, or the slightly shifted picture; half flipped."""
     side, count = grid * patch, len(chosen)
     size = pictures.pixels.shape[1]
     boxes = pictures.boxes[chosen] * size
@@ -172,9 +172,9 @@ def view(
 
 
 def _owners(boxes: np.ndarray, there: np.ndarray, grid: int, patch: int) -> np.ndarray:
-    """(B, G·G) which object a patch shows: the nearest of those whose slightly shrunk box holds the patch's centre.
+    """(B, G·G) the object that a patch shows: the nearest one whose slightly shrunk box contains the patch's centre.
 
-    The patch under a box's centre always counts as inside, so that small objects are not lost.
+    The patch at a box's centre always counts as inside, so that small objects are not lost.
     """
     centres = (np.arange(grid) + 0.5) * patch
     x0, y0, x1, y1 = np.moveaxis(boxes, -1, 0)[..., None]
@@ -182,13 +182,13 @@ def _owners(boxes: np.ndarray, there: np.ndarray, grid: int, patch: int) -> np.n
     columns = ((centres >= x0 + wide) & (centres <= x1 - wide)) | (np.abs(centres - (x0 + x1) / 2) <= patch / 2)
     rows = ((centres >= y0 + high) & (centres <= y1 - high)) | (np.abs(centres - (y0 + y1) / 2) <= patch / 2)
     inside = (rows[..., :, None] & columns[..., None, :]).reshape(*boxes.shape[:2], -1) & there[..., None]
-    # Nearer objects are drawn later; their lower edge is lower.
+    # Nearer objects are drawn later and have a lower bottom edge.
     nearness = np.where(inside, boxes[..., 3:4], -np.inf)
     return np.where(inside.any(1), nearness.argmax(1), -1)
 
 
 def loss(visual: Any, seen: View, space: WordSpace, scale: Tensor, background: float, whole: bool) -> Tensor:
-    """What is where (patches), what is there (class token), in which scene and light, and with which attributes."""
+    """Cross-entropy of patch content, image classes, scene and light, and the attributes of objects."""
     image, patches = features(visual, seen.pixels, None if whole else seen.corner)
     bank = torch.cat([space.group(CLASSES), space.group(tuple(SCENES))])
     dense = F.cross_entropy((scale * patches @ bank.T).flatten(0, 1), seen.target.flatten(), reduction="none")
@@ -214,10 +214,10 @@ def train_image_tower(
     """Train the tower in place.
 
     Returns:
-        κ, the scale of the cosines at the end; it becomes the model's exp(logit_scale).
+        κ, the final scale of the cosines, which becomes the model's exp(logit_scale).
 
     Raises:
-        FloatingPointError: where the loss is not finite.
+        FloatingPointError: the loss is not finite.
     """
     rng = np.random.default_rng((seed, 100))
     whiten_patches(visual, pictures, mean, std, rng)

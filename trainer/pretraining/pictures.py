@@ -1,4 +1,4 @@
-"""Broad scenes with their truth as arrays. Shape letters: n images, K objects an image at the most."""
+"""Broad scenes with ground truth as arrays. Shape letters: n images, K maximum objects per image, C classes."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from trainer.data.scenes.light import LIGHTS
 from trainer.data.scenes.objects import CLASSES
 from trainer.pretraining.words import COLOURS, SCALES, VARIANTS
 
-MOST = 6
+MAX_OBJECTS = 6
 """K."""
-NOTHING = HeldOut(frozenset(), frozenset())
+NONE_HELD_OUT = HeldOut(frozenset(), frozenset())
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class Pictures:
 
     Attributes:
         pixels: (n, size, size, 3) uint8.
-        boxes: (n, K, 4) float32 in shares of the picture; 0 where there is no object.
-        objects: (n, K, 4) int16: class, colour, variant, scale; -1 where there is none.
+        boxes: (n, K, 4) float32, fractions of the picture's side; 0 for missing objects.
+        objects: (n, K, 4) int16: class, colour, variant, scale; -1 for missing objects.
         scene, light: (n,) int64.
-        spoken: the pictures without pixels, for captions.
+        captioned: the pictures without pixels, for captions.
     """
 
     pixels: np.ndarray
@@ -39,7 +39,7 @@ class Pictures:
     objects: np.ndarray
     scene: np.ndarray
     light: np.ndarray
-    spoken: tuple[Picture, ...]
+    captioned: tuple[Picture, ...]
 
     def labels(self) -> np.ndarray:
         """(n, C) int8 label matrix."""
@@ -49,19 +49,19 @@ class Pictures:
         return found
 
 
-def broad(count: int, seed: int, size: int, without: HeldOut = NOTHING) -> Pictures:
-    """Render broad, uncorrelated scenes in all processes.
+def broad(count: int, seed: int, size: int, without: HeldOut = NONE_HELD_OUT) -> Pictures:
+    """Render broad, uncorrelated scenes in parallel.
 
     Args:
         count: n.
         seed: image i is determined by (seed, i).
-        size: pixels of a side, as the tower sees it.
-        without: compositions never to show.
+        size: side in pixels, as the tower sees it.
+        without: combinations to exclude.
     """
     with ProcessPoolExecutor(os.cpu_count()) as pool:
         made = list(pool.map(partial(_one, seed, size, without), range(count), chunksize=64))
-    boxes = np.zeros((count, MOST, 4), np.float32)
-    objects = np.full((count, MOST, 4), -1, np.int16)
+    boxes = np.zeros((count, MAX_OBJECTS, 4), np.float32)
+    objects = np.full((count, MAX_OBJECTS, 4), -1, np.int16)
     for i, picture in enumerate(made):
         for k, item in enumerate(picture.objects):
             boxes[i, k] = item.box
@@ -77,7 +77,7 @@ def broad(count: int, seed: int, size: int, without: HeldOut = NOTHING) -> Pictu
         objects=objects,
         scene=np.array([tuple(SCENES).index(p.spec.scene) for p in made]),
         light=np.array([LIGHTS.index(p.spec.light) for p in made]),
-        spoken=tuple(Picture(p.spec, p.objects, np.empty(0), np.empty(0)) for p in made),
+        captioned=tuple(Picture(p.spec, p.objects, np.empty(0), np.empty(0)) for p in made),
     )
 
 

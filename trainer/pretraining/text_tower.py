@@ -1,7 +1,7 @@
-"""The text tower is distilled to the word space afterwards: a sentence's feature becomes the sentence's meaning.
+"""Distil the text tower from the word space: it learns to map a sentence to the sentence's meaning.
 
-It also reads what prompt tuning will put before a label: a run of small random vectors, words it doesn't know, and
-labels at any position. Shape letters: B sentences, T positions, V known tokens, D joint width, Dt text width.
+The corpus also covers what prompt tuning will put before a label: small random vectors, unknown words, and labels at
+any position. Shape letters: n sentences, B sentences per batch, T positions, D joint width.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainer.backbone.scenes_tiny import SOFT, SOFT_SPREAD, unknown_embeddings
+from trainer.backbone.scenes_tiny import SOFT_STD, SOFT_TOKEN, unknown_embeddings
 from trainer.data.scenes.compose import Picture
 from trainer.pretraining import words as w
 from trainer.pretraining.image_tower import Log
@@ -25,13 +25,13 @@ from trainer.pretraining.words import WordSpace
 
 @dataclass(frozen=True)
 class TextRecipe:
-    """Length and optimiser of the distillation.
+    """Training schedule and optimiser of the distillation.
 
     Attributes:
-        sentences: how many distinct ones are drawn.
+        sentences: size of the corpus.
         steps: updates.
-        batch: sentences an update.
-        learning_rate: peak; half a cosine down to 2 % of it.
+        batch: batch size.
+        learning_rate: peak; cosine annealing to 2 % of it.
     """
 
     sentences: int = 40_000
@@ -46,10 +46,10 @@ class Corpus:
     """Sentences as token ids with their meanings.
 
     Attributes:
-        tokens: (n, T) ids, [SOS] … [EOT], 0 behind; `SOFT` where a learnable vector will stand.
+        tokens: (n, T) ids, [SOS] … [EOT], zero-padded; `SOFT_TOKEN` at positions of learnable vectors.
         ends: (n,) position of [EOT].
-        meanings: (n, D)
-        known: ids that have a trained embedding, ascending.
+        meanings: (n, D).
+        known: ids with trained embeddings, ascending.
     """
 
     tokens: Tensor
@@ -59,14 +59,14 @@ class Corpus:
 
 
 def corpus(
-    spoken: tuple[Picture, ...], space: WordSpace, tokenizer: Any, count: int, rng: np.random.Generator
+    pictures: tuple[Picture, ...], space: WordSpace, tokenizer: Any, count: int, rng: np.random.Generator
 ) -> Corpus:
-    """Draw sentences: captions, noun phrases, labels, conditions with labels; half of them behind a soft prefix."""
+    """Sample sentences: captions, noun phrases, labels, conditions with labels; half of them with a soft prefix."""
     rows: list[list[int]] = []
     meanings: list[Tensor] = []
     known: set[int] = {tokenizer.sot_token_id, tokenizer.eot_token_id}
     while len(rows) < count:
-        sentence = _sentence(spoken, rng)
+        sentence = _sentence(pictures, rng)
         meaning = space.meaning(sentence)
         if meaning is None:
             continue
@@ -82,8 +82,8 @@ def corpus(
     return Corpus(tokens, ends, torch.stack(meanings), torch.tensor(sorted(known | {0})))
 
 
-def _sentence(spoken: tuple[Picture, ...], rng: np.random.Generator) -> str:
-    picture = spoken[rng.integers(len(spoken))]
+def _sentence(pictures: tuple[Picture, ...], rng: np.random.Generator) -> str:
+    picture = pictures[rng.integers(len(pictures))]
     kind = rng.random()
     if kind < 0.3:
         return w.caption(picture, rng)
@@ -95,19 +95,19 @@ def _sentence(spoken: tuple[Picture, ...], rng: np.random.Generator) -> str:
 
 
 def _prefixed(ids: list[int], tokenizer: Any, rng: np.random.Generator) -> list[int]:
-    """The sentence behind soft vectors and unknown words, as prompts of CoOp and FedMPT have it."""
+    """The sentence, in part with a prefix of soft vectors and unknown words, as in prompts of CoOp and FedMPT."""
     kind = rng.random()
     if kind < 0.45:
         return ids
-    front = [SOFT] * int(rng.integers(1, 17))
+    front = [SOFT_TOKEN] * int(rng.integers(1, 17))
     if kind > 0.75:
         unknown = [int(t) for t in rng.integers(1000, tokenizer.sot_token_id, size=rng.integers(1, 4))]
-        front += unknown + [SOFT] * int(rng.integers(0, 9))
+        front += unknown + [SOFT_TOKEN] * int(rng.integers(0, 9))
     return front + ids
 
 
 def train_text_tower(model: Any, sentences: Corpus, recipe: TextRecipe, seed: int, log: Log) -> None:
-    """Distil the text tower in place; the embeddings of known tokens are trained, the others are left small."""
+    """Distil the text tower in place. Embeddings of known tokens are trained; the others stay small and random."""
     generator = torch.Generator().manual_seed(seed + 1)
     width = model.token_embedding.weight.shape[1]
     base = unknown_embeddings(model.vocab_size, width)
@@ -140,7 +140,7 @@ def train_text_tower(model: Any, sentences: Corpus, recipe: TextRecipe, seed: in
 
 
 def _similar_lengths(ends: Tensor, batch: int, generator: torch.Generator) -> Tensor:
-    """A batch from eight times as many draws, of sentences of about the same length: less padding."""
+    """A batch of sentences of similar length, to reduce padding: a slice of eight times as many sorted by length."""
     drawn = torch.randint(len(ends), (8 * batch,), generator=generator)
     drawn = drawn[ends[drawn].argsort()]
     start = int(torch.randint(8, (1,), generator=generator)) * batch
@@ -151,8 +151,8 @@ def _embedded(tokens: Tensor, rows: Tensor, slot: Tensor, base: Tensor, generato
     ids = tokens.clamp_min(0)
     where = slot[ids]
     embedded = torch.where((where >= 0)[..., None], rows[where.clamp_min(0)], base[ids])
-    soft = SOFT_SPREAD * torch.randn(embedded.shape, generator=generator)
-    return torch.where((tokens == SOFT)[..., None], soft, embedded)
+    soft = SOFT_STD * torch.randn(embedded.shape, generator=generator)
+    return torch.where((tokens == SOFT_TOKEN)[..., None], soft, embedded)
 
 
 def _encode(model: Any, embedded: Tensor, ends: Tensor) -> Tensor:
@@ -164,7 +164,7 @@ def _encode(model: Any, embedded: Tensor, ends: Tensor) -> Tensor:
 
 
 def _distillation(found: Tensor, meant: Tensor) -> Tensor:
-    """One minus the cosine, and the sentences' similarities among each other."""
+    """One minus the cosine, plus the cross-entropy between the sentences' pairwise similarities."""
     sharp = 15.0
     among = F.cross_entropy(sharp * found @ meant.T, (sharp * meant @ meant.T).softmax(1))
     return (1 - (found * meant).sum(1)).mean() + 0.3 * among

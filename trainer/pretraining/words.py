@@ -1,7 +1,7 @@
-"""The compositional word space: one direction for each thing the drawn world can say, and the sentences that say it.
+"""The compositional word space, a direction for each word of the drawn world, and sentences of these words.
 
-Every word of the world has its own direction, all of them orthogonal. A sentence means the normalised, weighted sum of
-its words. Shape letters: W words, D joint width.
+The directions of words are orthogonal. The meaning of a sentence is the normalised, weighted sum of its words'
+directions. Shape letters: W words, D joint width.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "on": ("turned on",),
     "off": ("turned off",),
 }
-"""How a direction is said, where it isn't by its own word alone."""
+"""The expressions for a word, if other than the word itself."""
 
 HYPERNYMS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("weather", "lighting", "light", "time", "season"), LIGHTS),
@@ -53,9 +53,9 @@ HYPERNYMS: dict[str, tuple[str, ...]] = {
     ),
     "furniture": ("chair", "dining table", "sofa"),
 }
-"""Words that stand for several: their direction is the normalised sum of them."""
+"""Words that stand for several; their direction is the normalised sum of the directions of these."""
 
-FORMS = (
+TEMPLATES = (
     "a photo of {}",
     "a picture of {}",
     "an image of {}",
@@ -75,11 +75,11 @@ LIGHT_PHRASES: dict[str, tuple[str, ...]] = {
 
 
 class WordSpace:
-    """Directions of all words.
+    """The directions of all words.
 
     Args:
         dim: D, at least the number of words.
-        seed: draws the orthonormal directions.
+        seed: of the orthonormal directions.
     """
 
     def __init__(self, dim: int, seed: int = 7) -> None:
@@ -94,15 +94,15 @@ class WordSpace:
         return torch.stack([self._of[word] for word in words])
 
     def meaning(self, sentence: str) -> Tensor | None:
-        """The normalised direction (D,) of a sentence; None where it says nothing of the drawn world."""
+        """The normalised direction (D,) of a sentence; None if it contains no word of the drawn world."""
         total = torch.zeros(self.vectors.shape[1])
-        for form in self._pattern.findall(sentence):
-            total += self._spoken[form]
+        for expression in self._pattern.findall(sentence):
+            total += self._expressions[expression]
         return F.normalize(total, dim=0) if bool(total.any()) else None
 
     @cached_property
-    def _spoken(self) -> dict[str, Tensor]:
-        """The weighted direction of every form of every word."""
+    def _expressions(self) -> dict[str, Tensor]:
+        """The weighted directions of all expressions."""
         found = {word: 0.3 * F.normalize(self.group(below).sum(0), dim=0) for word, below in HYPERNYMS.items()}
         for word in self.words:
             found |= dict.fromkeys(SYNONYMS.get(word, (word,)), self._weight(word) * self._of[word])
@@ -110,9 +110,9 @@ class WordSpace:
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        # The longest form first: "traffic light" says nothing of light.
-        forms = sorted(self._spoken, key=len, reverse=True)
-        return re.compile(r"\b(?:" + "|".join(re.escape(form) for form in forms) + r")\b")
+        # The longest first, so that "traffic light" does not match "light".
+        expressions = sorted(self._expressions, key=len, reverse=True)
+        return re.compile(r"\b(?:" + "|".join(re.escape(expression) for expression in expressions) + r")\b")
 
     @staticmethod
     def _weight(word: str) -> float:
@@ -120,17 +120,17 @@ class WordSpace:
 
 
 def article(phrase: str) -> str:
-    """The phrase behind "a" or "an"."""
+    """The phrase with an indefinite article."""
     return ("an " if phrase[0] in "aeiou" else "a ") + phrase
 
 
 def caption(picture: Picture, rng: np.random.Generator) -> str:
-    """A sentence about some of a picture's objects, and perhaps its scene and its light."""
+    """A sentence about some of a picture's objects, optionally with its scene and its light."""
     objects = [picture.objects[i] for i in rng.permutation(len(picture.objects))]
     count = len(objects) if rng.random() < 0.5 else 1 + int(rng.integers(len(objects)))
     phrases = [noun_phrase(item, rng) for item in objects[:count]]
     listed = ", ".join(phrases[:-1]) + " and " + phrases[-1] if count > 1 else phrases[0]
-    sentence = _form(rng).format(listed)
+    sentence = _template(rng).format(listed)
     if rng.random() < 0.5:
         sentence += f" in the {picture.spec.scene}"
     if rng.random() < 0.5:
@@ -147,11 +147,11 @@ def noun_phrase(item: Placed, rng: np.random.Generator, rich: float = 0.45) -> s
 
 
 def label_sentence(rng: np.random.Generator) -> str:
-    """A sentence with one label and nothing of a picture, as prompts have it."""
+    """A sentence with one label that does not refer to a picture, as in prompts."""
     name = CLASSES[rng.integers(len(CLASSES))]
     spoken = SYNONYMS.get(name, (name,))
     name = spoken[rng.integers(len(spoken))]
-    sentence = _form(rng).format(article(name) if rng.random() < 0.7 else name)
+    sentence = _template(rng).format(article(name) if rng.random() < 0.7 else name)
     if rng.random() < 0.25:
         sentence += f" in the {tuple(SCENES)[rng.integers(len(SCENES))]}"
     if rng.random() < 0.25:
@@ -165,8 +165,8 @@ def condition_sentence(rng: np.random.Generator) -> str:
     return f"{words[rng.integers(len(words))]} {CLASSES[rng.integers(len(CLASSES))]}"
 
 
-def _form(rng: np.random.Generator) -> str:
-    return FORMS[rng.integers(len(FORMS))]
+def _template(rng: np.random.Generator) -> str:
+    return TEMPLATES[rng.integers(len(TEMPLATES))]
 
 
 def _light_phrase(light: str, rng: np.random.Generator) -> str:

@@ -1,1 +1,1 @@
-"""Plots and the report of a run."""
+"""HTML pages: the report of a run, and the gallery of explained images."""

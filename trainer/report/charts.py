@@ -1,4 +1,4 @@
-"""Line charts as numbers for the page's inline SVG. Nothing here is text of others, so nothing needs escaping."""
+"""Layout of line charts for inline SVG. All text is escaped by the template."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ AREA = {
 
 @dataclass(frozen=True)
 class Tick:
-    """A mark of an axis: where it is, and its number."""
+    """A tick of an axis: position and text."""
 
     at: float
     text: str
@@ -30,7 +30,7 @@ class Tick:
 
 @dataclass(frozen=True)
 class Line:
-    """A run's line: its name, its points as SVG writes them, its last value and where that is."""
+    """A run's line: name, points in SVG syntax, last value and its position."""
 
     name: str
     points: str
@@ -43,11 +43,11 @@ class Chart:
     """A line chart.
 
     Attributes:
-        title: what is shown.
+        title: of the chart.
         x: ticks of the rounds.
         y: ticks of the values.
-        lines: one a run, this run's first.
-        low, high: the first line's smallest and largest value, for the text that stands for the picture.
+        lines: one per run, the reported run's first.
+        low, high: minimum and maximum of the first line, for the alternative text.
     """
 
     title: str
@@ -59,10 +59,10 @@ class Chart:
 
 
 def line_chart(title: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> Chart:
-    """A chart of named series of (x, y); the first one is the run's own.
+    """A chart of named series of (x, y); the first is the reported run's.
 
     Raises:
-        ValueError: where a series is empty.
+        ValueError: a series is empty.
     """
     from matplotlib.ticker import MaxNLocator
 

@@ -1,4 +1,4 @@
-"""Test images, right and wrong, with what their labels rest on. Letters: n images, C labels."""
+"""Examples of correct and wrong predictions on test images, with explanations. Shape letters: n images, C labels."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from trainer.inference.model import Model
 from trainer.preparing import Prepared
 
 EACH = 4
-"""Images without a wrong decision, and as many with the most."""
+"""Number of examples without wrong decisions, and of those with the most."""
 
 LABELS = 5
-"""Labels of an image that are shown, the most probable first."""
+"""Maximum number of labels shown per image, the most probable first."""
 
 WIDTH = 192
-"""Pixels of a picture on the page."""
+"""Width of an image on the page in pixels."""
 
 
 def examples(prepared: Prepared, model: Model) -> dict[str, list[dict[str, Any]]]:
-    """`right`: images of several labels without a wrong decision; `wrong`: those with the most wrong decisions."""
+    """`right`: images with several labels and no wrong decision; `wrong`: images with the most wrong decisions."""
     features = prepared.features(prepared.dataset.test)
     logits, labels = scores(prepared.method, features)
     predicted = logits.sigmoid() > model.threshold

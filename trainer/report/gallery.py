@@ -1,11 +1,11 @@
-"""What --explain writes: a folder for each image, and index.html, which shows them all.
+"""The output of --explain: a folder for each image, and an index.html that shows all of them.
 
 DIR/
-  index.html                  pictures, heat maps, conditions; opens in a browser, needs no network
+  index.html                  images, heat maps, conditions; works offline
   00001-NAME/
     picture.png               the image, at most 768 pixels long
-    01-LABEL.png …            where the label was found, the most probable label first
-    explanation.json          the same as numbers
+    01-LABEL.png …            heat maps, the most probable label first
+    explanation.json          the explanation as numbers
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from trainer.inference.model import Model
 from trainer.report.templates import page_environment
 
 LONGEST = 768
-"""Pixels of a picture's longer side, at most."""
+"""Maximum length of an image's longer side in pixels."""
 
 
 class Gallery:
-    """A folder of explained images; used with `with`. Nothing of an image is kept in memory once it is written.
+    """A folder of explained images; a context manager. Images are written immediately and not kept in memory.
 
     Args:
         folder: the new folder.
-        model: what explains the images, for the page's head.
-        threshold: labels above it count as present.
+        model: the explained model, for the page's header.
+        threshold: labels with a larger probability count as present.
 
     Raises:
-        TrainerError: a folder that holds something.
+        TrainerError: a folder that is not empty.
     """
 
     def __init__(self, folder: Path, model: Model, threshold: float) -> None:
@@ -56,7 +56,7 @@ class Gallery:
         self.page.close()
 
     def add(self, path: Path, explanation: Explanation) -> Path:
-        """Write an image's files and its part of the page. No label or file name steers where.
+        """Write an image's files and its section of the page. Labels and file names cannot influence the location.
 
         Returns:
             The image's folder.
@@ -92,17 +92,17 @@ class Gallery:
 
 
 def check_free(folder: Path) -> None:
-    """Whether a folder can be filled.
+    """Check that a folder is empty or does not exist.
 
     Raises:
-        TrainerError: where it holds something, or is a file.
+        TrainerError: it is not empty, or is a file.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise TrainerError(f"{folder}: there is something already; choose another folder")
 
 
 def slug(text: str) -> str:
-    """Letters, digits and hyphens of a text, at most 40; a file name on every system."""
+    """A text as a portable file name: at most 40 ASCII letters, digits and hyphens."""
     kept = "".join(sign if sign.isalnum() and sign.isascii() else "-" for sign in text.lower())
     return "-".join(part for part in kept.split("-") if part)[:40] or "x"
 

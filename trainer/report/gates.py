@@ -1,4 +1,4 @@
-"""How the gate weighs the conditions over the test images. Letters: n images, N conditions, C labels."""
+"""Statistics of the gate weights over the test images. Shape letters: n images, N conditions, C labels."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from trainer.inference.model import numbered
 from trainer.methods.base import Method
 
 SPREAD = (0.05, 0.95)
-"""Between these quantiles lie the weights that the page draws as a band."""
+"""Quantiles of the band that the page draws."""
 
 
 def gate_summary(method: Method, features: BatchSource) -> dict[str, Any] | None:
     """Mean and spread of each condition's weight, and its mean over the images of each label.
 
     Returns:
-        `conditions`: N rows of name, mean, standard deviation and the band's ends; `labels`: rows of name, images and
-        N mean weights, for labels that a test image carries; `uniform`: 1/N; `scale`: the largest distance from the
-        condition's own mean. None where the method has no conditions.
+        `conditions`: N rows of name, mean, standard deviation and band; `labels`: rows of name, number of images and N
+        mean weights, for labels with test images; `uniform`: 1/N; `scale`: the largest deviation from a condition's
+        overall mean. None if the method has no conditions.
     """
     weights = _weights(method, features)
     if weights is None:
@@ -51,7 +51,7 @@ def gate_summary(method: Method, features: BatchSource) -> dict[str, Any] | None
 
 
 def _weights(method: Method, features: BatchSource) -> Tensor | None:
-    """(n, N), None where the method has no gate."""
+    """(n, N), None if the method has no gate."""
     found = []
     with method.evaluating():
         text = method.text_features()

@@ -1,4 +1,4 @@
-"""report.html: one self-contained page about a run, without scripts and without the network."""
+"""report.html: a self-contained page about a run, without scripts or network access."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def write_report(run: Run, prepared: Prepared, against: list[Run]) -> Path:
     Args:
         run: an evaluated run.
         prepared: its data, backbone and method.
-        against: other evaluated runs on the same test images.
+        against: other runs, evaluated on the same test images.
 
     Raises:
-        TrainerError: a run that was not evaluated, or on other images.
+        TrainerError: a run that is not evaluated, or was evaluated on other images.
     """
     evaluation = run.evaluation()
     compared = rows([run, *against])
@@ -62,13 +62,13 @@ def write_report(run: Run, prepared: Prepared, against: list[Run]) -> Path:
 
 
 def short_names(runs: list[Run]) -> list[str]:
-    """The folders' names; the whole path where two runs share one."""
+    """The names of the run folders; the full path if a name is not unique."""
     names = [run.name for run in runs]
     return [name if names.count(name) == 1 else str(run.folder) for name, run in zip(names, runs, strict=True)]
 
 
 def chosen_settings(config: RunConfig) -> list[tuple[str, str]]:
-    """The settings that differ from the defaults, by their dotted names; "all" and "defaults" where none does."""
+    """The method, and the settings that differ from the defaults, by dotted key."""
     defaults = RunConfig(method=type(config.method).model_validate({}))
     own, usual = (_flat(c.model_dump(mode="json")) for c in (config, defaults))
     differing = [(name, str(value)) for name, value in own.items() if value != usual.get(name)]
@@ -87,7 +87,7 @@ def _places(model: Model, prepared: Prepared) -> str:
 
 
 def _charts(run: Run, against: list[Run], names: list[str]) -> list[Chart]:
-    """Training loss of this run, and validation mAP of all; none where the run was not trained."""
+    """The validation mAP of all runs, and the training loss of this run; empty if this run was not trained."""
     own = run.metrics()
     if not own:
         return []
@@ -102,7 +102,7 @@ def _charts(run: Run, against: list[Run], names: list[str]) -> list[Chart]:
 
 
 def _labels(evaluation: dict[str, Any], against: list[Run], names: list[str]) -> list[dict[str, Any]]:
-    """A row for each label, the best average precision first, with the other runs' beside it."""
+    """A row for each label, sorted by decreasing average precision, with the values of the other runs."""
     others = [other.evaluation()["test"]["average_precision"] for other in against]
     found = [
         {**row, "others": [(name, theirs[c]) for name, theirs in zip(names[1:], others, strict=True)]}

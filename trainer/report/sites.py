@@ -1,4 +1,4 @@
-"""Who owns what: the clients of a run and the labels on their images."""
+"""The clients of a run: images, labels and metrics."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import numpy as np
 from trainer.data.base import Split
 
 SHOWN = 40
-"""Clients that the page lists; of more, the ones with the most images."""
+"""Maximum number of clients on the page; those with the most images are shown."""
 
 
 def site_summary(
     train: Split, label_names: tuple[str, ...], clients: dict[str, Any] | None, site_names: tuple[str, ...] = ()
 ) -> dict[str, Any]:
-    """Each client's images, labels and figures, and how often each label stands on its images.
+    """Each client's images, labels and metrics, and the frequency of each label on its images.
 
     Args:
-        train: the owned images.
+        train: the training split.
         label_names: C names.
-        clients: the evaluation's figures of clients, if there are some.
-        site_names: of the sites 0, 1 …, where they have names.
+        clients: the clients' metrics from the evaluation, if there are any.
+        site_names: of sites 0, 1 …, if they have names.
 
     Returns:
-        `each`: rows of the shown clients; `labels`: rows of name and of a count and a share for each shown client;
-        `scale`: the largest share; `count` of all clients; `images`: what the figures were measured on.
+        `each`: rows of the shown clients; `labels`: for each label its name, and a count and a fraction for each shown
+        client; `scale`: the largest fraction; `count`: of all clients; `images`: the split used for the metrics.
     """
     owners, sizes = np.unique(train.sites[train.sites >= 0], return_counts=True)
     largest = np.sort(np.argsort(-sizes, kind="stable")[:SHOWN])

@@ -1,4 +1,4 @@
-"""How pages are rendered: sandboxed, everything escaped, one look."""
+"""The template environment of HTML pages: sandboxed, with escaping."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ FOLDER = Path(__file__).parent
 
 
 def page_environment() -> SandboxedEnvironment:
-    """Templates of this folder. Label names, condition names and file names are untrusted text: all is escaped.
+    """The environment for the templates in this folder. All values are escaped: names are untrusted text.
 
-    Filters: `figure(digits)` writes a number, or – where there is none; `count` writes 12,345.
+    Filters: `figure(digits)` formats a number, or None as –; `count` formats integers as 12,345.
     """
     environment = SandboxedEnvironment(
         loader=FileSystemLoader(FOLDER),

@@ -1,1 +1,1 @@
-"""A run folder: what was asked, what happened, what was learned."""
+"""A run folder: settings, metrics, checkpoints, and the run's identity."""

@@ -1,4 +1,4 @@
-"""What a run was computed with: versions, the commit of the code, the processor."""
+"""The software and hardware environment of a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Versions of what computes, the code's commit, and the processor."""
+    """Package versions, commit of the code, and device."""
     import torch
 
     packages = ("fedmpt", "torch", "open_clip_torch", "numpy", "POT", "safetensors")
@@ -25,10 +25,10 @@ def environment(device: str) -> dict[str, Any]:
 
 
 def code_revision() -> dict[str, Any] | None:
-    """Commit of the checkout that this package runs from, and whether it was changed; None where it is no checkout."""
+    """The commit of the package's checkout, and whether it has local changes; None if it is not a checkout."""
     here = Path(__file__).resolve().parent
     try:
-        # In an installed package the folder may lie in some other project's checkout; its files are not tracked there.
+        # An installed package may lie inside another project's checkout, which does not track this file.
         _git(here, "ls-files", "--error-unmatch", Path(__file__).name)
         commit = _git(here, "rev-parse", "HEAD")
         return {"commit": commit, "changed": bool(_git(here, "status", "--porcelain", "--untracked-files=no"))}

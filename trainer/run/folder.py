@@ -1,15 +1,15 @@
-"""A run folder: what was asked, what happened, what was learned.
+"""A run folder.
 
 runs/NAME/
-  config.json        every setting, resolved
-  environment.json   versions, commit of the code, device
+  config.json        the resolved settings
+  environment.json   package versions, commit of the code, device
   identity.json      hashes of bank, data, partition and backbone
-  bank.json          a copy of the bank that was used
-  partition.json     which client owns which training image
-  metrics.jsonl      a line for each round
-  checkpoints/       round-0012.safetensors: the exchanged parameters after 12 rounds
-  clients/           what clients keep from round to round, where they do (trainer/federation/memory.py)
-  evaluation.json    figures on the test split
+  bank.json          a copy of the bank
+  partition.json     the training images of each client
+  metrics.jsonl      one line per round
+  checkpoints/       round-0012.safetensors: the exchanged state after 12 rounds
+  clients/           the state of stateful clients (trainer/federation/memory.py)
+  evaluation.json    metrics on the test split
   events/            TensorBoard
 """
 
@@ -35,17 +35,17 @@ _CHECKPOINT = re.compile(r"^round-(\d+)\.safetensors$")
 
 
 class Run:
-    """A run folder that exists."""
+    """An existing run folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     @classmethod
     def create(cls, folder: Path, config: RunConfig, bank: Path | None) -> Run:
-        """Make the folder with its configuration, its environment and a copy of the bank.
+        """Create a run folder with the settings, the environment and a copy of the bank.
 
         Raises:
-            TrainerError: where the folder holds something already, or the bank cannot be read.
+            TrainerError: the folder is not empty, or the bank cannot be read.
         """
         if folder.exists() and any(folder.iterdir()):
             raise TrainerError(f"{folder}: there is a run already; choose another --out, or --resume {folder}")
@@ -54,16 +54,16 @@ class Run:
         if bank is not None:
             shutil.copyfile(bank, folder / "bank.json")
         run.write_json("environment.json", environment(config.device))
-        # Last: a folder without config.json is no run, so one that was cut off here can be told from one that began.
+        # Written last: a folder without config.json is not a run, so an interruption here leaves no half-made run.
         run.write_json("config.json", config.model_dump(mode="json"))
         return run
 
     @classmethod
     def open(cls, folder: Path) -> Run:
-        """A run that was made before.
+        """Open an existing run.
 
         Raises:
-            TrainerError: where the folder is no run.
+            TrainerError: the folder is not a run.
         """
         if not (folder / "config.json").is_file():
             raise TrainerError(f"{folder}: there is no run (no config.json)")
@@ -76,27 +76,27 @@ class Run:
 
     @property
     def bank(self) -> Path | None:
-        """The copy of the bank, if the run has one."""
+        """The run's copy of the bank, if it has one."""
         path = self.folder / "bank.json"
         return path if path.is_file() else None
 
     @property
     def partition(self) -> Path:
-        """Where it stands which client owns which training image."""
+        """The file of the partition."""
         return self.folder / "partition.json"
 
     @property
     def clients(self) -> Path:
-        """The folder of what clients keep; it is there where they keep something."""
+        """The folder of client states; it exists only if clients are stateful."""
         return self.folder / "clients"
 
     def config(self) -> RunConfig:
-        """The run's settings; a partition that came from a file is the run's own copy of it.
+        """The run's settings. A partition file in the settings is replaced by the run's own copy.
 
         Raises:
-            TrainerError: where they are unreadable.
+            TrainerError: the settings cannot be read.
         """
-        # The settings of the methods bring torch, which a run's figures don't need.
+        # Imported here: the methods' settings import torch, which reading a run's metrics does not need.
         from trainer.run_config import RunConfig
 
         try:
@@ -109,7 +109,7 @@ class Run:
         return read.model_copy(update={"data": read.data.model_copy(update={"partition": own})})
 
     def save_checkpoint(self, rounds: int, state: dict[str, Tensor]) -> Path:
-        """Write the state after so many rounds, atomically."""
+        """Atomically write the exchanged state after `rounds` rounds."""
         from safetensors.torch import save
 
         path = self.folder / "checkpoints" / f"round-{rounds:04d}.safetensors"
@@ -117,7 +117,7 @@ class Run:
         return path
 
     def checkpoints(self) -> dict[int, Path]:
-        """Finished checkpoints by their number of rounds, ascending."""
+        """The checkpoints by number of rounds, ascending."""
         found = {}
         for path in sorted((self.folder / "checkpoints").glob("round-*.safetensors")):
             matched = _CHECKPOINT.match(path.name)
@@ -126,13 +126,13 @@ class Run:
         return found
 
     def load_checkpoint(self, which: str = "last") -> tuple[int, dict[str, Tensor]]:
-        """A checkpoint's rounds and state.
+        """A checkpoint's number of rounds, and its state.
 
         Args:
             which: "last", "best" (highest validation mAP) or a number of rounds.
 
         Raises:
-            TrainerError: where there is none, or it is unreadable.
+            TrainerError: there is no such checkpoint, or it cannot be read.
         """
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -157,12 +157,12 @@ class Run:
         raise TrainerError(f"{self.folder}: no checkpoint '{which}'; there are last, best, {listed}")
 
     def best(self) -> int:
-        """Rounds of the highest validation mAP, the first of equals; 0 before the first round."""
+        """The number of rounds with the highest validation mAP, the earliest if tied; 0 before the first round."""
         scored = [(record["validation"]["mAP"], -record["rounds"]) for record in self.metrics()]
         return -max(scored)[1] if scored else 0
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The rounds' records in order. A last line that was cut off by a crash is left out."""
+        """The records of all rounds, without a last line that a crash has truncated."""
         path = self.folder / "metrics.jsonl"
         if not path.is_file():
             return []
@@ -175,14 +175,14 @@ class Run:
         return records
 
     def append_metrics(self, record: dict[str, Any]) -> None:
-        """Add a round's record, on the disk when this returns."""
+        """Append a round's record and flush it to disk."""
         with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(record, sort_keys=True) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
     def rewind(self, rounds: int) -> None:
-        """Forget records and checkpoints of rounds behind a checkpoint, before the run goes on from there."""
+        """Delete records and checkpoints after a number of rounds, before the run resumes from there."""
         for later, path in self.checkpoints().items():
             if later > rounds:
                 path.unlink()
@@ -191,27 +191,27 @@ class Run:
         write_atomically(self.folder / "metrics.jsonl", text.encode())
 
     def write_json(self, name: str, content: Any) -> Path:
-        """Write a JSON file into the folder, atomically."""
+        """Atomically write a JSON file into the folder."""
         path = self.folder / name
         write_atomically(path, (json.dumps(content, indent=2, ensure_ascii=False) + "\n").encode())
         return path
 
     def write_text(self, name: str, content: str) -> Path:
-        """Write a text file into the folder, atomically."""
+        """Atomically write a text file into the folder."""
         path = self.folder / name
         write_atomically(path, content.encode())
         return path
 
     def identity(self) -> dict[str, Any] | None:
-        """What the run rests on; None where it has not begun."""
+        """The content of identity.json; None if training has not started."""
         path = self.folder / "identity.json"
         return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
 
     def evaluation(self) -> dict[str, Any]:
-        """The figures on the test split.
+        """The content of evaluation.json.
 
         Raises:
-            TrainerError: where the run was not evaluated.
+            TrainerError: the run has not been evaluated.
         """
         path = self.folder / "evaluation.json"
         if not path.is_file():

@@ -1,11 +1,11 @@
-"""What a run rests on, as hashes: code, bank, data, who owns which image, backbone."""
+"""The identity of a run: hashes of its bank, data, partition and backbone."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainer.data.base import owners
+from trainer.data.base import client_indices
 from trainer.data.partition import partition_hash
 from trainer.errors import TrainerError
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def record_identity(run: Run, prepared: Prepared) -> None:
-    """Write identity.json when a run begins; when it goes on, compare.
+    """Write identity.json when a run starts; compare with it when the run is resumed.
 
     Raises:
-        TrainerError: where the data, their owners, the bank or the backbone are others than when the run began.
+        TrainerError: the data, the partition, the bank or the backbone changed since the run started.
     """
     found = identity(run, prepared)
     before = run.identity()
@@ -33,7 +33,7 @@ def record_identity(run: Run, prepared: Prepared) -> None:
 def identity(run: Run, prepared: Prepared) -> dict[str, Any]:
     """Bank, data set, partition and backbone of a run."""
     clip, dataset = prepared.method.clip, prepared.dataset
-    sizes = [len(indices) for indices in owners(dataset.train)]
+    sizes = [len(indices) for indices in client_indices(dataset.train)]
     return {
         "bank": _bank(run.bank),
         "data": {"name": dataset.name, "fingerprint": dataset.fingerprint},

@@ -1,17 +1,17 @@
-"""A run's checkpoint back in a method, with what clients kept."""
+"""Load a run's checkpoints, with the client states, into a method."""
 
 from __future__ import annotations
 
 from trainer.config.sections import FederationConfig
 from trainer.errors import TrainerError
-from trainer.federation.memory import ClientMemory, remembers
+from trainer.federation.memory import ClientMemory, stateful_clients
 from trainer.methods.federated import FederatedModule
 from trainer.run.folder import Run
 
 
-def begin_memory(run: Run, settings: FederationConfig, method: FederatedModule) -> None:
-    """Before round 0: make the memory of clients that have no past yet; nothing where they keep nothing."""
-    if not remembers(settings, method):
+def create_memory(run: Run, settings: FederationConfig, method: FederatedModule) -> None:
+    """Create the client memory before round 0; does nothing for stateless clients."""
+    if not stateful_clients(settings, method):
         return
     memory = ClientMemory(run.clients)
     if method.personal:
@@ -20,14 +20,14 @@ def begin_memory(run: Run, settings: FederationConfig, method: FederatedModule) 
 
 
 def open_memory(run: Run, settings: FederationConfig, method: FederatedModule, rounds: int) -> ClientMemory | None:
-    """What clients kept as of a checkpoint, without what came after it; None where they keep nothing.
+    """The client memory at a checkpoint; later client states are deleted. None for stateless clients.
 
-    The method's personal parts start from what the run's did.
+    Sets the method's initial personal parts to those of the run.
 
     Raises:
-        TrainerError: where it is missing or damaged.
+        TrainerError: the memory is missing or damaged.
     """
-    if not remembers(settings, method):
+    if not stateful_clients(settings, method):
         return None
     memory = ClientMemory.open(run.clients, rounds)
     memory.sweep(run.checkpoints())
@@ -40,33 +40,33 @@ def restore(run: Run, method: FederatedModule, which: str = "last", client: int 
     """Load a checkpoint into a method.
 
     Args:
-        run: whose.
-        method: of the run's settings.
+        run: the run.
+        method: built from the run's settings.
         which: see `Run.load_checkpoint`.
-        client: whose personal parts; None: those that clients start from, which is the global model.
+        client: the client whose personal parts are loaded; None for the initial ones, which gives the global model.
 
     Returns:
-        The checkpoint's rounds.
+        The checkpoint's number of rounds.
 
     Raises:
-        TrainerError: no such checkpoint, one of another method, a client that has no personal parts, or files that
-            cannot be read.
+        TrainerError: no such checkpoint, a checkpoint of another method, a client without personal parts, or
+            unreadable files.
     """
     rounds, state = run.load_checkpoint(which)
     memory = ClientMemory.open(run.clients, rounds) if method.personal else ClientMemory(run.clients)
-    past = None if client is None else memory.load(client)
-    if client is not None and past is None:
+    saved = None if client is None else memory.load(client)
+    if client is not None and saved is None:
         listed = ", ".join(str(known) for known in memory.clients()[:20]) or "none"
         raise TrainerError(f"{run.folder}: client {client} has no personal parts after {rounds} rounds; have: {listed}")
     try:
         if method.personal:
             method.personal_start = memory.start()
-        method.receive(state, past.personal if past else None)
+        method.receive(state, saved.personal if saved else None)
     except ValueError as error:
         raise TrainerError(f"{run.folder}: the weights are not of this model ({error})") from error
     return rounds
 
 
-def clients_with_parts(run: Run, method: FederatedModule, rounds: int) -> list[int]:
-    """The clients that have personal parts at a checkpoint, ascending."""
+def clients_with_personal_parts(run: Run, method: FederatedModule, rounds: int) -> list[int]:
+    """The clients with personal parts at a checkpoint, ascending."""
     return ClientMemory.open(run.clients, rounds).clients() if method.personal else []

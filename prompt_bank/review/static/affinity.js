@@ -1,4 +1,4 @@
-// The heat map of a condition: how usual each label is under each of its values. Drawn only while it is open.
+// The heat map of a condition's affinity. It is drawn only while its dialog is open.
 
 import { Refused } from "./api.js";
 import { openDialog } from "./dialogs.js";
@@ -7,15 +7,15 @@ import { attempt } from "./notices.js";
 import { act, askAffinity, find } from "./state.js";
 
 const DIALOG = "affinity-dialog";
-const USUAL = 2; // log-lifts that a click sets, as editing/cells.py says what they stand for
+const USUAL = 2; // log-lifts that a click sets; see editing/cells.py
 const NEVER = -2;
-const SMALL_CELLS = 40; // values from which the cells are drawn smaller
+const SMALL_CELLS = 40; // number of values from which cells are drawn smaller
 const PAGE = 10; // rows of Page Up and Page Down
 
-let shown = null; // {id, labels, values, numbers, corrected, cells}: what the open heat map shows
-let focused = null; // [row, column] of the one cell that the Tab key reaches
+let shown = null; // the open heat map: {id, labels, values, numbers, corrected, cells}
+let focused = null; // [row, column] of the cell in the tab order (roving tabindex)
 
-// A card's way to the heat map; a condition without values has none.
+// The link from a card to the heat map; a condition without values has none.
 export function affinityButton({ id, text, values, matrix }) {
   if (!values.length) return null;
   const corrected = matrix?.corrected ? `, ${matrix.corrected} set by hand` : "";
@@ -46,7 +46,7 @@ function take(id, { labels, values, rows, corrected }) {
   shown = { id, labels, values, numbers: rows.map((row) => row ?? values.map(() => null)), corrected: marks, cells: shown?.cells ?? new Map() };
 }
 
-// After each edit: the numbers anew, into the cells that stand there already.
+// Update the existing cells after an edit.
 export async function refreshAffinity() {
   if (!shown || !byId(DIALOG).open) return;
   const before = shown;
@@ -54,7 +54,7 @@ export async function refreshAffinity() {
   try {
     opened = await askAffinity(before.id);
   } catch (error) {
-    if (error instanceof Refused) byId(DIALOG).close(); // the condition is gone
+    if (error instanceof Refused) byId(DIALOG).close(); // the condition no longer exists
     else throw error;
     return;
   }
@@ -84,12 +84,12 @@ function drawHeat() {
   const head = h("tr", {}, h("td", { class: "corner" }), columns.map(([value, at]) => h("th", { scope: "col", data: { column: at } }, h("span", { title: value }, value))));
   const body = rows.map(([label, row]) => h("tr", {}, h("th", { scope: "row", title: label }, label), columns.map(([, column]) => cell(row, column))));
   const table = h("table", { role: "grid", class: columns.length > SMALL_CELLS ? "matrix heat small" : "matrix heat", aria: { label: "Labels by values" } }, h("thead", {}, head), h("tbody", {}, body));
-  byId("affinity-grid").replaceChildren(rows.length && columns.length ? table : h("p", { class: "notice" }, "Nothing is left. Change what you look for above."));
+  byId("affinity-grid").replaceChildren(rows.length && columns.length ? table : h("p", { class: "notice" }, "Nothing matches. Change the filters above."));
   if (!shown.cells.has(String(focused?.join(":")))) focused = rows.length && columns.length ? [rows[0][1], columns[0][1]] : null;
   if (focused) reach(...focused);
 }
 
-// From −3, never, to 3, very usual; null where it was not asked.
+// The colour step, from −3 (never) to 3 (very usual); null if not asked.
 function strength(number) {
   if (number === null) return null;
   const size = [0.25, 1, 2].filter((bound) => Math.abs(number) >= bound).length;
@@ -127,7 +127,7 @@ function tell(row, column) {
   for (const th of byId("affinity-grid").querySelectorAll("thead th")) th.classList.toggle("over", Number(th.dataset.column) === column);
 }
 
-// Usual, then never, then as mined; the other way round is one more click.
+// Cycle through usual, never and as mined.
 function next(row, column) {
   const number = shown.numbers[row][column];
   const corrected = shown.corrected.has(`${row}:${column}`);
@@ -151,7 +151,7 @@ function reach(row, column) {
 
 const placeOf = (td) => td.dataset.key.split(":").slice(1).map(Number);
 
-// From a cell to another one by a key.
+// Move between cells with the keyboard.
 function neighbour(td, event) {
   const row = td.parentElement;
   const rows = [...row.parentElement.rows];
@@ -202,7 +202,7 @@ export function setUpAffinity() {
     to.scrollIntoView({ block: "nearest", inline: "nearest" });
   });
   grid.addEventListener("focusin", (event) => cellOf(event) && tell(...placeOf(cellOf(event))));
-  let under = null; // not pointerover: the keys scroll cells under a pointer that nobody moves
+  let under = null; // not pointerover, which also fires when the keys scroll cells under a resting pointer
   grid.addEventListener("pointermove", (event) => {
     const td = cellOf(event);
     if (td && td !== under) tell(...placeOf(td));

@@ -1,4 +1,4 @@
-// Questions to the server. The token stands behind the # of the address, and is taken out of it at once.
+// Requests to the server. The token is read from the fragment of the address and removed from it at once.
 
 const STORED = "fedmpt-token";
 
@@ -7,7 +7,7 @@ if (location.hash.length > 1) {
   history.replaceState(null, "", location.pathname);
 }
 
-// What is wrong with what a person asked for, in words for that person.
+// A request that the server refused; the message is for the user.
 export class Refused extends Error {
   constructor(status, problems) {
     super(problems.map((problem) => problem.message).join("\n"));

@@ -133,7 +133,7 @@ function focusCard(id) {
   element?.scrollIntoView({ block: "nearest", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
 }
 
-// Accept or reject; where that is so already, take it back.
+// Accept or reject; if already decided so, revert the decision.
 async function decide(id, name) {
   let told = "";
   const operation = () => {
@@ -155,7 +155,7 @@ async function move(id, step) {
   focusCard(id);
 }
 
-// What the keys do with the current card.
+// The keyboard actions on the current card.
 export const onCurrent = {
   step(by) {
     const ids = state.shown.conditions.map((condition) => condition.id);

@@ -1,10 +1,10 @@
-// Dialogs of the page's HTML: opened with what to do on submit, closed by Cancel, Escape or success.
+// Dialogs of the page: opened with a submit handler, closed by Cancel, Escape or success.
 
 import { Refused } from "./api.js";
 import { byId, h } from "./dom.js";
 
-// submit() returns a promise; where it fails the dialog stays, with the reason. A guarded dialog in which something was
-// changed closes only when it is asked twice.
+// submit() returns a promise; if it fails, the dialog stays open and shows the reason. A guarded dialog with changed
+// fields closes only at the second attempt.
 export function openDialog(id, { title, submit, guarded = false }) {
   const dialog = byId(id);
   if (title) byId(`${id}-title`).textContent = title;
@@ -24,10 +24,10 @@ export function openDialog(id, { title, submit, guarded = false }) {
 const filled = (dialog) => JSON.stringify([...dialog.querySelectorAll("input, textarea")].map((field) => (field.type === "checkbox" ? field.checked : field.value)));
 const touched = (dialog) => dialog.open && dialog.dataset.filled !== "" && dialog.dataset.filled !== filled(dialog);
 
-// Whether a dialog holds something that was typed and not applied.
+// Whether a dialog has changes that were not applied.
 export const anyTouched = () => [...document.querySelectorAll("dialog")].some(touched);
 
-// Whether a dialog may close; the first time, where something would be lost, the person is told instead.
+// Whether a dialog may close; the first attempt that would lose changes shows a warning instead.
 function mayClose(dialog) {
   if (!touched(dialog)) return true;
   dialog.dataset.filled = "";
@@ -35,13 +35,13 @@ function mayClose(dialog) {
   return false;
 }
 
-// The browser gives the focus back to what had it, unless that was drawn anew meanwhile.
+// The browser restores the focus, unless the focused element was redrawn in the meantime.
 function focusAgain(key, dialog) {
   const lost = document.activeElement === document.body || dialog.contains(document.activeElement);
   if (lost) document.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
 }
 
-// Do something from within a dialog. Returns whether it was done; the reason stands in the dialog.
+// Run an action from a dialog. Returns whether it succeeded; otherwise the dialog shows the reason.
 export async function inDialog(id, work) {
   try {
     await work();

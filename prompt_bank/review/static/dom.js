@@ -1,4 +1,4 @@
-// Elements from data. Text becomes text nodes, never markup: label names and a model's words are untrusted.
+// Creates elements. Text becomes text nodes, never markup: label names and model answers are untrusted.
 
 const ICONS = {
   check: "M5 12.5l4.5 4.5L19 7.5",
@@ -44,14 +44,14 @@ export function icon(name) {
   return svg;
 }
 
-// A button with an icon before its text, or, of class "icon", with the text as its name alone.
+// A button with an icon and a text; with class "icon" the text is only its accessible name.
 export function button(text, onclick, { icon: name, ...options } = {}) {
   const bare = (options.class ?? "").split(" ").includes("icon");
   const label = bare ? { aria: { ...options.aria, label: text }, title: text } : {};
   return h("button", { type: "button", onclick, ...options, ...label }, name && icon(name), !bare && h("span", {}, text));
 }
 
-// Buttons that stand in the page's HTML get their icons.
+// Add icons to the buttons in the page's HTML.
 export function dressButtons(root) {
   for (const element of root.querySelectorAll("button[data-icon]")) {
     const text = element.textContent.trim();
@@ -65,7 +65,7 @@ export function dressButtons(root) {
   }
 }
 
-// Replace what an element holds, and give the focus back to what had it, by its data-key.
+// Replace the children of an element, and restore the focus by data-key.
 export function refill(element, ...children) {
   const key = element.contains(document.activeElement) ? document.activeElement.dataset.key : null;
   element.replaceChildren(...children);

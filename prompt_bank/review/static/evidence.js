@@ -16,7 +16,7 @@ function caption(id) {
   );
 }
 
-// A list of captions; a long one shows its beginning until it is opened.
+// A list of captions; a long list is collapsed until it is opened.
 export function captions(ids, key, redraw) {
   const shown = open.has(key) ? ids : ids.slice(0, FIRST);
   const rest = ids.length - FIRST;

@@ -1,4 +1,4 @@
-// Single-key shortcuts. They can be turned off, as dictation and some aids type letters by themselves.
+// Single-key shortcuts. They can be turned off, for users of speech input and other assistive technology.
 
 import { anyOpen } from "./dialogs.js";
 import { byId } from "./dom.js";
@@ -11,7 +11,7 @@ export function setUpKeys(shortcuts) {
   on.addEventListener("change", () => localStorage.setItem(STORED, on.checked ? "on" : "off"));
   document.addEventListener("keydown", (event) => {
     if (!on.checked || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || anyOpen()) return;
-    // A field of a dialog that was closed just now may have the focus for a moment more.
+    // A field of a dialog that has just closed may still have the focus.
     if (event.target.closest("textarea, select, input:not([type=checkbox])")?.checkVisibility()) return;
     const work = shortcuts[event.key];
     if (!work) return;

@@ -4,11 +4,11 @@ import { byId, h, plural, refill } from "./dom.js";
 import { openPair } from "./pair.js";
 import { state } from "./state.js";
 
-const SMALL_CELLS = 32; // labels from which the cells are drawn smaller
-const MOST = 150; // labels that are drawn at once: cells grow with their square
-let corner = null; // data-key of the one cell that the Tab key reaches; arrows go on from there
+const SMALL_CELLS = 32; // number of labels from which cells are drawn smaller
+const MAX_LABELS = 150; // drawn at once, as the number of cells grows with the square
+let corner = null; // data-key of the cell in the tab order (roving tabindex)
 
-// Map from "a\u0000b" in both directions to the dependencies that hold both labels.
+// A map from "a\u0000b", in both orders, to the dependencies that contain both labels.
 function pairs() {
   const found = new Map();
   for (const dependency of state.shown.dependencies) {
@@ -38,9 +38,9 @@ export function drawMatrix() {
   const degree = new Map();
   for (const key of filled.keys()) degree.set(key.split("\u0000")[0], (degree.get(key.split("\u0000")[0]) ?? 0) + 1);
   const found = shownLabels(filled, degree);
-  const labels = found.slice(0, MOST);
+  const labels = found.slice(0, MAX_LABELS);
   const texts = new Map(state.shown.conditions.map(({ id, text }) => [id, text]));
-  const cut = found.length > MOST ? `; the first ${MOST} are shown, find a label to see others` : "";
+  const cut = found.length > MAX_LABELS ? `; the first ${MAX_LABELS} are shown, find a label to see others` : "";
   byId("matrix-count").textContent = `${plural(filled.size / 2, "pair")} among ${found.length} of ${plural(state.bank.labels.length, "label")}${cut}`;
   if (!labels.length) {
     refill(byId("matrix"), h("p", { class: "notice" }, "No label is left. Change the filters above."));
@@ -52,7 +52,7 @@ export function drawMatrix() {
   oneTabStop();
 }
 
-// The labels in the chosen order. A name that is looked for stays with all the labels that it depends on.
+// The labels in the chosen order. A search keeps the matching labels and all labels that they depend on.
 function shownLabels(filled, degree) {
   const looked = byId("find").value.trim().toLocaleLowerCase();
   const matches = (label) => label.toLocaleLowerCase().includes(looked);
@@ -70,7 +70,7 @@ function shownLabels(filled, degree) {
   return [...labels].sort((a, b) => first(a, b) || orders[byId("sort").value](a, b));
 }
 
-// Each label's place where those that depend on each other stand together: breadth first, from the most connected label.
+// The positions of the labels by breadth-first search from the most connected one, so that dependent labels are close.
 function related(filled, degree) {
   const places = new Map();
   const byDegree = [...degree.keys()].sort((a, b) => degree.get(b) - degree.get(a));
@@ -105,7 +105,7 @@ function oneTabStop() {
   if (stop) stop.tabIndex = 0;
 }
 
-// From a cell to the next filled one in a direction.
+// Move from a cell to the next filled one in a direction.
 function neighbour(button, key) {
   const td = button.closest("td");
   const row = td.parentElement;

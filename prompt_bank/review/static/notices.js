@@ -1,4 +1,4 @@
-// What the page tells the person: a line at the bottom after each edit, and notices above the content.
+// Messages: a toast at the bottom after each edit, and notices above the content.
 
 import { Refused } from "./api.js";
 import { button, byId, h } from "./dom.js";
@@ -12,7 +12,7 @@ export function toast(text, kind = "done") {
   fading = setTimeout(() => element.replaceChildren(), kind === "done" ? 5000 : 15000);
 }
 
-// Do something that the server may refuse. Returns whether it was done; the reason is told.
+// Run an action that the server may refuse. Returns whether it succeeded; otherwise shows the reason.
 export async function attempt(work, told) {
   try {
     const answer = await work();
@@ -25,7 +25,7 @@ export async function attempt(work, told) {
   }
 }
 
-// A notice that stays until it is answered: choices are [text, work] pairs.
+// A notice that stays until a choice is made; choices are [text, action] pairs.
 export function notice(key, text, choices = []) {
   dismiss(key);
   const buttons = choices.map(([word, work]) =>

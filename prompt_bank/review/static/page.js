@@ -1,4 +1,4 @@
-// The review page: opens the bank, draws it after each edit, and wires the buttons and keys.
+// The review page: opens the bank, redraws it after each edit, and connects buttons and keys.
 
 import { ask } from "./api.js";
 import { refreshAffinity, setUpAffinity } from "./affinity.js";
@@ -67,7 +67,7 @@ function tellAdopted(leftOut) {
   if (leftOut.length) tellRebased(leftOut);
 }
 
-// Look, when the person comes back to the page, whether the file has changed.
+// Check whether the file has changed when the user returns to the page.
 async function lookAgain() {
   if (document.hidden || !state.bank) return;
   const { hash } = await ask("now");

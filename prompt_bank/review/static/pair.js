@@ -1,4 +1,4 @@
-// The drawer of a pair of labels: what governs whether they occur together, and the evidence.
+// The drawer of a label pair: the conditions of its dependency, and the evidence.
 
 import { inDialog, openDialog } from "./dialogs.js";
 import { button, byId, h, refill } from "./dom.js";

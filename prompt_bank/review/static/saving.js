@@ -1,4 +1,4 @@
-// Before a save: every change. Where the file has changed meanwhile: both versions, and a choice.
+// The save dialog with all changes, and the conflict dialog with both versions.
 
 import { Refused } from "./api.js";
 import { inDialog, openDialog } from "./dialogs.js";
@@ -14,7 +14,7 @@ export function openSave() {
     if (unsaved()) toast("Your edits cancel out: there is nothing to save.");
     return;
   }
-  const byHand = state.bank.hand_edited && state.bank.last; // recorded first, as a revision of its own
+  const byHand = state.bank.hand_edited && state.bank.last; // recorded first, as a separate revision
   const next = (state.bank.last?.revision ?? 0) + (byHand ? 2 : 1);
   byId("save-lead").textContent =
     `It becomes revision ${next}, recorded as ${state.bank.by}. Earlier revisions stay.` +
@@ -35,7 +35,7 @@ async function submit() {
   toast(`Saved as revision ${state.bank.last.revision}.`);
 }
 
-// Each change under its title: what was, struck, beside what is.
+// The changes by title, with the old value (struck through) beside the new one.
 function entry({ title, part, change, fields }) {
   const rows = fields.map(({ field, before, after }) =>
     h("tr", {}, h("th", { scope: "row" }, field), h("td", {}, before ? h("del", {}, before) : "–"), h("td", {}, after ? h("ins", {}, after) : "–")),
@@ -44,7 +44,7 @@ function entry({ title, part, change, fields }) {
   return h("section", {}, heading, h("table", { class: "change-table" }, h("tbody", {}, rows)));
 }
 
-// The two versions side by side, one table for all.
+// Both versions side by side in one table.
 function sideBySide(differences) {
   const head = h("thead", {}, h("tr", {}, h("td"), h("th", { scope: "col" }, "In the file"), h("th", { scope: "col" }, "Yours")));
   const bodies = differences.map(({ title, fields }) =>
@@ -82,7 +82,7 @@ function openConflict(conflict) {
   openDialog("conflict-dialog", {});
 }
 
-// After edits were put on top of another content: what became of them.
+// Report the result of a rebase.
 export function tellRebased(leftOut) {
   dismiss("outdated");
   toast("Your edits are on top of the file's content now. Look at them, then save.");

@@ -1,11 +1,11 @@
-// The bank as the server shows it, and the edits that were not saved yet. What an edit does is decided by the server.
+// The bank as sent by the server, and the unsaved edits. The server applies the edits.
 
 import { ask, Refused } from "./api.js";
 
 export const state = {
-  id: null, // of this page's draft
-  bank: null, // what no edit changes: labels, captions, …
-  base: null, // hash of the content that the edits were made to
+  id: null, // the id of this page's draft
+  bank: null, // the parts that edits do not change: labels, captions, …
+  base: null, // hash of the content that the edits are based on
   operations: [],
   undone: [],
   shown: null, // conditions, dependencies and changes after the edits
@@ -16,7 +16,7 @@ const PATIENCE = 2000; // ms
 let changed = () => {};
 export const onChange = (listener) => (changed = listener);
 
-// One request after the other, in the order in which the person acted.
+// Requests are sent one at a time, in the order of the user's actions.
 let last = Promise.resolve();
 function inTurn(work) {
   const turn = last.then(work);
@@ -35,17 +35,17 @@ async function preview(operations, undone, base = state.base) {
 export const unsaved = () => state.operations.length;
 export const find = (id) => state.shown.conditions.find((condition) => condition.id === id);
 
-// Take an edit: an operation, or a function that says it from what is shown when its turn comes; null is none.
+// Add an edit: an operation, or a function that computes it from the current state when its turn comes; null for none.
 export const act = (operation) =>
   inTurn(async () => {
     const asked = typeof operation === "function" ? operation() : operation;
     if (asked) await preview([...state.operations, asked], []);
   });
 
-// The matrix of a condition, as it is after the edits.
+// The affinity of a condition after the edits.
 export const askAffinity = (id) => inTurn(() => ask("affinity", { ...draft(state.operations, state.undone), condition: id }));
 
-// Returns what was undone, or null where there is nothing to undo.
+// Returns the description of the undone edit, or null if there is none.
 export const undo = () =>
   inTurn(async () => {
     if (!state.operations.length) return null;
@@ -67,7 +67,7 @@ function take(opened, operations = []) {
   changed();
 }
 
-// Returns {conflict} where the file holds another content, else {saved}.
+// Returns {conflict} if the file has another content, otherwise {saved}.
 export const save = (did, over = null) =>
   inTurn(async () => {
     const answer = await ask("save", { ...draft(state.operations, state.undone), did, over });
@@ -78,7 +78,7 @@ export const save = (did, over = null) =>
     return answer;
   });
 
-// Put the edits on top of the file's content. Returns those that do not fit.
+// Rebase the edits onto the file's content. Returns those that are invalid there.
 export const rebase = () => inTurn(() => putOnTop(draft(state.operations, state.undone)));
 
 async function putOnTop(edits) {
@@ -87,7 +87,7 @@ async function putOnTop(edits) {
   return leftOut;
 }
 
-// Take the file's content and drop the edits.
+// Reload the file's content and discard the edits.
 export const reopen = () =>
   inTurn(async () => {
     await ask("discard", { id: state.id });
@@ -96,7 +96,7 @@ export const reopen = () =>
 
 export const discard = (id) => ask("discard", { id });
 
-// Go on with unsaved edits. Returns those that do not fit any more, where the file has changed.
+// Resume a draft. Returns the edits that are no longer valid, as the file has changed.
 export const adopt = (id) =>
   inTurn(async () => {
     const kept = (await ask("draft", { id })).draft;
@@ -112,7 +112,7 @@ export const adopt = (id) =>
     return leftOut;
   });
 
-// Open the file. Returns the unsaved edits of pages that are gone, to be offered.
+// Open the file. Returns the drafts of closed pages, which are offered to the user.
 export async function open() {
   const before = sessionStorage.getItem("fedmpt-draft");
   if (!before || !(await held(before, PATIENCE))) await newDraft();
@@ -129,8 +129,8 @@ async function newDraft() {
   sessionStorage.setItem("fedmpt-draft", id);
 }
 
-// Hold a draft's id while this page lives. False where another page goes on holding it: this tab is its duplicate.
-// A page that is loaded again may have to wait a moment, until the browser has ended the one before.
+// Lock a draft's id while this page is open. Returns false if another page holds it: this tab is a duplicate.
+// A reloaded page may have to wait until the browser has closed the previous one.
 function held(id, patience) {
   return new Promise((resolve) => {
     navigator.locks

@@ -1,4 +1,4 @@
-// Before the first paint: the theme that the person chose; without a choice the system's holds.
+// Set the chosen theme before the first paint; without a choice the system's theme applies.
 "use strict";
 const chosen = localStorage.getItem("theme");
 if (chosen === "light" || chosen === "dark") document.documentElement.dataset.theme = chosen;

@@ -174,7 +174,7 @@ def test_a_bank_of_other_labels_is_not_overwritten(tmp_path: Path, server: Serve
     words = command(tmp_path, server)
     (tmp_path / "labels.txt").write_text("ship\nharbour\n")
     done = subprocess.run(words, cwd=tmp_path, env=environment(tmp_path), capture_output=True, text=True, check=False)
-    assert done.returncode == 2 and "choose another file" in done.stderr
+    assert done.returncode == 2 and "write the mined bank to another file" in done.stderr
     assert (tmp_path / "bank.json").read_bytes() == before and len(server.bodies) == asked
 
 

@@ -21,7 +21,7 @@ from condition_miner.stages.explain import grounded, mask_labels, parse_factors,
 from condition_miner.stages.measure import condition_warnings, dependencies, smallest_explaining, with_measures
 from condition_miner.stages.vocabulary import Vocabulary
 from condition_miner.stages.voting import Proposal, elect, unusable_names
-from prompt_bank.editing.conditions import identifier
+from prompt_bank.editing.conditions import make_id
 from prompt_bank.editing.measures import explained as explained_by
 from prompt_bank.schema import Caption, Condition, Factor
 
@@ -147,9 +147,9 @@ class TestAbstract:
             parse_proposals('{"conditions": []}')
 
     def test_identifiers_are_unique_and_readable(self) -> None:
-        assert identifier("Time of Day", set()) == "time-of-day"
-        assert identifier("Time of Day", {"time-of-day"}) == "time-of-day-2"
-        assert identifier("時間", set()) == "condition"
+        assert make_id("Time of Day", set()) == "time-of-day"
+        assert make_id("Time of Day", {"time-of-day"}) == "time-of-day-2"
+        assert make_id("時間", set()) == "condition"
 
 
 def condition(name: str, *kinds: str) -> Condition:
@@ -266,13 +266,13 @@ def smallest_size(explains: dict[str, tuple[str, ...]], names: list[str], share:
 
 @given(st.data())
 def test_the_greedy_set_reaches_the_share_and_is_nearly_smallest(data: Any) -> None:
-    from prompt_bank.editing.measures import smallest_cover
+    from prompt_bank.editing.measures import greedy_cover
 
     names = list("abcdef")
     rows = data.draw(st.lists(st.sets(st.sampled_from(names)), min_size=1, max_size=12))
     share = data.draw(st.sampled_from([0.5, 0.8, 0.95, 1.0]))
     explains = {f"cap-{i}": tuple(sorted(row)) for i, row in enumerate(rows)}
-    chosen = smallest_cover(names, explains, share)
+    chosen = greedy_cover(names, explains, share)
     covered = sum(bool(set(chosen) & row) for row in rows)
     possible = sum(map(bool, rows))
     assert covered + 1e-9 >= min(possible, share * len(rows))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from prompt_bank.cli import app
-from prompt_bank.recording.store import load, record, versions
+from prompt_bank.recording.store import load, record, versions_folder
 from tests.prompt_bank.banks import fedmpt, good
 
 
@@ -21,7 +21,7 @@ def bank(tmp_path: Path) -> Path:
 
 
 def run(bank: Path, *words: str, code: int = 0) -> str:
-    """What a command on the bank prints; errors where it should fail."""
+    """The output of a bank command; its errors if it should fail."""
     command, *rest = words
     done = fedmpt("bank", command, bank, *rest, folder=bank.parent)
     assert done.returncode == code, done.stderr
@@ -56,7 +56,7 @@ def test_decisions_are_recorded_one_by_one(bank: Path) -> None:
     told = [(e["by"], e["did"]) for e in as_json(bank, "log")][1:]
     assert told[0] == ("ada", "both make sense")
     assert [did for _, did in told[1:]] == [
-        "rejected pose", "took the decision on pose, background back", "accepted all proposed conditions",
+        "rejected pose", "reverted the decision on pose, background", "accepted all proposed conditions",
     ]  # fmt: skip
     assert "nothing to change" in run(bank, "accept", "--all")
     assert load(bank).bank.revision == 5
@@ -92,7 +92,7 @@ def test_words_are_changed_merged_added_and_removed(bank: Path) -> None:
     assert load(bank).bank.conditions == () and load(bank).bank.dependencies == ()
 
 
-def test_what_a_change_did_for_programs(bank: Path) -> None:
+def test_a_change_is_printed_as_json(bank: Path) -> None:
     told = as_json(bank, "rename", "pose", "body pose")
     assert (told["recorded"], told["revision"], told["hand_edit"]) == (True, 2, None)
     assert told["changes"][0] == {
@@ -106,7 +106,7 @@ def test_what_a_change_did_for_programs(bank: Path) -> None:
 def test_a_hand_edit_is_kept_apart_from_a_command(bank: Path) -> None:
     bank.write_text(bank.read_text(encoding="utf-8").replace('"object pose"', '"stance"'), encoding="utf-8")
     said = run(bank, "accept", "pose")
-    assert "revision 2 recorded: what was edited by hand before" in said and "revision 3 recorded" in said
+    assert "revision 2 recorded: the hand edits made before" in said and "revision 3 recorded" in said
     assert as_json(bank, "diff", "1", "2")[0]["after"] == "stance"
     assert [c["field"] for c in as_json(bank, "diff", "2", "3")] == ["status"]
 
@@ -124,7 +124,7 @@ def test_diff_against_revisions(bank: Path) -> None:
     third = as_json(bank, "log")[2]["hash"]
     assert [c["after"] for c in as_json(bank, "diff", third[7:15])] == ["posture"]
     assert "there is no revision '9'; there are 1, 2, 3" in run(bank, "diff", "9", code=2)
-    assert "two revisions at the most" in run(bank, "diff", "1", "2", "3", code=2)
+    assert "at most two revisions" in run(bank, "diff", "1", "2", "3", code=2)
 
 
 def test_restore(bank: Path) -> None:
@@ -135,17 +135,17 @@ def test_restore(bank: Path) -> None:
     bank.write_bytes(bank.read_bytes()[:200])
     assert "cut off" in run(bank, "show", code=2) or "not closed" in run(bank, "show", code=2)
     done = fedmpt("bank", "restore", bank, "newest", folder=bank.parent)
-    assert done.returncode == 0 and "put aside as" in done.stderr and "bank.broken-1.json" in done.stderr
+    assert done.returncode == 0 and "was renamed to" in done.stderr and "bank.broken-1.json" in done.stderr
     assert statuses(bank) == {"background": "proposed", "pose": "proposed"}
 
 
-def test_check_says_which_revisions_are_lost(bank: Path) -> None:
+def test_check_reports_missing_revisions(bank: Path) -> None:
     run(bank, "reject", "pose")
-    for copy in versions(bank).glob("*.json"):
+    for copy in versions_folder(bank).glob("*.json"):
         copy.unlink()
     run(bank, "propose", "pose")
     (warned,) = as_json(bank, "check")["warnings"]
-    assert warned["place"] == "history" and "bank.versions: 1; put the folder back" in warned["message"]
+    assert warned["place"] == "history" and "bank.versions: 1; restore this folder" in warned["message"]
 
 
 def test_check_warns_of_prompts_that_training_would_refuse(bank: Path) -> None:
@@ -167,7 +167,7 @@ def test_check_warns_of_prompts_that_training_would_refuse(bank: Path) -> None:
         (("accept", "pose", "--all"), "name the conditions to accept, or --all"),
         (("accept", "poes"), "there is no condition 'poes'; there are pose, background"),
         (("rename", "pose", ""), "bank.json: conditions[1].text: is empty"),
-        (("rename", "pose", "BACKGROUND"), "stands at conditions[0].text already"),
+        (("rename", "pose", "BACKGROUND"), "is already used at conditions[0].text"),
         (("merge", "pose"), "at least two"),
         (("merge", "nobody", "pose"), "there is no condition 'nobody'"),
         (("add", "a\nb"), "line break"),

@@ -1,4 +1,4 @@
-"""`fedmpt bank edit` with scripts in the place of an editor."""
+"""`fedmpt bank edit` with scripts as editors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from prompt_bank.editing import edits as editing
-from prompt_bank.recording.changes import change
+from prompt_bank.recording.changes import apply_change
 from prompt_bank.recording.store import load, record
 from tests.prompt_bank.banks import good
 
@@ -39,7 +39,7 @@ def bank(tmp_path: Path) -> Path:
 def edit(
     bank: Path, *rounds: list[tuple[str, str]], words: tuple[str, ...] = (), editor: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run the command; the editor replaces texts, in each round others, and keeps what it saw."""
+    """Run the command; the editor replaces other texts in each round, and records what it saw."""
     (bank.parent / "rounds.json").write_text(json.dumps(rounds))
     command = editor if editor is not None else f'"{sys.executable}" editor.py'
     environment = {k: v for k, v in os.environ.items() if k != "VISUAL"} | {"EDITOR": command, "COLUMNS": "200"}
@@ -61,7 +61,7 @@ def kept(bank: Path) -> list[Path]:
     return [*bank.parent.glob("bank.edit-*.yaml")]
 
 
-def test_an_edit_is_recorded_and_told(bank: Path) -> None:
+def test_an_edit_is_recorded_and_printed(bank: Path) -> None:
     done = edit(bank, [("text: object pose", "text: body pose"), ("values: [room]", "values: [room, sea]")])
     assert done.returncode == 0, done.stderr
     assert "object pose → body pose" in done.stdout and "+sea" in done.stdout and "revision 2 recorded" in done.stdout
@@ -79,13 +79,13 @@ def test_an_unchanged_or_emptied_text_changes_nothing(bank: Path, rounds: list[t
     assert bank.read_bytes() == before and not kept(bank)
 
 
-def test_changed_white_space_is_no_change(bank: Path) -> None:
+def test_changed_white_space_is_ignored(bank: Path) -> None:
     before = bank.read_bytes()
     assert "nothing to change" in edit(bank, [("labels:", "\n\nlabels:")]).stdout
     assert bank.read_bytes() == before
 
 
-def test_mistakes_are_shown_on_top_until_they_are_mended(bank: Path) -> None:
+def test_errors_are_shown_at_the_top_until_they_are_fixed(bank: Path) -> None:
     done = edit(
         bank,
         [("status: proposed", "status: maybe"), ("text: object pose", "text: ''")],
@@ -94,7 +94,7 @@ def test_mistakes_are_shown_on_top_until_they_are_mended(bank: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     first, second = seen(bank, 1).split("\n"), seen(bank, 2).split("\n")
-    assert first[0].startswith("#! These mistakes keep it from being recorded.")
+    assert first[0].startswith("#! These errors must be fixed")
     at = next(i for i, line in enumerate(first, 1) if "status: maybe" in line)
     assert first[1].startswith(f"#! conditions[0].status, line {at}: must be 'proposed'")
     at = next(i for i, line in enumerate(first, 1) if "text: ''" in line)
@@ -128,8 +128,8 @@ def test_a_resumed_text_may_be_taken_as_it_is(bank: Path) -> None:
 def test_a_conflict_keeps_the_text_and_says_what_changed(bank: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.py"
     other.write_text(
-        SCRIPT + "\nfrom prompt_bank.editing import edits\nfrom prompt_bank.recording.changes import change\n"
-        "if seen == 0: change(Path('bank.json'), lambda b: edits.reject(b, ['background']), by='bob', did='no')\n"
+        SCRIPT + "\nfrom prompt_bank.editing import edits\nfrom prompt_bank.recording.changes import apply_change\n"
+        "if seen == 0: apply_change(Path('bank.json'), lambda b: edits.reject(b, ['background']), by='bob', did='no')\n"
     )
     done = edit(bank, [("object pose", "posture")], editor=f'"{sys.executable}" other.py')
     assert done.returncode == 1 and "the bank has changed since you began" in done.stderr
@@ -148,10 +148,10 @@ def test_a_conflict_keeps_the_text_and_says_what_changed(bank: Path, tmp_path: P
     assert [(c.text, c.status) for c in conditions] == [("background", "rejected"), ("posture", "proposed")]
 
 
-def test_a_hand_edit_is_recorded_before_the_editors(bank: Path) -> None:
+def test_a_hand_edit_is_recorded_before_that_of_the_editor(bank: Path) -> None:
     bank.write_text(bank.read_text().replace('"object pose"', '"stance"'))
     done = edit(bank, [("text: stance", "text: posture")])
-    assert "revision 2 recorded: what was edited by hand before" in done.stdout and load(bank).bank.revision == 3
+    assert "revision 2 recorded: the hand edits made before" in done.stdout and load(bank).bank.revision == 3
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_an_editor_that_fails_after_saving_keeps_the_text(bank: Path) -> None:
     assert done.returncode == 2 and "your text is kept" in done.stderr and len(kept(bank)) == 1
 
 
-def test_a_script_that_never_mends_its_mistakes_ends(bank: Path) -> None:
+def test_an_editor_that_never_fixes_its_errors_is_stopped(bank: Path) -> None:
     program = "import sys; open(sys.argv[1], 'a').write('x: [')"
     done = edit(bank, editor=f'"{sys.executable}" -c "{program}"')
     assert done.returncode == 2 and "is not YAML" in done.stderr and "your text is kept" in done.stderr
@@ -186,11 +186,11 @@ def test_a_text_that_is_not_utf8_is_kept(bank: Path) -> None:
     assert done.returncode == 2 and "is not UTF-8" in done.stderr and len(kept(bank)) == 1
 
 
-def test_the_bank_that_was_edited_meanwhile_is_what_a_resume_starts_from(bank: Path) -> None:
-    """A condition that somebody added since is not in the kept text: recording it would remove it, and that is told."""
+def test_a_resume_starts_from_the_current_bank(bank: Path) -> None:
+    """A condition added since is not in the kept text; recording it would remove the condition, which is reported."""
     edit(bank, [("object pose", "posture"), ("status: proposed", "status: x")], [])
     (text,) = kept(bank)
-    change(bank, lambda b: editing.add(b, "season"), by="bob", did="added")
+    apply_change(bank, lambda b: editing.add(b, "season"), by="bob", did="added")
     text.write_text(text.read_text().replace("status: x", "status: proposed"))
     done = edit(bank, [], words=("--resume", text.name))
     assert done.returncode == 0 and "- condition season" in done.stdout

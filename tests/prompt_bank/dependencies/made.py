@@ -1,4 +1,4 @@
-"""Banks whose affinities are computed, not mined."""
+"""Banks with computed affinities."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Matrix = NDArray[np.float64]
 
 
 def condition(name: str, labels: Sequence[str], values: Sequence[str], matrix: Matrix) -> Condition:
-    """With a number for each label and value."""
+    """A condition with a number for each label and value."""
     rows = {label: tuple(float(x) for x in row) for label, row in zip(labels, matrix, strict=True)}
     return Condition(id=name, text=name, values=tuple(values), affinity=Affinity(rows=rows))
 
 
 def bank(labels: Sequence[str], conditions: Mapping[str, Matrix], name: str = "made") -> Bank:
-    """With values v0, v1, … of each condition."""
+    """A bank with values v0, v1, … for each condition."""
     made = (
         condition(name, labels, [f"v{i}" for i in range(matrix.shape[1])], matrix)
         for name, matrix in conditions.items()

@@ -1,4 +1,4 @@
-"""The measures are those of scikit-learn and SciPy; a weight counts a pair several times."""
+"""The measures equal those of scikit-learn and SciPy; a weight is the multiplicity of a pair."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from prompt_bank.dependencies.measures import Ranking, average_precision, roc_au
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5), st.integers(0, 3)), min_size=4, max_size=40))
-def test_they_are_the_known_ones(drawn: list[tuple[int, int, int]]) -> None:
+def test_the_measures_equal_scikit_learns_and_scipys(drawn: list[tuple[int, int, int]]) -> None:
     scores, lifts, times = (np.array(column, dtype=np.float64) for column in zip(*drawn, strict=True))
     again = np.repeat(np.arange(len(scores)), times.astype(int))
     positive = lifts > 2
@@ -30,7 +30,7 @@ def test_they_are_the_known_ones(drawn: list[tuple[int, int, int]]) -> None:
         assert correlation[row] == pytest.approx(spearmanr(scores[chosen], lifts[chosen]).statistic)
 
 
-def test_what_is_not_defined_is_no_number() -> None:
+def test_undefined_measures_are_nan() -> None:
     ranking, weights = Ranking.of(np.array([1.0, 2.0, 2.0])), np.ones((1, 3))
     nothing = np.zeros(3, dtype=bool)
     assert np.isnan(roc_auc(ranking, nothing, weights)).all() and np.isnan(roc_auc(ranking, ~nothing, weights)).all()

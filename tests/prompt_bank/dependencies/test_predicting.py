@@ -1,4 +1,4 @@
-"""Which pairs follow from a bank, and what ties them."""
+"""Dependencies derived from affinities, and their carriers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from prompt_bank.dependencies.predicting import carriers, derived, predicted
+from prompt_bank.dependencies.predicting import carriers, derive_dependencies, predict_scores
 from prompt_bank.editing import edits as editing
 from prompt_bank.errors import BankError
 from prompt_bank.schema import Affinity, Bank, Condition, Label
@@ -15,7 +15,7 @@ from tests.prompt_bank.dependencies.made import bank
 
 
 def kitchen() -> Bank:
-    """Forks and knives are in restaurants and kitchens, for eating; cars are in streets; of trees nobody asked."""
+    """Forks and knives are in restaurants and kitchens, for eating; cars in streets; trees were not asked."""
     place = Affinity(
         rows={"fork": (2.0, 1.0, -3.0, 0.1), "knife": (2.0, 2.0, -3.0, 0.1), "car": (-1.0, None, 2.0, -2.0)}
     )
@@ -31,8 +31,8 @@ def kitchen() -> Bank:
     )
 
 
-def test_pairs_are_told_with_what_ties_them() -> None:
-    found = derived(kitchen())
+def test_pairs_are_printed_with_their_carriers() -> None:
+    found = derive_dependencies(kitchen())
     assert [c.id for c in found.conditions] == ["place", "activity"], "light says nothing"
     assert found.pairs()[0][:2] == ("fork", "knife") and all("tree" in pair for pair in found.pairs("tree"))
     place, activity = sorted(carriers(kitchen(), "knife", "fork"), key=lambda carrier: carrier.text, reverse=True)
@@ -45,53 +45,53 @@ def test_pairs_are_told_with_what_ties_them() -> None:
 def test_the_score_is_the_standardised_cosine_summed_over_conditions() -> None:
     """By hand: of six pairs one has a cosine of 1 under the activity, and the others 0."""
     only = editing.reject(kitchen(), ["place"])
-    scores = predicted(only)
+    scores = predict_scores(only)
     z = (1 - 1 / 6) / np.sqrt(5 / 36)
     assert scores[0, 1] == pytest.approx(z) and scores[0, 2] == pytest.approx(-z / 5)
     assert np.allclose(scores, scores.T) and not scores.diagonal().any()
-    both = predicted(kitchen())
-    place = predicted(editing.reject(kitchen(), ["activity"]))
+    both = predict_scores(kitchen())
+    place = predict_scores(editing.reject(kitchen(), ["activity"]))
     assert np.allclose(both, scores + place)
-    assert np.allclose(predicted(kitchen(), {"place": 0.5}), scores + 0.5 * place)
+    assert np.allclose(predict_scores(kitchen(), {"place": 0.5}), scores + 0.5 * place)
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 7), st.integers(1, 6), st.data())
-def test_nothing_but_what_is_usual_counts(seed: int, labels: int, values: int, data: st.DataObject) -> None:
+def test_only_positive_lifts_count(seed: int, labels: int, values: int, data: st.DataObject) -> None:
     """The order of labels and values, what is unusual, and the strength of a label as a whole change no score."""
     rng = np.random.default_rng(seed)
     names = [f"l{i}" for i in range(labels)]
     matrix = np.round(rng.normal(size=(labels, values)), 2)
-    scores = predicted(bank(names, {"place": matrix}))
+    scores = predict_scores(bank(names, {"place": matrix}))
     turned, columns = data.draw(st.permutations(range(labels))), data.draw(st.permutations(range(values)))
-    moved = predicted(bank([names[i] for i in turned], {"place": matrix[turned][:, columns]}))
+    moved = predict_scores(bank([names[i] for i in turned], {"place": matrix[turned][:, columns]}))
     assert np.allclose(moved, scores[np.ix_(turned, turned)])
     shy = np.where(matrix < 0, matrix * 3 - 1, matrix)
-    assert np.allclose(predicted(bank(names, {"place": shy})), scores)
-    assert np.allclose(predicted(bank(names, {"place": matrix * 4})), scores)
+    assert np.allclose(predict_scores(bank(names, {"place": shy})), scores)
+    assert np.allclose(predict_scores(bank(names, {"place": matrix * 4})), scores)
     pairs = scores[np.triu_indices(labels, 1)]
     assert np.allclose(pairs.mean(), 0) and (np.allclose(pairs.std(), 1) or not pairs.any())
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(0, 2**32 - 1))
-def test_labels_of_one_place_are_tied(seed: int) -> None:
-    """A drawn world: each label is at home in one of four places. Every pair at one place comes before all others."""
+def test_labels_of_one_place_have_a_high_score(seed: int) -> None:
+    """Each label occurs in one of four places; all pairs of the same place must score above all others."""
     rng = np.random.default_rng(seed)
     home = rng.integers(0, 4, size=12)
     assume(len(set(home.tolist())) > 1 and len(set(home.tolist())) < 12)
     names = [f"l{i}" for i in range(12)]
     matrix = np.where(home[:, None] == np.arange(4), 2.0, -1.0) + rng.normal(scale=0.1, size=(12, 4))
-    scores = predicted(bank(names, {"place": matrix, "noise": rng.normal(size=(12, 1)) * 0 - 1.0}))
+    scores = predict_scores(bank(names, {"place": matrix, "noise": rng.normal(size=(12, 1)) * 0 - 1.0}))
     a, b = np.triu_indices(12, 1)
     same = home[a] == home[b]
     assert scores[a, b][same].min() > scores[a, b][~same].max()
 
 
-def test_what_cannot_be_derived_is_said() -> None:
-    with pytest.raises(BankError, match="no condition in use says which values are usual"):
-        predicted(editing.reject(kitchen(), ["place", "activity"]))
-    with pytest.raises(BankError, match="no condition 'lite' in use with an affinity; there are place, activity"):
-        predicted(kitchen(), {"lite": 1.0})
+def test_errors_of_predictions() -> None:
+    with pytest.raises(BankError, match="no active condition has an affinity"):
+        predict_scores(editing.reject(kitchen(), ["place", "activity"]))
+    with pytest.raises(BankError, match="no active condition 'lite' with an affinity; there are place, activity"):
+        predict_scores(kitchen(), {"lite": 1.0})
     with pytest.raises(BankError, match="there is no label 'frok'; there are fork"):
         carriers(kitchen(), "frok", "car")

@@ -1,4 +1,4 @@
-"""A bank against images: what the figures must be where the truth is known, and what the command says."""
+"""Scores of banks whose true score is known, and the command."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 
 from fedmpt.common.errors import InputFileError
 from prompt_bank.dependencies.observed import Cooccurrence, read_cooccurrence
-from prompt_bank.dependencies.page import page, shades
-from prompt_bank.dependencies.scoring import ALL, CONTROL, LISTED, Row, score
+from prompt_bank.dependencies.page import render_page, shade_indices
+from prompt_bank.dependencies.scoring import ALL, CONTROL, LISTED, ScoreRow, score
 from prompt_bank.errors import BankError
 from prompt_bank.recording.store import dumps, load
 from prompt_bank.schema import SCHEMA_FILE, Bank, Control, Dependency, Label, Provenance
@@ -53,12 +53,12 @@ def world(tmp_path: Path) -> tuple[list[str], Path, Cooccurrence]:
     return labels, path, observed_of(path, labels)
 
 
-def values(row: Row) -> dict[str, float]:
+def values(row: ScoreRow) -> dict[str, float]:
     return {name: measured.value for name, measured in row.measures.items() if measured.value is not None}
 
 
-def test_a_bank_that_was_computed_from_coco_itself_is_right_and_one_with_permuted_labels_knows_nothing() -> None:
-    """The 30 labels that most images show: real counts; a made-up matrix of factors of the lifts themselves."""
+def test_a_bank_computed_from_coco_scores_perfectly_and_one_with_permuted_labels_at_chance() -> None:
+    """The 30 most frequent labels of COCO with their counts, and affinities factorised from the lifts."""
     path = shared(COCO)
     names = json.loads(path.read_text())["labels"]
     alone = observed_of(path, names).label_counts
@@ -86,7 +86,7 @@ def test_the_shipped_bank_that_lists_dependencies_is_at_chance_on_coco() -> None
     assert values(row)["auc_1"] == pytest.approx(0.50, abs=0.01) == values(row)["auc_2"]
 
 
-def test_what_a_drawn_world_knows_is_found(world: tuple[list[str], Path, Cooccurrence]) -> None:
+def test_the_dependencies_of_a_simulated_world_are_found(world: tuple[list[str], Path, Cooccurrence]) -> None:
     labels, _, observed = world
     home = np.where(np.arange(8)[:, None] % 2 == np.arange(2), 2.0, -2.0)
     noise = np.random.default_rng(1).normal(size=(8, 5))
@@ -115,7 +115,7 @@ def test_pairs_that_are_too_rare_are_left_out(tmp_path: Path) -> None:
         score(bank(["a", "b"], {"place": np.eye(2)}), observed_of(path, ["a", "c"]))
 
 
-def test_another_bank_is_compared_on_the_pairs_of_both(world: tuple[list[str], Path, Cooccurrence]) -> None:
+def test_two_banks_are_compared_on_their_common_pairs(world: tuple[list[str], Path, Cooccurrence]) -> None:
     labels, _, observed = world
     home = np.where(np.arange(8)[:, None] % 2 == np.arange(2), 2.0, -2.0)
     own = bank(labels, {"place": np.random.default_rng(1).normal(size=(8, 5))})
@@ -131,7 +131,7 @@ def test_another_bank_is_compared_on_the_pairs_of_both(world: tuple[list[str], P
 def test_a_control_is_compared_where_there_is_one(world: tuple[list[str], Path, Cooccurrence]) -> None:
     labels, _, observed = world
     own = bank(labels, {"place": np.random.default_rng(1).normal(size=(8, 5))})
-    assert "mining has stored no control" in score(own, observed, control=True).warnings[0]
+    assert "the bank has no control" in score(own, observed, control=True).warnings[0]
     alike = np.where(np.equal.outer(np.arange(8) % 2, np.arange(8) % 2), 0.9, 0.1)[::-1, ::-1]
     control = Control(how="states", rows={n: tuple(row) for n, row in zip(labels[::-1], alike.tolist(), strict=True)})
     own = own.model_copy(update={"provenance": Provenance(control=control)})
@@ -144,14 +144,14 @@ def test_a_bank_without_any_dependency_has_no_score(world: tuple[list[str], Path
     labels, _, observed = world
     plain = bank(labels, {"place": np.ones((8, 1))})
     conditions = tuple(c.model_copy(update={"affinity": None}) for c in plain.conditions)
-    with pytest.raises(BankError, match="tells no dependencies"):
+    with pytest.raises(BankError, match="has no dependencies"):
         score(plain.model_copy(update={"conditions": conditions}), observed)
     listed = Dependency(labels=("l0", "l2", "l4"), conditions=("place",))
     found = score(plain.model_copy(update={"conditions": conditions, "dependencies": (listed,)}), observed)
     assert found.rows[0].name == LISTED and values(found.rows[0])["auc_1"] == 0.5 + 0.5 * 3 / 12
 
 
-def test_counts_and_annotations_tell_the_same(tmp_path: Path) -> None:
+def test_counts_and_annotations_give_the_same_score(tmp_path: Path) -> None:
     images = [["a.jpg", [0, 1]], ["b.jpg", [1, 2]], ["c.jpg", [0, 1, 2]], ["d.jpg", [3]]]
     lists, table = tmp_path / "lists.json", tmp_path / "counts.json.gz"
     lists.write_text(json.dumps({"classes": ["Cat", "sofas", "dog", "x"], "images": images}))
@@ -172,7 +172,7 @@ def test_counts_and_annotations_tell_the_same(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"labels": ["a"]}, "one name for each of the 2 rows"),
-        ({"images": "many"}, "images: expected how many"),
+        ({"images": "many"}, "images: expected the number"),
         ({"together": [[2, 1], [1]]}, r"together\[1\]: expected 2 counts"),
         ({"together": [[2, 1], [1, -2]]}, r"together\[1\]: expected 2 counts"),
         ({"together": [[2, 1], [0, 2]]}, r"together\[0\]\[1\] is 1, but together\[1\]\[0\] is 0"),
@@ -180,18 +180,18 @@ def test_counts_and_annotations_tell_the_same(tmp_path: Path) -> None:
         ({"together": [[9, 1], [1, 2]]}, r"together\[0\]\[0\] is 9, more than the 5"),
     ],
 )
-def test_a_table_that_is_wrong_is_refused_with_its_place(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+def test_an_invalid_table_is_refused_with_the_place(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     path = tmp_path / "counts.json"
     path.write_text(json.dumps({"labels": ["a", "b"], "together": [[2, 1], [1, 2]], "images": 5} | changes))
     with pytest.raises(InputFileError, match=message):
         observed_of(path, ["a", "b"])
 
 
-def test_two_names_of_one_label_are_said(tmp_path: Path) -> None:
+def test_two_names_of_one_label_are_a_warning(tmp_path: Path) -> None:
     path = tmp_path / "counts.json"
     path.write_text(json.dumps({"labels": ["a", "A", "b"], "together": [[2, 1, 1], [1, 1, 0], [1, 0, 2]], "images": 5}))
     found = observed_of(path, ["a", "b"])
-    assert found.label_counts == (2, 2) and "'A' and 'a' are one label here; the latter is used" in found.warnings[0]
+    assert found.label_counts == (2, 2) and "'A' and 'a' are the same label in the bank" in found.warnings[0]
 
 
 def hostile() -> list[str]:
@@ -204,12 +204,12 @@ def test_the_page_shows_both_matrices_and_runs_nothing(world: tuple[list[str], P
     path.write_text(json.dumps(table))
     home = np.where(np.arange(8)[:, None] % 2 == np.arange(2), 2.0, -2.0)
     found = score(bank(hostile(), {"place": home}), observed_of(path, hostile()))
-    html = page(found, "<i>bank</i>", "counts.json")
+    html = render_page(found, "<i>bank</i>", "counts.json")
     assert "<script" not in html and "<i>bank" not in html and "49" not in html.split("<body>")[1].split("<table")[0]
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html and "{{7*7}}" in html
     assert "default-src 'none'" in html and "http" not in html.replace("http-equiv", "")
     assert html.count("<td class=") >= 2 * 64
-    observed, predicted = shades(found)
+    observed, predicted = shade_indices(found)
     assert np.array_equal(observed == -1, predicted == -1) and (observed.diagonal() == -1).all()
     assert np.bincount(observed[observed >= 0]).tolist() == np.bincount(predicted[predicted >= 0]).tolist()
 

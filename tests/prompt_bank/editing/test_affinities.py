@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,35 +11,15 @@ from hypothesis import strategies as st
 
 from fedmpt.common.words import fold
 from prompt_bank.editing import edits as editing
-from prompt_bank.editing.affinities import cell
+from prompt_bank.editing.affinities import cell_lift
 from prompt_bank.editing.cells import NEVER, USUAL, correct
 from prompt_bank.errors import BankError
 from prompt_bank.exchange.yaml_view import dump, read
-from prompt_bank.recording.changes import change, record_hand_edit
-from prompt_bank.recording.store import content_hash, dumps, load, loads, record
-from prompt_bank.schema import Affinity, Bank, Condition, Control, Correction, Label, Provenance, Reading
+from prompt_bank.recording.changes import apply_change, record_hand_edit
+from prompt_bank.recording.store import load, record
+from prompt_bank.schema import Affinity, Bank, Condition, Correction
+from tests.prompt_bank.banks import ASKED, with_affinities
 from tests.prompt_bank.strategies import banks
-
-ASKED = (Reading(kind="yes-no", wordings=("Is {label} usual in {value}?",), model="m"),)
-
-
-def world() -> Bank:
-    """Three labels; "place" has three values and numbers for two labels, "scene" shares one value with it."""
-    place = Affinity(rows={"fork": (2.5, -1.0, None), "car": (-2.0, 1.5, 0.25)}, asked=ASKED)
-    scene = Affinity(
-        rows={"fork": (9.0, 1.0), "tree": (None, 3.0)},
-        corrected=(Correction(label="fork", value="Kitchen", mined=0.5, by="bo"),),
-    )
-    return Bank(
-        name="world",
-        about="everyday photos",
-        labels=(Label(name="fork"), Label(name="car"), Label(name="tree")),
-        conditions=(
-            Condition(id="place", text="place", values=("kitchen", "street", "ski slope"), affinity=place),
-            Condition(id="scene", text="scene", values=("Kitchen", "forest"), affinity=scene),
-        ),
-        provenance=Provenance(control=Control(how="words", rows={"fork": (1.0, 0.25), "car": (0.25, 1.0)})),
-    )
 
 
 def of(bank: Bank, condition_id: str) -> Condition:
@@ -55,7 +33,7 @@ def numbers(condition: Condition) -> dict[tuple[str, str], float | None]:
 
 @settings(max_examples=100, deadline=None)
 @given(banks(), st.data())
-def test_numbers_stay_with_their_values(bank: Bank, data: st.DataObject) -> None:
+def test_numbers_follow_their_values(bank: Bank, data: st.DataObject) -> None:
     """Values in another order, fewer or more of them: each that is still there has the numbers and marks it had."""
     before = data.draw(st.sampled_from(bank.conditions))
     kept = data.draw(st.permutations(before.values))
@@ -72,20 +50,20 @@ def test_numbers_stay_with_their_values(bank: Bank, data: st.DataObject) -> None
         assert set(old) - set(now) == {(label, value) for label, value in old if value not in kept}
 
 
-def test_a_value_in_the_place_of_another_is_that_one_renamed() -> None:
-    bank = editing.edit(world(), "scene", values=["cookhouse", "forest"])
+def test_a_value_that_replaces_another_counts_as_renamed() -> None:
+    bank = editing.edit(with_affinities(), "scene", values=["cookhouse", "forest"])
     assert of(bank, "scene").affinity == Affinity(
         rows={"fork": (9.0, 1.0), "tree": (None, 3.0)},
         corrected=(Correction(label="fork", value="cookhouse", mined=0.5, by="bo"),),
     )
-    assert of(editing.edit(world(), "scene", values=["FOREST"]), "scene").affinity == Affinity(
+    assert of(editing.edit(with_affinities(), "scene", values=["FOREST"]), "scene").affinity == Affinity(
         rows={"fork": (1.0,), "tree": (3.0,)}
     )
-    assert of(editing.edit(world(), "scene", values=[]), "scene").affinity is None
+    assert of(editing.edit(with_affinities(), "scene", values=[]), "scene").affinity is None
 
 
-def test_a_merge_unites_matrices_and_a_persons_cell_comes_first() -> None:
-    merged = of(editing.merge(world(), ["place", "scene"], text="place"), "place")
+def test_a_merge_unites_affinities_and_corrections_take_precedence() -> None:
+    merged = of(editing.merge(with_affinities(), ["place", "scene"], text="place"), "place")
     assert merged.values == ("kitchen", "street", "ski slope", "forest")
     assert merged.affinity == Affinity(
         rows={
@@ -99,26 +77,28 @@ def test_a_merge_unites_matrices_and_a_persons_cell_comes_first() -> None:
 
 
 def test_a_split_gives_each_part_the_columns_of_its_values() -> None:
-    bank = editing.split(world(), "place", [("indoors", "", ["kitchen", "hall", "cellar"]), ("outdoors", "", ["moon"])])
+    bank = editing.split(
+        with_affinities(), "place", [("indoors", "", ["kitchen", "hall", "cellar"]), ("outdoors", "", ["moon"])]
+    )
     indoors, outdoors = bank.conditions[:2]
     assert indoors.affinity and indoors.affinity.rows == {"fork": (2.5, None, None), "car": (-2.0, None, None)}
     assert outdoors.affinity is None, "none of its values was one before"
 
 
-def test_a_cell_goes_from_usual_over_never_back_to_what_was_mined() -> None:
+def test_a_cell_is_corrected_twice_and_then_reverted() -> None:
     for condition, label, value in (
         ("place", "fork", "street"),
         ("place", "tree", "kitchen"),
         ("place", "fork", "ski slope"),
     ):
-        before = cell(of(world(), condition), label, value)
-        bank = correct(world(), condition, label, value, USUAL)
+        before = cell_lift(of(with_affinities(), condition), label, value)
+        bank = correct(with_affinities(), condition, label, value, USUAL)
         bank = correct(bank, condition, label, value, NEVER)
-        assert cell(of(bank, condition), label, value) == NEVER
+        assert cell_lift(of(bank, condition), label, value) == NEVER
         affinity = of(bank, condition).affinity
         assert affinity and affinity.corrected == (Correction(label=label, value=value, mined=before),)
-        assert correct(bank, condition, label, value, None) == world()
-    bank = editing.add(world(), "light", values=["night"])
+        assert correct(bank, condition, label, value, None) == with_affinities()
+    bank = editing.add(with_affinities(), "light", values=["night"])
     lit = correct(bank, "light", "car", "night", 1.234)
     assert of(lit, "light").affinity == Affinity(
         rows={"car": (1.23,)}, corrected=(Correction(label="car", value="night"),)
@@ -136,23 +116,23 @@ def test_a_cell_goes_from_usual_over_never_back_to_what_was_mined() -> None:
         (("place", "fork", "street", float("nan")), "must be"),
     ],
 )
-def test_a_cell_that_is_not_there(arguments: tuple[Any, ...], message: str) -> None:
+def test_an_unknown_cell_is_an_error(arguments: tuple[Any, ...], message: str) -> None:
     with pytest.raises(BankError, match=message):
-        correct(world(), *arguments)
+        correct(with_affinities(), *arguments)
 
 
 def test_who_set_a_cell_is_said_when_it_is_recorded(tmp_path: Path) -> None:
     path = tmp_path / "bank.json"
-    record(world(), path, by="miner", did="mined")
-    change(path, lambda b: correct(b, "place", "fork", "street", NEVER), by="ada", did="set")
+    record(with_affinities(), path, by="miner", did="mined")
+    apply_change(path, lambda b: correct(b, "place", "fork", "street", NEVER), by="ada", did="set")
     cells = of(load(path).bank, "place").affinity
     assert cells and cells.corrected == (Correction(label="fork", value="street", mined=-1.0, by="ada"),)
     assert not load(path).edited
 
 
-def test_a_number_that_is_written_into_the_file_is_a_correction(tmp_path: Path) -> None:
+def test_a_number_changed_in_the_file_becomes_a_correction(tmp_path: Path) -> None:
     path = tmp_path / "bank.json"
-    record(world(), path, by="miner", did="mined")
+    record(with_affinities(), path, by="miner", did="mined")
     text = (
         path.read_text(encoding="utf-8")
         .replace("[-2.0, 1.5, 0.25]", "[-2.0, 3, 0.25]")
@@ -166,25 +146,27 @@ def test_a_number_that_is_written_into_the_file_is_a_correction(tmp_path: Path) 
     assert [c.origin for c in bank.conditions] == ["mined", "mined"], "the words are the miner's"
 
 
-def test_a_label_that_is_renamed_by_hand_has_not_been_corrected(tmp_path: Path) -> None:
+def test_renaming_a_label_by_hand_makes_no_corrections(tmp_path: Path) -> None:
     path = tmp_path / "bank.json"
-    record(world(), path, by="miner", did="mined")
+    record(with_affinities(), path, by="miner", did="mined")
     path.write_text(path.read_text(encoding="utf-8").replace('"car"', '"auto"'), encoding="utf-8")
     affinity = of(record_hand_edit(load(path), "ada").bank, "place").affinity
     assert affinity and affinity.rows["auto"] == (-2.0, 1.5, 0.25) and affinity.corrected == ()
 
 
 def rewritten(*replaced: tuple[str, str]) -> Bank:
-    text = dump(world())
+    text = dump(with_affinities())
     for old, new in replaced:
         assert old in text, text
         text = text.replace(old, new, 1)
-    return read(text, world(), "view.yaml")
+    return read(text, with_affinities(), "view.yaml")
 
 
-def test_the_view_shows_the_cells_that_people_set() -> None:
-    assert "  corrected:\n    fork: {Kitchen: 9.0}\n" in dump(world()) and "  corrected: {}\n" in dump(world())
-    assert dump(world()).endswith("\nabout: everyday photos\n")
+def test_the_view_shows_corrections() -> None:
+    assert "  corrected:\n    fork: {Kitchen: 9.0}\n" in dump(with_affinities()) and "  corrected: {}\n" in dump(
+        with_affinities()
+    )
+    assert dump(with_affinities()).endswith("\nabout: everyday photos\n")
     bank = rewritten(("corrected: {}", "corrected: {tree: {street: 2}, fork: {kitchen: -2.0}}"))
     affinity = of(bank, "place").affinity
     assert affinity and affinity.rows == {
@@ -205,7 +187,7 @@ def test_the_view_shows_the_cells_that_people_set() -> None:
     assert rewritten(("about: everyday photos", "about: aerial images")).about == "aerial images"
 
 
-def test_labels_that_are_renamed_or_removed_take_their_rows_along() -> None:
+def test_rows_follow_renamed_and_removed_labels() -> None:
     bank = rewritten(("\n- fork\n", "\n- pitchfork\n"), ("    fork: {Kitchen", "    pitchfork: {Kitchen"))
     affinity = of(bank, "scene").affinity
     assert affinity and affinity.rows["pitchfork"] == (9.0, 1.0) and affinity.corrected[0].label == "pitchfork"
@@ -225,77 +207,6 @@ def test_labels_that_are_renamed_or_removed_take_their_rows_along() -> None:
         ("fork", r"corrected, line 9: must be a map of labels"),
     ],
 )
-def test_what_is_wrong_with_a_cell_is_said_with_its_line(cells: str, message: str) -> None:
+def test_errors_in_corrected_cells_have_their_line(cells: str, message: str) -> None:
     with pytest.raises(BankError, match=message):
         rewritten(("corrected: {}", f"corrected: {cells}"))
-
-
-def test_rows_and_corrected_cells_are_lines_of_the_file() -> None:
-    written = dumps(world())
-    for line in (
-        '"fork": [2.5, -1.0, null],',
-        '"car": [-2.0, 1.5, 0.25]',
-        '{"label": "fork", "value": "Kitchen", "mined": 0.5, "by": "bo"}',
-        '"car": [0.25, 1.0]',
-    ):
-        assert line in [text.strip() for text in written.splitlines()]
-    assert loads(written)[0] == world()
-
-
-FAULTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str, str]] = {
-    "a short row": (
-        lambda c: c["affinity"]["rows"].update(car=[1]),
-        "affinity.rows.car",
-        "has 1 numbers, but the condition has 3 values",
-    ),
-    "no label": (lambda c: c["affinity"]["rows"].update(dog=[1, 2, 3]), "affinity.rows.dog", "no label 'dog'"),
-    "no number": (lambda c: c["affinity"]["rows"].update(car=[1, 2, "x"]), "affinity.rows.car[2]", "number"),
-    "no rows": (lambda c: c["affinity"].update(rows={}), "affinity.rows", "at least 1"),
-    "a value twice": (lambda c: c["values"].append("KITCHEN"), "values[3]", "values[0] already"),
-    "a cell of no value": (
-        lambda c: c["affinity"]["corrected"].append({"label": "car", "value": "moon"}),
-        "affinity.corrected[0].value",
-        "no value 'moon'",
-    ),
-    "a cell of no row": (
-        lambda c: c["affinity"]["corrected"].append({"label": "tree", "value": "street"}),
-        "affinity.corrected[0].label",
-        "'tree' has no row",
-    ),
-    "a cell twice": (
-        lambda c: c["affinity"]["corrected"].extend([{"label": "car", "value": "street"}] * 2),
-        "affinity.corrected[1]",
-        "corrected already",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_is_named_with_its_place(name: str) -> None:
-    spoil, place, message = FAULTS[name]
-    content = json.loads(dumps(world()))
-    spoil(content["conditions"][0])
-    with pytest.raises(BankError) as caught:
-        loads(json.dumps(content))
-    found = {problem.place: problem.message for problem in caught.value.problems}
-    assert message in found[f"conditions[0].{place}"], found
-
-
-def test_a_control_is_square() -> None:
-    content = json.loads(dumps(world()))
-    content["provenance"]["control"]["rows"]["car"] = [1.0]
-    with pytest.raises(BankError, match=r"provenance.control.rows.car, line \d+: has 1 numbers, but there are 2 rows"):
-        loads(json.dumps(content, indent=2))
-
-
-def test_format_1_is_read_and_known_again(tmp_path: Path) -> None:
-    """Its values may stand twice, and its revision's hash is still that of the content."""
-    plain = Bank(name="old", labels=(Label(name="a"),), conditions=(Condition(id="c", text="c", values=("x", "y")),))
-    content = json.loads(dumps(plain)) | {"format": 1}
-    assert loads(json.dumps(content))[0] == plain
-    content["conditions"][0]["values"] = ["x", "X ", "y", "x"]
-    assert loads(json.dumps(content))[0] == plain
-    for shipped in ("voc20", "coco80", "scenes24"):
-        loaded = load(Path(editing.__file__).parents[1] / "banks" / f"{shipped}.json")
-        if loaded.bank.history and not any(c.affinity for c in loaded.bank.conditions):
-            assert content_hash(loaded.bank) == loaded.bank.history[-1].hash and not loaded.edited

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from prompt_bank.commands.tables import change_lines
 from prompt_bank.editing import edits as editing
 from prompt_bank.editing.cells import correct
+from prompt_bank.editing.dependencies import set_dependency
 from prompt_bank.editing.diff import Change, diff
 from prompt_bank.recording.store import content_hash
 from prompt_bank.review.differences import differences
@@ -105,7 +106,7 @@ def test_a_diff_describes_all_changes(before: Bank, other: Bank, rng: Any) -> No
     assert diff(before, before) == ()
 
 
-def test_revision_and_history_are_no_content() -> None:
+def test_revision_and_history_are_not_compared() -> None:
     assert diff(good(), good().model_copy(update={"revision": 7})) == ()
 
 
@@ -161,18 +162,18 @@ def test_the_order_of_a_dependencys_labels_does_not_make_it_another_one() -> Non
     assert (change.kind, change.field, change.key) == ("changed", "labels", "cat + potted plant")
 
 
-def test_what_happened_alike_to_many_dependencies_is_told_once() -> None:
+def test_equal_changes_of_dependencies_are_shown_once() -> None:
     bank = good().model_copy(update={"labels": tuple(Label(name=f"l{i}") for i in range(15)), "captions": ()})
     bank = bank.model_copy(update={"dependencies": (), "conditions": good().conditions[1:]})
     bank = editing.add(bank, "place")
     for i in range(1, 15):
-        bank = editing.set_dependency(bank, ["l0", f"l{i}"], ["pose", "place"])
+        bank = set_dependency(bank, ["l0", f"l{i}"], ["pose", "place"])
     lines = [line.plain for line in change_lines(diff(bank, editing.remove(bank, "place")))]
     assert lines[0] == "- condition place"
     assert lines[1].startswith("~ 14 dependencies: l0 + l1, ") and lines[1].endswith(" and 4 more")
     assert lines[2].split() == ["conditions", "-place"] and len(lines) == 3
 
 
-def test_signs_that_steer_a_terminal_are_not_printed() -> None:
+def test_terminal_control_characters_are_not_printed() -> None:
     bank = editing.edit(good(), "pose", definition="a\x1b]0;owned\x07", values=["\x1b[2J"])
     assert "\x1b" not in "".join(line.plain for line in change_lines(diff(good(), bank)))

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prompt_bank.editing import edits as editing
+from prompt_bank.editing.dependencies import set_dependency
 from prompt_bank.errors import BankError
 from prompt_bank.recording.store import dumps, loads
 from prompt_bank.schema import Bank, Caption, Condition, Dependency, Label
@@ -60,7 +61,7 @@ def governing(bank: Bank) -> dict[tuple[str, ...], tuple[str, ...]]:
     return {d.labels: d.conditions for d in bank.dependencies}
 
 
-def test_statuses_are_set_and_taken_back() -> None:
+def test_decisions_are_set_and_reverted() -> None:
     bank = editing.accept(four(), ["place", "light"])
     bank = editing.reject(bank, ["weather"])
     assert [c.status for c in bank.conditions] == ["accepted", "accepted", "rejected", "rejected"]
@@ -78,7 +79,7 @@ def test_rename_keeps_the_id_and_marks_a_mined_condition_as_edited() -> None:
     assert editing.rename(four(), "light", "light") == four(), "the same words are no edit"
 
 
-def test_edit_changes_what_is_given_alone() -> None:
+def test_edit_changes_only_the_given_fields() -> None:
     bank = editing.edit(four(), "weather", definition="", values=["sun", "fog"])
     changed = condition(bank, "weather")
     assert (changed.definition, changed.values, changed.text, changed.note, changed.origin) == (
@@ -87,7 +88,7 @@ def test_edit_changes_what_is_given_alone() -> None:
     assert condition(editing.edit(four(), "weather", note="ask Ada"), "weather").origin == "mined", "a note is no edit"
 
 
-def test_merge_unites_what_the_conditions_had() -> None:
+def test_merge_unites_the_fields_of_the_conditions() -> None:
     """Supports 0.4 and 0.6 over five captions with one shared: (2 + 3 - 1) / 5 = 0.8."""
     bank = editing.merge(four(), ["light", "weather"], text="light and weather")
     assert ids(bank) == ["place", "light", "mine"]
@@ -111,7 +112,7 @@ def test_merge_does_not_guess_a_support() -> None:
     assert ids(later_first) == ["light", "weather", "mine"]
 
 
-def test_split_gives_each_part_what_the_whole_had() -> None:
+def test_split_copies_evidence_and_dependencies_to_each_part() -> None:
     bank = editing.split(four(), "weather", [("sky", "Above.", ["rain"]), ("Temperature", "", []), ("light!", "", [])])
     assert ids(bank) == ["place", "light", "weather", "temperature", "light-2", "mine"]
     parts = bank.conditions[2:5]
@@ -130,7 +131,7 @@ def test_move_sets_the_place_in_the_order() -> None:
     assert editing.move(four(), "light", 1) == four()
 
 
-def test_add_makes_an_id_of_the_text() -> None:
+def test_add_derives_the_id_from_the_text() -> None:
     bank = editing.add(four(), "Time of Day", "When.", ["dawn"], note="n")
     assert bank.conditions[-1] == Condition(
         id="time-of-day", text="Time of Day", definition="When.", values=("dawn",), origin="added", note="n"
@@ -145,24 +146,24 @@ def test_remove_drops_it_from_dependencies() -> None:
     assert governing(bank) == {("cat", "sofa"): ("place",), ("cat", "dog"): ("light",)}
 
 
-def test_a_dependency_is_changed_made_and_taken_away() -> None:
-    bank = editing.set_dependency(four(), ["sofa", "cat"], ["light"])
+def test_a_dependency_is_changed_created_and_removed() -> None:
+    bank = set_dependency(four(), ["sofa", "cat"], ["light"])
     changed = bank.dependencies[0]
     assert (changed.labels, changed.conditions, changed.because) == (("cat", "sofa"), ("light",), "seen")
     assert bank.dependencies[1:] == four().dependencies[1:]
-    bank = editing.set_dependency(bank, ["dog", "cat", "sofa"], ["place"])
+    bank = set_dependency(bank, ["dog", "cat", "sofa"], ["place"])
     assert governing(bank)[("dog", "cat", "sofa")] == ("place",) and len(bank.dependencies) == 4
-    bank = editing.set_dependency(bank, ["dog", "cat"], [])
+    bank = set_dependency(bank, ["dog", "cat"], [])
     assert ("cat", "dog") not in governing(bank) and len(bank.dependencies) == 3
-    assert editing.set_dependency(bank, ["dog", "cat"], []) == bank
+    assert set_dependency(bank, ["dog", "cat"], []) == bank
 
 
-def test_a_dependency_that_stands_twice_becomes_one() -> None:
+def test_duplicate_dependencies_become_one() -> None:
     bank = four()
     bank = bank.model_copy(
         update={"dependencies": (*bank.dependencies, Dependency(labels=("sofa", "cat"), conditions=("light",)))}
     )
-    assert editing.set_dependency(bank, ["cat", "sofa"], ["place", "weather"]) == four()
+    assert set_dependency(bank, ["cat", "sofa"], ["place", "weather"]) == four()
 
 
 @pytest.mark.parametrize(
@@ -170,31 +171,34 @@ def test_a_dependency_that_stands_twice_becomes_one() -> None:
     [
         (lambda b: editing.accept(b, ["lihgt"]), "conditions: there is no condition 'lihgt'; there are light, place"),
         (lambda b: editing.rename(b, "light", ""), r"conditions\[1\].text: is empty"),
-        (lambda b: editing.rename(b, "light", " x"), r"conditions\[1\].text: ' x' begins or ends with white space"),
+        (lambda b: editing.rename(b, "light", " x"), r"conditions\[1\].text: ' x' starts or ends with white space"),
         (lambda b: editing.rename(b, "light", "a\nb"), r"conditions\[1\].text: .* line break"),
-        (lambda b: editing.rename(b, "weather", "Light"), r"conditions\[2\].text: the condition 'light' stands at"),
+        (
+            lambda b: editing.rename(b, "weather", "Light"),
+            r"conditions\[2\].text: the condition 'light' is already used at",
+        ),
         (lambda b: editing.rename(b, "light", "x" * 101), r"conditions\[1\].text: has more than 100 characters"),
         (lambda b: editing.edit(b, "light", values=["a", ""]), r"conditions\[1\].values\[1\]: is empty"),
         (lambda b: editing.edit(b, "light", definition="\ud800"), r"conditions\[1\].definition"),
         (lambda b: editing.merge(b, ["light"], text="x"), "at least two"),
         (lambda b: editing.merge(b, ["light", "light"], text="x"), "'light' is named twice"),
-        (lambda b: editing.merge(b, ["light", "place"], text="weather"), "stands at"),
+        (lambda b: editing.merge(b, ["light", "place"], text="weather"), "is already used at"),
         (lambda b: editing.split(b, "light", [("a", "", [])]), "at least two"),
-        (lambda b: editing.split(b, "light", [("a", "", []), ("A", "", [])]), "stands at"),
+        (lambda b: editing.split(b, "light", [("a", "", []), ("A", "", [])]), "is already used at"),
         (lambda b: editing.split(b, "light", [("a", "", []), ("", "", [])]), r"conditions\[2\].text: is empty"),
         (lambda b: editing.move(b, "light", 4), "there is no position 4; there are 0 to 3"),
         (lambda b: editing.move(b, "light", -1), "there is no position -1"),
-        (lambda b: editing.add(b, "PLACE"), "stands at"),
+        (lambda b: editing.add(b, "PLACE"), "is already used at"),
         (lambda b: editing.add(b, ""), r"conditions\[4\].text: is empty"),
         (lambda b: editing.remove(b, "x"), "there is no condition 'x'"),
-        (lambda b: editing.set_dependency(b, ["cat"], ["light"]), r"dependencies\[3\]: .* at least two"),
-        (lambda b: editing.set_dependency(b, ["cat", "cat"], ["light"]), "at least two different"),
-        (lambda b: editing.set_dependency(b, ["cat", "dgo"], ["light"]), "there is no label 'dgo'; there are dog"),
-        (lambda b: editing.set_dependency(b, ["cat", "dog"], ["lite"]), "there is no condition 'lite'"),
-        (lambda b: editing.set_dependency(b, ["cat", "dog"], ["light", "light"]), "named twice"),
+        (lambda b: set_dependency(b, ["cat"], ["light"]), r"dependencies\[3\]: .* at least two"),
+        (lambda b: set_dependency(b, ["cat", "cat"], ["light"]), "at least two different"),
+        (lambda b: set_dependency(b, ["cat", "dgo"], ["light"]), "there is no label 'dgo'; there are dog"),
+        (lambda b: set_dependency(b, ["cat", "dog"], ["lite"]), "there is no condition 'lite'"),
+        (lambda b: set_dependency(b, ["cat", "dog"], ["light", "light"]), "named twice"),
     ],
 )
-def test_a_wrong_edit_is_said_with_its_place(edit: Callable[[Bank], Bank], message: str) -> None:
+def test_an_invalid_edit_is_an_error_with_its_place(edit: Callable[[Bank], Bank], message: str) -> None:
     with pytest.raises(BankError, match=message):
         edit(four())
 
@@ -202,7 +206,7 @@ def test_a_wrong_edit_is_said_with_its_place(edit: Callable[[Bank], Bank], messa
 def test_words_of_a_rejected_condition_are_free_until_it_comes_back() -> None:
     bank = editing.add(four(), "My own")
     assert ids(bank)[-1] == "my-own"
-    with pytest.raises(BankError, match="stands at"):
+    with pytest.raises(BankError, match="is already used at"):
         editing.accept(bank, ["mine"])
 
 
@@ -224,15 +228,13 @@ EDITS: st.SearchStrategy[tuple[Any, ...]] = st.one_of(
     st.tuples(st.just(editing.move), st.tuples(IDS, st.integers(-1, 5))),
     st.tuples(st.just(editing.add), st.tuples(TEXTS, TEXTS, VALUES)),
     st.tuples(st.just(editing.remove), st.tuples(IDS)),
-    st.tuples(
-        st.just(editing.set_dependency), st.tuples(st.lists(LABELS, max_size=3), st.lists(IDS, max_size=2, unique=True))
-    ),
+    st.tuples(st.just(set_dependency), st.tuples(st.lists(LABELS, max_size=3), st.lists(IDS, max_size=2, unique=True))),
 )
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(EDITS, max_size=8))
-def test_every_row_of_edits_leaves_a_bank_that_can_be_saved(edits: list[tuple[Any, Any]]) -> None:
+def test_every_sequence_of_edits_gives_a_bank_that_can_be_saved(edits: list[tuple[Any, Any]]) -> None:
     bank = four()
     for edit, arguments in edits:
         before, text = bank, dumps(bank)

@@ -1,4 +1,4 @@
-"""Factors of captions and kinds of conditions: what is counted from them, and files from before there were any."""
+"""Statistics of factors and kinds, and files of before they existed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prompt_bank.editing import edits as editing
-from prompt_bank.editing.measures import explained, overlaps, smallest_cover, support
+from prompt_bank.editing.measures import explained, greedy_cover, overlaps, support
 from prompt_bank.errors import BankError
 from prompt_bank.recording.proposals import propose
 from prompt_bank.recording.store import content_hash, dumps, load, loads
@@ -21,7 +21,7 @@ KINDS = ("place", "light", "pose", "sound")
 
 
 def bank(of_captions: list[tuple[str, ...]], **of_conditions: tuple[str, ...]) -> Bank:
-    """One caption for each row of kinds, and conditions with the kinds that belong to them."""
+    """A bank with one caption for each list of kinds, and conditions with their kinds."""
     captions = [
         Caption(
             id=f"cap-{i}", labels=("cat",), text=f"Caption {i}.", factors=tuple(Factor(words="x", kind=k) for k in ks)
@@ -32,8 +32,8 @@ def bank(of_captions: list[tuple[str, ...]], **of_conditions: tuple[str, ...]) -
     return Bank(name="b", labels=(Label(name="cat"),), conditions=conditions, captions=tuple(captions))
 
 
-def test_what_is_counted() -> None:
-    """Captions 0 and 1 tell a place, 1 and 2 light, 3 a sound that belongs to no condition."""
+def test_kinds_of_factors_are_counted() -> None:
+    """Captions 0 and 1 have a place, 1 and 2 light, 3 a sound, which no condition has."""
     b = bank(
         [("place",), ("place", "light"), ("glow",), ("sound",)], place=("place",), light=("light", "glow"), mood=()
     )
@@ -41,12 +41,12 @@ def test_what_is_counted() -> None:
     assert explains == {"cap-0": ("place",), "cap-1": ("place", "light"), "cap-2": ("light",), "cap-3": ()}
     assert support(b.conditions, explains) == {"place": 0.5, "light": 0.5, "mood": 0.0}
     assert overlaps(b.conditions, explains) == {("place", "light"): 1 / 3, ("place", "mood"): 0, ("light", "mood"): 0}
-    assert smallest_cover(["place", "light", "mood"], explains, 0.75) == ["place", "light"]
+    assert greedy_cover(["place", "light", "mood"], explains, 0.75) == ["place", "light"]
     assert support(b.conditions, {}) == {"place": 0.0, "light": 0.0, "mood": 0.0}
 
 
 @given(st.lists(st.sets(st.sampled_from(KINDS)), min_size=1, max_size=8), st.sets(st.sampled_from(KINDS), min_size=1))
-def test_merged_conditions_explain_what_either_explained(rows: list[set[str]], first: set[str]) -> None:
+def test_merged_conditions_explain_the_captions_of_both(rows: list[set[str]], first: set[str]) -> None:
     b = bank([tuple(sorted(row)) for row in rows], a=tuple(sorted(first)), b=("pose",))
     merged = editing.merge(b, ["a", "b"], text="both")
     (both,) = merged.conditions
@@ -55,7 +55,7 @@ def test_merged_conditions_explain_what_either_explained(rows: list[set[str]], f
     assert both.support == pytest.approx(together, abs=1e-4)
 
 
-def test_a_file_comes_back_with_them() -> None:
+def test_a_file_with_factors_and_kinds_round_trips() -> None:
     b = bank([("place",)], place=("place",))
     read, _ = loads(dumps(b))
     assert read == b
@@ -63,7 +63,7 @@ def test_a_file_comes_back_with_them() -> None:
     assert content_hash(read) != content_hash(bank([()], place=("place",)))
 
 
-def test_files_from_before_keep_their_text_and_hash() -> None:
+def test_files_without_kinds_and_factors_keep_their_text_and_hash() -> None:
     """Format 1 began without factors and kinds."""
     assert "kinds" not in dumps(good())
     assert "factors" not in dumps(good())
@@ -75,7 +75,7 @@ def test_files_from_before_keep_their_text_and_hash() -> None:
             assert not loaded.edited
 
 
-def test_empty_ones_may_be_written_and_are_not_written_back() -> None:
+def test_empty_factors_and_kinds_are_not_written() -> None:
     spelled = content()
     spelled["conditions"][0]["kinds"] = []
     spelled["captions"][0]["factors"] = []

@@ -1,4 +1,4 @@
-"""From conditions and labels to the words around the learnable tokens."""
+"""The words of prompts around the learnable tokens."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from prompt_bank.errors import BankError
-from prompt_bank.prompts.layout import active_conditions, parts, prompts
+from prompt_bank.prompts.layout import active_conditions, prompts, template_parts
 from prompt_bank.schema import Bank, Prompt
 from tests.prompt_bank.banks import good
 
@@ -70,12 +70,12 @@ WORDS = st.text(st.characters(exclude_characters="{}", exclude_categories=("Cs",
 
 
 @given(WORDS, WORDS, WORDS, st.text(max_size=10))
-def test_a_template_falls_into_its_parts_and_words_are_never_fields(
+def test_a_template_is_split_into_parts_and_braces_in_words_are_literal(
     before: str, between: str, after: str, word: str
 ) -> None:
     bank = good()
     template = f"{before}{{condition}}{between}{{label}}{after}"
-    split = parts(bank.model_copy(update={"prompt": Prompt.model_construct(template=template)}))
+    split = template_parts(bank.model_copy(update={"prompt": Prompt.model_construct(template=template)}))
     assert (split.before, split.between, split.after) == (before, between, after)
     for dangerous in (word, "{label}", "{0.__class__}", "%s"):
         assert split.head(dangerous) == (before + dangerous).strip()

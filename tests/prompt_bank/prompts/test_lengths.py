@@ -1,4 +1,4 @@
-"""Tokens as open_clip counts them; prompts that are too long or the same for CLIP."""
+"""Token counts equal to open_clip's; prompts that are too long or identical for CLIP."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 import prompt_bank
 from prompt_bank.editing import edits as editing
 from prompt_bank.prompts.clip_tokens import special_tokens, token_ids
-from prompt_bank.prompts.layout import parts
-from prompt_bank.prompts.lengths import measured, troubles
+from prompt_bank.prompts.layout import template_parts
+from prompt_bank.prompts.lengths import measure_prompts, prompt_problems
 from prompt_bank.recording.store import load
 from prompt_bank.schema import Bank, Label, Prompt
 from tests.prompt_bank.banks import good
@@ -34,13 +34,13 @@ def clip() -> Any:
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_banks_have_the_tokens_that_open_clip_counts(clip: Any, path: Path) -> None:
     bank = load(path).bank
-    frozen = parts(bank)
+    frozen = template_parts(bank)
     texts = [frozen.head(c.text) for c in bank.conditions] + [frozen.tail(label.name) for label in bank.labels]
     texts += [c.definition for c in bank.conditions] + [caption.text for caption in bank.captions]
     assert all(list(token_ids(text)) == clip.encode(text) for text in texts)
-    assert troubles(bank) == []
+    assert prompt_problems(bank) == []
     learned = bank.prompt.condition_tokens + bank.prompt.class_tokens
-    first, whole = measured(bank)[0], f"{bank.conditions[0].text} {bank.labels[0].name}."
+    first, whole = measure_prompts(bank)[0], f"{bank.conditions[0].text} {bank.labels[0].name}."
     assert first.tokens == len(clip.encode(whole)) + learned + 2, "no word reaches over the field's border here"
 
 
@@ -71,7 +71,7 @@ def test_counting_loads_neither_torch_nor_open_clip() -> None:
 
 def test_a_prompt_is_counted_token_by_token() -> None:
     """[SOS], 5 of u, "background", 7 of w, "cat" and ".", [EOT]: 1 + 5 + 1 + 7 + 2 + 1 = 17; one more for "pose"."""
-    found = {(p.condition_id, p.label): p for p in measured(good())}
+    found = {(p.condition_id, p.label): p for p in measure_prompts(good())}
     assert found[("background", "cat")].tokens == 17
     assert found[("pose", "cat")].tokens == 18
     assert found[("pose", "potted plant")].tokens == 19
@@ -84,33 +84,33 @@ def with_lengths(condition_tokens: int, class_tokens: int) -> Bank:
 
 def test_the_77th_token_is_read_and_the_78th_is_not() -> None:
     """5 of 17 tokens are frozen: 64 + 8 learnable ones make 77 for background and cat, 79 for pose and potted plant."""
-    found = {(p.condition_id, p.label): p for p in measured(with_lengths(64, 8))}
+    found = {(p.condition_id, p.label): p for p in measure_prompts(with_lengths(64, 8))}
     assert [(p.tokens, p.too_long) for p in found.values()] == [(77, False), (78, True), (78, True), (79, True)]
-    told = troubles(with_lengths(64, 8))
+    told = prompt_problems(with_lengths(64, 8))
     assert [t.place for t in told] == ["conditions[0].text", "conditions[1].text"]
     assert "with the label 'potted plant' its prompt has 78 tokens; CLIP reads 77" in told[0].message
 
 
-def test_labels_behind_the_cut_become_one_prompt() -> None:
+def test_labels_after_the_truncation_give_identical_prompts() -> None:
     bank = with_lengths(64, 11)
-    assert [p.same_as for p in measured(bank)] == [None, ("background", "cat"), None, ("pose", "cat")]
-    same = [t for t in troubles(bank) if "same prompt" in t.message]
+    assert [p.same_as for p in measure_prompts(bank)] == [None, ("background", "cat"), None, ("pose", "cat")]
+    same = [t for t in prompt_problems(bank) if "same prompt" in t.message]
     assert [t.place for t in same] == ["labels[1].name"], "said once, not once a condition"
 
 
-def test_labels_that_clip_reads_alike_are_named() -> None:
+def test_labels_that_clip_cannot_distinguish_are_reported() -> None:
     """open_clip undoes HTML's entities, so these two are the same words to it, though not to the bank."""
     labels = (*good().labels, Label(name="salt & pepper"), Label(name="salt &amp; pepper"))
     bank = good().model_copy(update={"labels": labels})
-    (told,) = troubles(bank)
+    (told,) = prompt_problems(bank)
     assert told.place == "labels[3].name" and "'salt &amp; pepper' and 'salt & pepper'" in told.message
 
 
-def test_conditions_that_clip_reads_alike_are_named() -> None:
-    (told,) = troubles(editing.add(good(), "object&nbsp;pose"))
+def test_conditions_that_clip_cannot_distinguish_are_reported() -> None:
+    (told,) = prompt_problems(editing.add(good(), "object&nbsp;pose"))
     assert told.place == "conditions[2].text" and "'object-nbsp-pose' and 'pose'" in told.message
 
 
 def test_a_bank_without_active_conditions_has_no_prompts() -> None:
-    (told,) = troubles(editing.reject(good(), ["background", "pose"]))
+    (told,) = prompt_problems(editing.reject(good(), ["background", "pose"]))
     assert told.severity == "warning" and "no condition is accepted or proposed" in told.message

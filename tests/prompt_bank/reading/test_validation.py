@@ -11,8 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prompt_bank.errors import BankError, Problem
-from prompt_bank.reading import migrations
-from prompt_bank.reading.locate import Located, written
 from prompt_bank.recording.store import dumps, loads
 from tests.prompt_bank.banks import content, good, text
 
@@ -48,11 +46,19 @@ FAULTS: dict[str, tuple[Spoil, str, str]] = {
     "escape in a condition": (lambda b: b["conditions"][1].update(text="a\x1b[2J"), "conditions[1].text", "control"),
     "turned direction": (lambda b: b["labels"][1].update(name="a\u202eb"), "labels[1].name", "control character"),
     "white space around": (lambda b: b["conditions"][1].update(text="pose "), "conditions[1].text", "white space"),
-    "label twice": (lambda b: b["labels"].append({"name": "CAT"}), "labels[2].name", "labels[0].name already"),
+    "label twice": (lambda b: b["labels"].append({"name": "CAT"}), "labels[2].name", "already used at labels[0].name"),
     "condition twice": (lambda b: b["conditions"][1].update(text="Background"), "conditions[1].text", "already"),
-    "id twice": (lambda b: b["conditions"][1].update(id="background"), "conditions[1].id", "conditions[0].id already"),
+    "id twice": (
+        lambda b: b["conditions"][1].update(id="background"),
+        "conditions[1].id",
+        "already used at conditions[0].id",
+    ),
     "path as id": (lambda b: b["conditions"][1].update(id="../../x"), "conditions[1].id", "does not match"),
-    "caption twice": (lambda b: b["captions"].append(b["captions"][0]), "captions[1].id", "captions[0].id already"),
+    "caption twice": (
+        lambda b: b["captions"].append(b["captions"][0]),
+        "captions[1].id",
+        "already used at captions[0].id",
+    ),
     "evidence of nothing": (
         lambda b: b["conditions"][0].update(evidence=["cap-0001", "cap-9"]),
         "conditions[0].evidence[1]",
@@ -73,7 +79,7 @@ FAULTS: dict[str, tuple[Spoil, str, str]] = {
     "label before condition": (
         lambda b: b["prompt"].update(template="{label} in {condition}"),
         "prompt.template",
-        "must stand before",
+        "must come before",
     ),
     "field of a field": (
         lambda b: b["prompt"].update(template="{condition} {label} {label.__class__}"),
@@ -100,14 +106,14 @@ FAULTS: dict[str, tuple[Spoil, str, str]] = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_is_named_with_its_place(name: str) -> None:
+def test_an_error_has_its_place(name: str) -> None:
     spoil, place, message = FAULTS[name]
     found = [problem for problem in spoiled(spoil) if problem.place == place]
     assert any(message in problem.message for problem in found), found
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_the_line_is_that_of_the_place(name: str) -> None:
+def test_an_error_has_the_line_of_its_place(name: str) -> None:
     """The line is found a second way: in the indented text each value but an empty list stands on a line of its own."""
     spoil, place, _ = FAULTS[name]
     bank = content()
@@ -145,7 +151,7 @@ def line_of_mark(file: str) -> int:
     return next(i for i, line in enumerate(file.splitlines(), 1) if "\u2602" in line)
 
 
-def test_all_problems_come_at_once_whatever_their_kind() -> None:
+def test_problems_of_all_kinds_are_reported_at_once() -> None:
     def spoil(bank: dict[str, Any]) -> None:
         bank["conditions"][0]["support"] = "much"  # a type
         bank["conditions"][1]["evidence"] = ["cap-9"]  # a reference
@@ -169,13 +175,13 @@ def test_problems_come_in_the_order_of_the_lines() -> None:
     assert [problem.line for problem in found] == sorted(problem.line or 0 for problem in found)
 
 
-def test_a_duplicate_key_is_named_where_it_stands_the_second_time() -> None:
+def test_a_duplicate_key_is_reported_at_its_second_occurrence() -> None:
     file = text(content()).replace('"name": "small",', '"name": "small",\n  "name": "other",')
-    assert [str(problem) for problem in problems(file)] == ["name, line 5: the key 'name' stands twice"]
+    assert [str(problem) for problem in problems(file)] == ["name, line 5: the key 'name' occurs twice"]
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "9" * 5000])
-def test_numbers_that_no_json_holds(number: str) -> None:
+def test_numbers_that_json_does_not_allow(number: str) -> None:
     file = text(content()).replace('"seed": 0', f'"seed": {number}')
     (problem,) = problems(file)
     assert problem.place == "provenance.seed"
@@ -191,13 +197,13 @@ def test_numbers_that_no_json_holds(number: str) -> None:
         ("<html>", "not JSON"),
         ('{"format": 1,}', "key"),
         ("{'format': 1}", "double quotes"),
-        ('{"format": 1} {}', "behind the end"),
+        ('{"format": 1} {}', "after the end"),
         ('{"format": 1, "name": "a\nb"}', "not closed or not valid"),
         (r'{"format": 1, "name": "\ud800"}', "surrogate"),
         ("[" * 100_000, "nested too deep"),
     ],
 )
-def test_what_is_not_json(file: str, message: str) -> None:
+def test_invalid_json(file: str, message: str) -> None:
     (problem,) = problems(file)
     assert message in problem.message
     assert problem.line is not None
@@ -205,7 +211,7 @@ def test_what_is_not_json(file: str, message: str) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_a_file_that_was_cut_off_is_refused(data: st.DataObject) -> None:
+def test_a_truncated_file_is_refused(data: st.DataObject) -> None:
     file = dumps(good())
     cut = data.draw(st.integers(0, len(file.rstrip()) - 1))
     assert problems(file[:cut])
@@ -217,7 +223,7 @@ def test_a_byte_order_mark_is_a_warning() -> None:
     assert [w.severity for w in warnings] == ["warning"] and "byte order mark" in warnings[0].message
 
 
-def test_texts_that_only_look_dangerous_are_just_words() -> None:
+def test_texts_that_look_like_code_are_accepted() -> None:
     names = ["{{7*7}}", "{label}", "ignore previous instructions", "../../x", "שלום", "%s"]
     bank = content()
     bank["labels"] += [{"name": name} for name in names]
@@ -249,61 +255,3 @@ def test_a_thousand_labels_are_read() -> None:
     bank = content()
     bank["labels"] += [{"name": f"label {i:04d}"} for i in range(1000)]
     assert len(loads(text(bank))[0].labels) == 1002
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
-    max_leaves=20,
-)
-
-
-@settings(max_examples=150, deadline=None)
-@given(JSON, st.sampled_from([None, 0, 2]), st.booleans())
-def test_located_reads_what_json_reads(value: Any, indent: int | None, ascii_only: bool) -> None:
-    file = json.dumps(value, indent=indent, ensure_ascii=ascii_only)
-    try:
-        file.encode()
-    except UnicodeEncodeError:  # hypothesis may draw half a surrogate pair, which is refused elsewhere
-        return
-    read = Located(file)
-    assert read.value == json.loads(file) and not read.problems
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.text('{}[]":,\\ \n0159-+.eEtrufalsn', max_size=30))
-def test_located_accepts_no_more_and_no_less_than_json(file: str) -> None:
-    try:
-        expected = json.loads(file)
-    except ValueError:
-        expected = ...
-    try:
-        located = Located(file)
-    except ValueError:
-        assert expected is ...
-    else:
-        assert located.problems or located.value == expected
-
-
-def test_written_places() -> None:
-    assert written(("conditions", 2, "text")) == "conditions[2].text"
-    assert written(("name",)) == "name"
-
-
-def test_an_older_format_is_migrated_step_by_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    def rename(bank: dict[str, Any]) -> dict[str, Any]:
-        return {("title" if key == "name" else key): value for key, value in bank.items()} | {"format": 2}
-
-    def count(bank: dict[str, Any]) -> dict[str, Any]:
-        return bank | {"format": 3, "size": len(bank["title"])}
-
-    monkeypatch.setattr(migrations, "FORMAT", 3)
-    monkeypatch.setattr(migrations, "MIGRATIONS", {1: rename, 2: count})
-    assert migrations.migrate({"format": 1, "name": "abc"}) == {"format": 3, "title": "abc", "size": 3}
-    assert migrations.migrate({"format": 3}) == {"format": 3}
-    with pytest.raises(migrations.UnknownFormat, match="is 4, newer"):
-        migrations.migrate({"format": 4})
-
-
-def test_there_is_a_migration_from_each_older_format() -> None:
-    assert sorted(migrations.MIGRATIONS) == list(range(1, migrations.FORMAT))

@@ -1,4 +1,4 @@
-"""Disks that are full and folders that may only be read: an error that names the file, and the bank as it was."""
+"""Full disks and read-only folders: the error names the file, and the bank is unchanged."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from prompt_bank.exchange import files as exchange  # noqa: F401
 from prompt_bank.prompts import lengths as prompt_lengths
 from prompt_bank.recording import proposals  # noqa: F401
 from prompt_bank.recording import restoring as rescue  # noqa: F401
-from prompt_bank.recording.changes import change
-from prompt_bank.recording.revisions import troubles
+from prompt_bank.recording.changes import apply_change
+from prompt_bank.recording.revisions import revision_problems
 from prompt_bank.recording.store import load, record
 from tests.prompt_bank.banks import good
 
@@ -44,7 +44,7 @@ def bank(tmp_path: Path) -> Path:
 
 @contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
-    """A limit that ends a write in its middle, as a full disk does."""
+    """A file size limit that interrupts a write, as a full disk does."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -54,13 +54,13 @@ def files_of_at_most(size: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("size", [0, 1, 100, 1000, 1900])
-def test_a_write_that_ends_in_its_middle_leaves_the_bank(bank: Path, size: int) -> None:
+def test_an_interrupted_write_leaves_the_bank(bank: Path, size: int) -> None:
     before = bank.read_bytes()
     with files_of_at_most(size), pytest.raises(OSError, match=re.escape(str(bank.parent))):
-        change(bank, lambda b: editing.accept(b, ["pose"]), by="ada", did="yes")
-    assert bank.read_bytes() == before and not troubles(load(bank))
+        apply_change(bank, lambda b: editing.accept(b, ["pose"]), by="ada", did="yes")
+    assert bank.read_bytes() == before and not revision_problems(load(bank))
     assert not [*bank.parent.rglob("*.tmp")]
-    assert change(bank, lambda b: editing.accept(b, ["pose"]), by="ada", did="yes").bank.revision == 2
+    assert apply_change(bank, lambda b: editing.accept(b, ["pose"]), by="ada", did="yes").bank.revision == 2
 
 
 @pytest.fixture
@@ -79,8 +79,8 @@ def small_disk() -> Iterator[Path]:
         folder.rmdir()
 
 
-def test_a_full_disk_leaves_the_bank_and_says_which_file(small_disk: Path) -> None:
-    """With every number of free pages from none up, until the change goes through."""
+def test_a_full_disk_leaves_the_bank_and_the_error_names_the_file(small_disk: Path) -> None:
+    """With 0, 1, 2 … free pages, until the change succeeds."""
     path, filler = small_disk / "bank.json", small_disk / "filler"
     record(good(), path, by="miner", did="mined")
     before, refused = path.read_bytes(), 0
@@ -93,13 +93,13 @@ def test_a_full_disk_leaves_the_bank_and_says_which_file(small_disk: Path) -> No
             break
         refused += 1
         assert done.exit_code == 1 and "No space left on device" in done.output and str(small_disk) in done.output
-        assert path.read_bytes() == before and not load(path).edited and not troubles(load(path))
+        assert path.read_bytes() == before and not load(path).edited and not revision_problems(load(path))
     assert refused >= 1 and load(path).bank.conditions[1].status == "accepted"
 
 
 @contextmanager
 def as_nobody() -> Iterator[None]:
-    """Root may write anywhere, so let it be nobody for a moment."""
+    """Become the user nobody for a moment, as root may write anywhere."""
     root = os.geteuid() == 0
     if root:
         os.seteuid(NOBODY)
@@ -112,7 +112,7 @@ def as_nobody() -> Iterator[None]:
 
 @pytest.fixture
 def read_only() -> Iterator[Path]:
-    """A recorded bank in a folder in which nothing may be written."""
+    """A recorded bank in a read-only folder."""
     folder = Path(tempfile.mkdtemp())
     record(good(), folder / "bank.json", by="miner", did="mined")
     (folder / "c.csv").write_text("id,status\npose,accepted\n")
@@ -130,13 +130,13 @@ def invoke(*words: str | Path) -> Result:
         return CliRunner().invoke(app, [str(word) for word in words])
 
 
-def test_a_folder_that_may_only_be_read_can_be_read(read_only: Path) -> None:
+def test_a_bank_in_a_read_only_folder_can_be_read(read_only: Path) -> None:
     for words in (("show", read_only), ("check", read_only), ("log", read_only), ("diff", read_only, "1")):
         assert invoke(*words).exit_code == 0, words
     assert invoke("prompts", read_only).exit_code == 0
 
 
-def test_a_folder_that_may_only_be_read_is_named(read_only: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_names_the_read_only_folder(read_only: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EDITOR", "true")
     before = read_only.read_bytes()
     for words in (
@@ -154,7 +154,7 @@ def test_a_folder_that_may_only_be_read_is_named(read_only: Path, monkeypatch: p
 def test_a_disk_that_fails_at_any_flush_leaves_the_old_bank_or_the_new_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An error at the n-th flush to the disk, for every n of a save: copy, its folder, file, its folder."""
+    """An error at the n-th flush, for every n of a save: copy, its folder, file, its folder."""
     flush, failing, done = os.fsync, 0, False
     while not done:
         path = tmp_path / str(failing) / "bank.json"
@@ -168,13 +168,13 @@ def test_a_disk_that_fails_at_any_flush_leaves_the_old_bank_or_the_new_one(
 
         monkeypatch.setattr(os, "fsync", full)
         try:
-            change(path, lambda b: editing.accept(b, ["pose"]), by="ada", did="yes")
+            apply_change(path, lambda b: editing.accept(b, ["pose"]), by="ada", did="yes")
             done = True
         except OSError:
             failing += 1
         monkeypatch.undo()
         loaded = load(path)
-        assert not loaded.edited and not troubles(loaded)
+        assert not loaded.edited and not revision_problems(loaded)
         expected = "proposed" if failing < 4 and not done else "accepted"  # the fourth comes when the file is in place
         assert loaded.bank.conditions[1].status == expected, failing
     assert failing == 4

@@ -1,4 +1,4 @@
-"""Mined again: what people decided stays, what is new comes beside it."""
+"""Mining again: decisions are kept, and new content is added."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ from hypothesis import strategies as st
 
 from fedmpt.common.words import fold
 from prompt_bank.editing import edits as editing
-from prompt_bank.editing.affinities import cell
+from prompt_bank.editing.affinities import cell_lift
 from prompt_bank.editing.cells import correct
-from prompt_bank.editing.conditions import identifier
+from prompt_bank.editing.conditions import make_id
+from prompt_bank.editing.dependencies import set_dependency
 from prompt_bank.errors import BankError
-from prompt_bank.recording.changes import change
-from prompt_bank.recording.proposals import propose, record_mined, untouched
+from prompt_bank.recording.changes import apply_change
+from prompt_bank.recording.proposals import propose, record_mined
+from prompt_bank.recording.remining import is_untouched
 from prompt_bank.recording.store import dumps, load, loads
 from prompt_bank.schema import Affinity, Bank, Caption, Condition, Correction, Dependency, Label, Provenance, Reading
 from tests.prompt_bank.strategies import banks
 
 
 def mined(*texts: str, labels: tuple[str, ...] = ("cat", "dog", "sofa"), model: str = "m", captions: int = 2) -> Bank:
-    """A bank as the miner makes it: each condition is stated by the first caption and governs the first two labels."""
+    """A mined bank: the first caption is evidence of each condition, which governs the first two labels."""
     conditions = tuple(
-        Condition(id=identifier(text, ()), text=text, support=0.5, evidence=("cap-0001",)) for text in texts
+        Condition(id=make_id(text, ()), text=text, support=0.5, evidence=("cap-0001",)) for text in texts
     )
     told = tuple(
         Caption(id=f"cap-{i:04d}", labels=labels[:2], text=f"Caption {i} by {model}.") for i in range(1, captions + 1)
@@ -55,25 +57,25 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def test_what_nobody_touched_is_replaced(path: Path) -> None:
+def test_an_untouched_bank_is_replaced(path: Path) -> None:
     bank = mine(path, mined("season", "light", model="n"))
     assert told(bank) == [("season", "season", "proposed"), ("light", "light", "proposed")]
     assert [c.text for c in bank.captions] == ["Caption 1 by n.", "Caption 2 by n."] and bank.revision == 2
 
 
-def test_the_same_again_is_no_new_revision(path: Path) -> None:
+def test_mining_the_same_again_records_no_revision(path: Path) -> None:
     before = path.read_bytes()
     mine(path, mined("place", "light", "weather", "pose"))
     assert path.read_bytes() == before
-    change(path, lambda b: editing.accept(b, ["light"]), by="ada", did="yes")
+    apply_change(path, lambda b: editing.accept(b, ["light"]), by="ada", did="yes")
     before = path.read_bytes()
     mine(path, mined("place", "light", "weather", "pose"))
     assert path.read_bytes() == before
 
 
-def test_decisions_stay_and_new_proposals_come_beside_them(path: Path) -> None:
-    change(path, lambda b: editing.accept(b, ["light"]), by="ada", did="yes")
-    change(path, lambda b: editing.reject(b, ["pose"]), by="ada", did="no")
+def test_decisions_are_kept_and_new_proposals_added(path: Path) -> None:
+    apply_change(path, lambda b: editing.accept(b, ["light"]), by="ada", did="yes")
+    apply_change(path, lambda b: editing.reject(b, ["pose"]), by="ada", did="no")
     decided = load(path).bank
     again = mined("Light", "pose", "season", "weather", model="n", captions=3)
     bank = mine(
@@ -93,8 +95,8 @@ def test_decisions_stay_and_new_proposals_come_beside_them(path: Path) -> None:
     assert bank.dependencies[0].evidence == ("cap-0001", "cap-0003")
 
 
-def test_a_caption_that_is_there_already_keeps_its_id(path: Path) -> None:
-    change(path, lambda b: editing.accept(b, ["light"]), by="ada", did="yes")
+def test_an_existing_caption_keeps_its_id(path: Path) -> None:
+    apply_change(path, lambda b: editing.accept(b, ["light"]), by="ada", did="yes")
     again = mined("season")
     turned = tuple(
         c.model_copy(update={"id": f"cap-{i}", "labels": c.labels[::-1]}) for i, c in enumerate(again.captions)
@@ -111,7 +113,7 @@ def test_a_caption_that_is_there_already_keeps_its_id(path: Path) -> None:
 
 
 @pytest.mark.parametrize("way", ["removed", "renamed", "merged", "by hand"])
-def test_what_people_took_away_stays_away(path: Path, way: str) -> None:
+def test_what_people_removed_is_not_mined_again(path: Path, way: str) -> None:
     if way == "by hand":
         path.write_text(
             path.read_text(encoding="utf-8").replace('"text": "pose"', '"text": "posture"'), encoding="utf-8"
@@ -122,7 +124,7 @@ def test_what_people_took_away_stays_away(path: Path, way: str) -> None:
             "renamed": lambda b: editing.rename(b, "pose", "posture"),
             "merged": lambda b: editing.merge(b, ["light", "pose"], text="light"),
         }
-        change(path, edits[way], by="ada", did=way)
+        apply_change(path, edits[way], by="ada", did=way)
     before = told(load(path).bank)
     for model in ("n", "o"):
         bank = mine(path, mined("Pose", "season", model=model))
@@ -133,55 +135,55 @@ def test_what_people_took_away_stays_away(path: Path, way: str) -> None:
         assert bank.conditions[3].origin == "edited"
 
 
-def test_what_the_miner_itself_replaced_may_come_back(path: Path) -> None:
+def test_conditions_that_the_miner_replaced_may_be_mined_again(path: Path) -> None:
     mine(path, mined("season", model="n"))
-    change(path, lambda b: editing.accept(b, ["season"]), by="ada", did="yes")
+    apply_change(path, lambda b: editing.accept(b, ["season"]), by="ada", did="yes")
     assert [c.text for c in mine(path, mined("pose", model="o")).conditions] == ["season", "pose"]
 
 
 def test_a_new_proposal_never_takes_an_id_that_is_in_use(path: Path) -> None:
-    change(path, lambda b: editing.rename(b, "pose", "posture"), by="ada", did="renamed")
-    change(path, lambda b: editing.rename(b, "pose", "stance!"), by="ada", did="renamed")
+    apply_change(path, lambda b: editing.rename(b, "pose", "posture"), by="ada", did="renamed")
+    apply_change(path, lambda b: editing.rename(b, "pose", "stance!"), by="ada", did="renamed")
     bank = mine(path, mined("pose!", model="n"))
     assert told(bank)[-1] == ("pose-2", "pose!", "proposed")
 
 
-def test_dependencies_that_people_changed_stay(path: Path) -> None:
-    change(path, lambda b: editing.set_dependency(b, ["dog", "cat"], ["light"]), by="ada", did="only light")
+def test_changed_dependencies_are_kept(path: Path) -> None:
+    apply_change(path, lambda b: set_dependency(b, ["dog", "cat"], ["light"]), by="ada", did="only light")
     bank = mine(path, mined("light", "season", model="n"))
     assert [d.conditions for d in bank.dependencies] == [("light",)]
-    change(path, lambda b: editing.set_dependency(b, ["dog", "cat"], []), by="ada", did="none")
+    apply_change(path, lambda b: set_dependency(b, ["dog", "cat"], []), by="ada", did="none")
     assert mine(path, mined("light", "season", model="o")).dependencies == ()
 
 
-def test_dependencies_that_lost_a_removed_condition_may_get_others(path: Path) -> None:
-    change(path, lambda b: editing.remove(b, "pose"), by="ada", did="removed")
+def test_removing_a_condition_does_not_freeze_its_dependencies(path: Path) -> None:
+    apply_change(path, lambda b: editing.remove(b, "pose"), by="ada", did="removed")
     bank = mine(path, mined("light", "season", model="n"))
     assert bank.dependencies[0].conditions == ("place", "light", "weather", "season")
 
 
 def test_a_rejected_condition_governs_nothing_new(path: Path) -> None:
-    change(path, lambda b: editing.reject(b, ["pose"]), by="ada", did="no")
+    apply_change(path, lambda b: editing.reject(b, ["pose"]), by="ada", did="no")
     again = mined("pose", model="n", labels=("dog", "sofa", "cat"))
     bank = mine(path, again)
     assert [d.labels for d in bank.dependencies] == [("cat", "dog")]
 
 
-def test_more_labels_are_added_and_fewer_stay(path: Path) -> None:
-    change(path, lambda b: editing.accept(b, ["light"]), by="ada", did="yes")
+def test_new_labels_are_added_and_missing_ones_kept(path: Path) -> None:
+    apply_change(path, lambda b: editing.accept(b, ["light"]), by="ada", did="yes")
     bank = mine(path, mined("season", labels=("Cat", "horse"), model="n"))
     assert [label.name for label in bank.labels] == ["cat", "dog", "sofa", "horse"]
     assert bank.captions[-1].labels == ("cat", "horse") and bank.dependencies[-1].labels == ("cat", "horse")
 
 
-def test_a_label_that_people_renamed_or_removed_does_not_come_back(path: Path) -> None:
+def test_a_renamed_or_removed_label_is_not_mined_again(path: Path) -> None:
     def without_sofa(bank: Bank) -> Bank:
         labels = (bank.labels[0], Label(name="hound", aliases=("dog",)))
         dependency = bank.dependencies[0].model_copy(update={"labels": ("cat", "hound")})
         captions = tuple(c.model_copy(update={"labels": ("cat", "hound")}) for c in bank.captions)
         return bank.model_copy(update={"labels": labels, "dependencies": (dependency,), "captions": captions})
 
-    change(path, without_sofa, by="ada", did="labels")
+    apply_change(path, without_sofa, by="ada", did="labels")
     bank = mine(path, mined("season", labels=("dog", "cat", "sofa"), model="n"))
     assert [label.name for label in bank.labels] == ["cat", "hound"]
     assert bank.captions[-1].labels == ("hound", "cat")
@@ -190,12 +192,12 @@ def test_a_label_that_people_renamed_or_removed_does_not_come_back(path: Path) -
     assert bank.conditions[-1].text == "time" and bank.conditions[-1].evidence == ()
 
 
-def test_another_world_is_refused(path: Path) -> None:
-    with pytest.raises(BankError, match=r"has none of the labels that are mined \(bus, …\)"):
+def test_a_bank_without_common_labels_is_refused(path: Path) -> None:
+    with pytest.raises(BankError, match=r"has none of the mined labels \(bus, …\)"):
         record_mined(mined("place", labels=("bus", "car")), path, editor="ada", did="mined")
 
 
-def test_prompt_and_name_are_peoples(path: Path) -> None:
+def test_prompt_and_name_are_kept(path: Path) -> None:
     text = path.read_text(encoding="utf-8").replace('"class_tokens": 7', '"class_tokens": 3')
     path.write_text(text.replace('"name": "mined"', '"name": "ours"'), encoding="utf-8")
     bank = mine(path, mined("season", model="n"))
@@ -210,11 +212,11 @@ def placed(values: tuple[str, ...], model: str, **rows: tuple[float | None, ...]
     return bank.model_copy(update={"conditions": (one,), "about": f"photos of {model}"})
 
 
-def test_a_cell_that_a_person_set_stays_whatever_is_mined(tmp_path: Path) -> None:
+def test_mining_again_keeps_corrected_cells(tmp_path: Path) -> None:
     path = tmp_path / "bank.json"
     mine(path, placed(("bed", "yard"), "m", cat=(1.0, 0.5), dog=(-1.0, 2.0)))
-    change(path, lambda b: correct(b, "place", "cat", "yard", -2.0), by="ada", did="no")
-    change(path, lambda b: correct(b, "place", "sofa", "bed", 2.0), by="ada", did="yes")
+    apply_change(path, lambda b: correct(b, "place", "cat", "yard", -2.0), by="ada", did="no")
+    apply_change(path, lambda b: correct(b, "place", "sofa", "bed", 2.0), by="ada", did="yes")
     bank = mine(path, placed(("sea", "Yard", "bed"), "n", cat=(0.1, 0.9, None), sofa=(-3.0, 0.2, -0.5)))
     (place,) = bank.conditions
     assert place.values == ("bed", "yard", "sea") and bank.about == "photos of m"
@@ -230,15 +232,17 @@ def test_a_cell_that_a_person_set_stays_whatever_is_mined(tmp_path: Path) -> Non
     assert back and (back.rows["cat"][1], back.rows["sofa"][0], back.corrected) == (0.9, -0.5, ())
 
 
-def test_values_that_a_person_wrote_stay_and_get_their_numbers(tmp_path: Path) -> None:
+def test_values_that_a_person_wrote_are_kept_and_get_their_numbers(tmp_path: Path) -> None:
     path = tmp_path / "bank.json"
     mine(path, placed(("bed", "yard"), "m", cat=(1.0, 0.5)))
-    change(path, lambda b: editing.edit(b, "place", values=["yard", "garden shed", "sea"]), by="ada", did="values")
+    apply_change(
+        path, lambda b: editing.edit(b, "place", values=["yard", "garden shed", "sea"]), by="ada", did="values"
+    )
     (place,) = mine(path, placed(("bed", "sea", "yard"), "n", cat=(3.0, -1.0, 0.75))).conditions
     assert place.values == ("yard", "garden shed", "sea")
     assert place.affinity and place.affinity.rows == {"cat": (0.75, None, -1.0)}
     assert place.affinity.asked == (Reading(kind="yes-no", model="n"),), "no older number is left"
-    change(path, lambda b: editing.reject(b, ["place"]), by="ada", did="no")
+    apply_change(path, lambda b: editing.reject(b, ["place"]), by="ada", did="no")
     assert mine(path, placed(("yard",), "o", cat=(9.0,))).conditions == (
         place.model_copy(update={"status": "rejected"}),
     )
@@ -247,7 +251,7 @@ def test_values_that_a_person_wrote_stay_and_get_their_numbers(tmp_path: Path) -
 @settings(max_examples=60, deadline=None)
 @given(banks(), banks(), st.data())
 def test_no_mining_changes_what_a_person_decided(existing: Bank, new: Bank, data: st.DataObject) -> None:
-    """For any two banks that share a label: all that a person touched comes out as it went in; nothing is lost."""
+    """For any two banks with a common label: everything a person touched is unchanged, and nothing is lost."""
     shared = data.draw(st.sampled_from(existing.labels))
     if fold(shared.name) not in {fold(label.name) for label in new.labels}:
         new = new.model_copy(update={"labels": (*new.labels, Label(name=shared.name))})
@@ -263,7 +267,7 @@ def test_no_mining_changes_what_a_person_decided(existing: Bank, new: Bank, data
     for name, condition in before.items():
         # Numbers may be others, of cells that no person set; and values, where no person wrote them.
         mined = {"affinity": condition.affinity, "values": condition.values}
-        if untouched(condition):
+        if is_untouched(condition):
             mined |= {"support": condition.support, "evidence": condition.evidence}
         elif condition.origin != "mined" or condition.status == "rejected":
             assert after[name].values == condition.values
@@ -272,7 +276,7 @@ def test_no_mining_changes_what_a_person_decided(existing: Bank, new: Bank, data
         assert after[name].model_copy(update=mined) == condition
         for corrected in condition.affinity.corrected if condition.affinity else ():
             where = (corrected.label, corrected.value)
-            assert cell(after[name], *where) == cell(condition, *where)
+            assert cell_lift(after[name], *where) == cell_lift(condition, *where)
             affinity = after[name].affinity
             assert affinity and where in {(c.label, c.value) for c in affinity.corrected}
     assert bank.captions[: len(existing.captions)] == existing.captions

@@ -28,7 +28,7 @@ ARGUMENTS = [
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """A browser with a profile of its own.
+    """A browser with its own profile.
 
     Skips the calling test where there is none; fails it where CI=true.
     """
@@ -47,7 +47,7 @@ def chromium() -> Iterator[Browser]:
 
 
 class Reviewer:
-    """Somebody who has the page open.
+    """A user with the page open.
 
     Attributes:
         page: Playwright's page.
@@ -84,31 +84,31 @@ class Reviewer:
         self.page.wait_for_selector("dialog[open]", state="detached")
 
     def save(self) -> None:
-        """Save by the keyboard: look at the changes, then confirm."""
+        """Save by keyboard: open the changes, then confirm."""
         self.press("s")
         self.page.wait_for_selector("#save-dialog[open]")
         self.press("Enter")
 
     def edits(self, count: int) -> None:
-        """Wait until the page holds so many unsaved edits."""
+        """Wait for a number of unsaved edits."""
         if count:
             self.page.wait_for_selector(f"#save .count:text-is('{count}')")
         else:
             self.page.wait_for_selector("#save:disabled")
 
     def told(self, text: str) -> None:
-        """Wait until the page says something at its bottom."""
+        """Wait for a message at the bottom of the page."""
         self.page.wait_for_selector(f"#toast:has-text({text!r})")
 
     def titles(self) -> list[str]:
-        """The words of the conditions, as they stand."""
+        """The words of the conditions, in order."""
         return self.page.locator(".card .words").all_inner_texts()
 
     def card(self, number: int) -> Any:
-        """The card at a place, from 1."""
+        """The card at a position, from 1."""
         return self.page.locator(".card").nth(number - 1)
 
     def choose(self, number: int, word: str) -> None:
-        """Something of the menu of a card."""
+        """An entry of the menu of a card."""
         self.card(number).locator(".menu summary").click()
         self.card(number).locator(".menu-items button", has_text=word).click()

@@ -1,4 +1,4 @@
-"""A browser for all tests of the page, a bank, and somebody who reviews it."""
+"""Fixtures: a browser for all tests of the page, a bank, and a user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A review page's server in this process, and what a page sends to it."""
+"""A server of the review page in this process, and requests to it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from tests.prompt_bank.banks import good
 
 TOKEN = "a-token-of-the-test"
 PAGE = "0" * 32
-"""The draft's id of a page."""
+"""The id of a draft."""
 
 
 class Server:
-    """Where the server listens, and how its own page asks it."""
+    """A running server, and requests as its page sends them."""
 
     def __init__(self, port: int) -> None:
         self.port = port
@@ -36,7 +36,7 @@ class Server:
     def send(
         self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None
     ) -> tuple[int, dict[str, str], bytes]:
-        """Status, headers and body of the answer to any request."""
+        """Send any request; returns status, headers and body."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
             connection.request(method, path, body, headers or {})
@@ -46,13 +46,13 @@ class Server:
             connection.close()
 
     def ask(self, path: str, content: Any = None) -> tuple[int, Any]:
-        """Status and JSON of the answer to what the page asks."""
+        """Send a request of the page; returns status and JSON."""
         body = None if content is None else json.dumps(content).encode()
         status, _, answer = self.send("GET" if body is None else "POST", f"/api/{path}", body, self.own)
         return status, json.loads(answer)
 
     def good(self, path: str, content: Any = None) -> Any:
-        """The answer to what the page asks, which must be a good one."""
+        """Send a request of the page that must succeed; returns the JSON."""
         status, answer = self.ask(path, content)
         assert status == 200, answer
         return answer
@@ -60,7 +60,7 @@ class Server:
 
 @contextmanager
 def served(path: Path, by: str = "ada") -> Iterator[Server]:
-    """A server for a bank's file."""
+    """A server for a bank file."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         config = uvicorn.Config(application(Session(path, by), TOKEN), log_level="warning", lifespan="off")
         server = uvicorn.Server(config)
@@ -95,10 +95,10 @@ def recorded(folder: Path) -> Path:
 
 
 def edits(base: str, *operations: dict[str, Any], page: str = PAGE, **more: Any) -> dict[str, Any]:
-    """What a page sends: its edits on a base."""
+    """The request body of a page: its edits on a base."""
     return {"id": page, "base": base, "operations": list(operations), **more}
 
 
 def messages(answer: dict[str, Any]) -> str:
-    """What is wrong, in one line."""
+    """The messages of all problems in one line."""
     return "; ".join(f"{problem['place']}: {problem['message']}" for problem in answer["problems"])

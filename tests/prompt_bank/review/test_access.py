@@ -11,7 +11,7 @@ from tests.prompt_bank.review.serving import Server
 
 
 def focused(page: Page) -> str:
-    """What has the focus: its id, its key or its kind."""
+    """The focused element: its id, key or tag."""
     return page.evaluate("(({ id, dataset, tagName }) => id || dataset.key || tagName)(document.activeElement)")
 
 

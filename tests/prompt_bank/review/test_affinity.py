@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser
 
-from prompt_bank.editing.affinities import cell
+from prompt_bank.editing.affinities import cell_lift
 from prompt_bank.recording.store import load, record
 from prompt_bank.schema import Affinity, Bank, Condition, Correction, Label, Reading
 from tests.prompt_bank.review.browser import Reviewer
@@ -134,7 +134,9 @@ def test_a_click_cycles_a_cell_and_the_keys_reach_every_one(browser: Browser, ru
     ada.save()
     ada.told("Saved as revision 2")
     place = load(path).bank.conditions[0]
-    assert [cell(place, *key) for key in (("tree", "street"), ("fork", "street"), ("<b>car</b>", "ski slope"))] == [
+    assert [
+        cell_lift(place, *key) for key in (("tree", "street"), ("fork", "street"), ("<b>car</b>", "ski slope"))
+    ] == [
         -2,
         0.5,
         2,
@@ -144,7 +146,7 @@ def test_a_click_cycles_a_cell_and_the_keys_reach_every_one(browser: Browser, ru
     ada.context.close()
 
 
-def test_a_person_can_begin_a_matrix(browser: Browser, running: Server, path: Path) -> None:
+def test_an_affinity_can_be_filled_in_by_hand(browser: Browser, running: Server, path: Path) -> None:
     ada = Reviewer(browser, running)
     page = ada.page
     page.get_by_role("button", name="How usual labels are by light: say what is usual").click()
@@ -170,7 +172,7 @@ def test_finding_labels_and_values(browser: Browser, running: Server) -> None:
     ada.press("Enter")
     assert page.locator("#affinity-dialog[open]").count() == 1, "looking for a value closes nothing"
     page.fill("#affinity-value", "nothing")
-    assert "Nothing is left" in page.inner_text("#affinity-grid")
+    assert "Nothing matches" in page.inner_text("#affinity-grid")
     page.fill("#affinity-value", "street")
     page.locator("#affinity-grid td[role=gridcell]").click()
     ada.edits(1)

@@ -1,4 +1,4 @@
-"""`fedmpt bank review` as a process: its address, its end, and what a wrong use is told."""
+"""`fedmpt bank review` as a process: its address, its end, and usage errors."""
 
 from __future__ import annotations
 
@@ -68,13 +68,13 @@ def test_ctrl_c_ends_it_and_nothing_unsaved_is_exit_code_0(tmp_path: Path) -> No
     assert token not in out  # it stands in the address alone, which was read already
 
 
-def test_unsaved_edits_are_told_kept_and_exit_code_130(tmp_path: Path) -> None:
+def test_unsaved_edits_are_reported_and_kept_with_exit_code_130(tmp_path: Path) -> None:
     bank = recorded(tmp_path)
     with running(bank, "--no-open") as (process, port, token):
         base = ask(port, token, "bank")["base"]
         ask(port, token, "preview", edits(base, {"do": "accept", "id": "pose"}))
         code, _, err = ended(process)
-    assert code == 130 and "1 edit is not saved; kept for the next" in err and "Traceback" not in err
+    assert code == 130 and "1 edit is not saved; the next fedmpt bank review" in err and "Traceback" not in err
     with running(bank, "--no-open") as (process, port, token):
         assert [draft["edits"] for draft in ask(port, token, "bank")["drafts"]] == [1]
 
@@ -90,14 +90,14 @@ def test_the_browser_is_opened_at_the_address(tmp_path: Path) -> None:
         assert seen.read_text(encoding="utf-8") == f"http://127.0.0.1:{port}/#{token}"
 
 
-def test_it_listens_on_this_machine_alone(tmp_path: Path) -> None:
+def test_the_server_listens_on_localhost_only(tmp_path: Path) -> None:
     with running(recorded(tmp_path), "--no-open") as (_, port, _token):
         socket.create_connection(("127.0.0.1", port)).close()
         with pytest.raises(OSError, match="refused"):
             socket.create_connection(("127.0.0.2", port))
 
 
-def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
+def test_a_port_in_use_is_an_error(tmp_path: Path) -> None:
     bank = recorded(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

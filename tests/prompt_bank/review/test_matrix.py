@@ -61,7 +61,7 @@ def test_the_matrix_of_20_labels_fits(browser: Browser, tmp_path: Path) -> None:
         ada.context.close()
 
 
-def test_of_very_many_labels_the_first_are_drawn_and_all_can_be_found(browser: Browser, tmp_path: Path) -> None:
+def test_with_very_many_labels_the_first_are_drawn_and_all_can_be_found(browser: Browser, tmp_path: Path) -> None:
     names = [f"label {i}" for i in range(400)]
     pairs = zip(names[::2], names[1::2], strict=True)
     many = Bank(
@@ -113,7 +113,7 @@ def test_a_dependency_is_read_and_set_from_the_matrix_by_keyboard(reviewer: Revi
     assert dependencies["cat", "potted plant", "sofa"] == ("pose", "lighting")
 
 
-def test_from_a_card_to_what_it_governs(reviewer: Reviewer) -> None:
+def test_a_card_links_to_its_dependencies(reviewer: Reviewer) -> None:
     reviewer.card(3).get_by_role("button", name="governs 1 label pair").click()
     assert reviewer.page.input_value("#by-condition") == "lighting"
     assert reviewer.page.inner_text("#matrix-count").startswith("3 pairs among 3")

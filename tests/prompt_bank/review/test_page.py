@@ -12,7 +12,7 @@ from tests.prompt_bank.review.browser import Reviewer
 from tests.prompt_bank.review.serving import served
 
 
-def test_a_card_shows_what_a_person_needs_to_decide(reviewer: Reviewer) -> None:
+def test_a_card_shows_words_support_values_and_captions(reviewer: Reviewer) -> None:
     assert reviewer.titles() == ["background", "object pose", "lighting"]
     card = reviewer.card(1).inner_text()
     for text in ("Proposed", "room", "explains 50 % of 2 descriptions", "governs 1 label pair", "A cat in a room."):
@@ -90,14 +90,14 @@ def test_undo_and_redo_walk_through_all_edits(reviewer: Reviewer) -> None:
     assert page.is_disabled("#redo")
 
 
-def test_keys_pressed_faster_than_the_server_answers_all_count(reviewer: Reviewer) -> None:
+def test_no_key_press_is_lost_while_the_server_answers(reviewer: Reviewer) -> None:
     reviewer.press("j", "r", "r", "j", "a", "j", "a", "u", "r", "k")
     reviewer.page.wait_for_selector("[data-id=lighting] .status.rejected")
     reviewer.edits(4)
     assert reviewer.page.locator(".card .status").all_inner_texts() == ["Proposed", "Accepted", "Rejected"]
 
 
-def test_decisions_are_taken_back_by_the_same_button(reviewer: Reviewer) -> None:
+def test_the_same_button_reverts_a_decision(reviewer: Reviewer) -> None:
     accept = reviewer.card(1).get_by_role("button", name="Accept background")
     accept.click()
     reviewer.edits(1)
@@ -142,7 +142,7 @@ def test_merge_split_add_move_and_remove(reviewer: Reviewer, bank: Path) -> None
     assert written[2].values == ("from above", "from the side") and written[1].status == "accepted"
 
 
-def test_what_the_bank_refuses_is_said_in_the_dialog_and_nothing_typed_is_lost(reviewer: Reviewer) -> None:
+def test_a_refused_edit_is_reported_in_the_dialog_and_the_input_kept(reviewer: Reviewer) -> None:
     page = reviewer.page
     reviewer.press("j", "e")
     page.fill("#edit-text", "Object  Pose")
@@ -157,7 +157,7 @@ def test_what_the_bank_refuses_is_said_in_the_dialog_and_nothing_typed_is_lost(r
     reviewer.complaints.clear()  # the browser logs the refused request
 
 
-def test_what_was_typed_in_a_dialog_is_not_dropped_by_one_slip(reviewer: Reviewer) -> None:
+def test_a_dialog_with_input_closes_only_at_the_second_attempt(reviewer: Reviewer) -> None:
     page = reviewer.page
     reviewer.press("j", "e")
     page.fill("#edit-note", "a long thought")
@@ -178,7 +178,7 @@ def test_what_was_typed_in_a_dialog_is_not_dropped_by_one_slip(reviewer: Reviewe
 HOSTILE = "<img src=x onerror=alert(1)>"
 
 
-def test_labels_and_a_model_s_words_are_text_and_nothing_else(browser: Browser, tmp_path: Path) -> None:
+def test_labels_and_model_answers_are_shown_as_text(browser: Browser, tmp_path: Path) -> None:
     other = "</script><script>alert(2)</script>"
     hostile = Bank(
         name=HOSTILE,

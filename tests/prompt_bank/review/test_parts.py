@@ -1,4 +1,4 @@
-"""The review page's parts without the web: marked captions, differences, replayed edits, messages."""
+"""The review page without HTTP: captions, differences, operations, messages."""
 
 from __future__ import annotations
 
@@ -11,24 +11,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prompt_bank.editing import edits as editing
+from prompt_bank.editing.dependencies import set_dependency
 from prompt_bank.errors import BankError
 from prompt_bank.recording.store import load
 from prompt_bank.review.differences import differences
 from prompt_bank.review.drafts import Draft
 from prompt_bank.review.operations import summary
 from prompt_bank.review.session import OperationRefused, Session
-from prompt_bank.review.view import edited, marked
+from prompt_bank.review.view import editable_content, highlight_labels
 from prompt_bank.schema import Bank, Caption, Label
 from tests.prompt_bank.banks import good
 from tests.prompt_bank.review.serving import PAGE, recorded
 
 
 def named(text: str, *labels: Label) -> list[tuple[str, str]]:
-    """The marked pieces of a caption: what stands there, and the label."""
+    """The marked pieces of a caption: text and label."""
     caption = Caption(id="c", labels=tuple(label.name for label in labels), text=text)
     return [
         (p["text"], p["label"])
-        for p in marked(caption, {label.name: label for label in labels})["pieces"]
+        for p in highlight_labels(caption, {label.name: label for label in labels})["pieces"]
         if p["label"]
     ]
 
@@ -54,7 +55,10 @@ def test_labels_are_found_as_whole_words(text: str, labels: list[Label], found: 
 
 def test_labels_that_a_caption_does_not_name_are_listed() -> None:
     caption = Caption(id="c", labels=("cat", "sofa", "gone"), text="A cat sleeps.")
-    assert marked(caption, {"cat": Label(name="cat"), "sofa": Label(name="sofa")})["unnamed"] == ["sofa", "gone"]
+    assert highlight_labels(caption, {"cat": Label(name="cat"), "sofa": Label(name="sofa")})["unnamed"] == [
+        "sofa",
+        "gone",
+    ]
 
 
 words = st.text(min_size=1, max_size=6).filter(str.strip)
@@ -65,15 +69,15 @@ words = st.text(min_size=1, max_size=6).filter(str.strip)
 def test_the_pieces_of_a_caption_are_its_text(text: str, names: list[str]) -> None:
     text += f" {names[0]}"
     caption = Caption(id="c", labels=tuple(names), text=text)
-    shown = marked(caption, {name: Label(name=name) for name in names})
+    shown = highlight_labels(caption, {name: Label(name=name) for name in names})
     assert "".join(piece["text"] for piece in shown["pieces"]) == text
     assert set(shown["unnamed"]) | {piece["label"] for piece in shown["pieces"] if piece["label"]} == set(names)
 
 
-def test_differences_name_conditions_by_their_words_and_say_what_each_side_has() -> None:
+def test_differences_show_conditions_by_their_words_with_both_sides() -> None:
     before = good()
     after = editing.edit(before, "pose", text="posture", values=["lying", "sitting"])
-    after = editing.set_dependency(editing.add(after, "season"), ["cat", "potted plant"], ["pose", "season"])
+    after = set_dependency(editing.add(after, "season"), ["cat", "potted plant"], ["pose", "season"])
     found = {one["title"]: one for one in differences(before, after)}
     assert list(found) == ["posture", "season", "cat + potted plant"]
     assert found["season"]["change"] == "added"
@@ -87,14 +91,14 @@ def test_differences_name_conditions_by_their_words_and_say_what_each_side_has()
     assert differences(before, there_and_back) == []  # its origin alone is another one
 
 
-def test_of_an_order_only_what_moved_is_said(tmp_path: Path) -> None:
+def test_only_moved_items_are_differences(tmp_path: Path) -> None:
     before = load(recorded(tmp_path)).bank
     (moved,) = differences(before, editing.move(before, "lighting", 0))
     assert (moved["title"], moved["change"]) == ("lighting", "changed")
     assert moved["fields"] == [{"field": "order", "before": "place 3", "after": "place 1"}]
 
 
-def test_a_message_says_each_thing_once_and_stays_short() -> None:
+def test_a_revision_message_is_short_and_without_repetition() -> None:
     accept = {"do": "accept", "id": "pose"}
     assert summary(draft("b", accept, accept).operations) == "accepted pose"
     long = draft("b", *({"do": "accept", "id": f"condition-{i}"} for i in range(99))).operations
@@ -123,7 +127,7 @@ def test_a_preview_does_not_depend_on_the_previews_before_it(lists: list[list[di
     with TemporaryDirectory() as folder:
         path = recorded(Path(folder))
         session = Session(path, "ada")
-        base = session.opened()["base"]
+        base = session.open()["base"]
         for operations in lists:
             asked = draft(base, *operations)
             assert outcome(session, asked) == replayed(load(path).bank, asked)
@@ -137,10 +141,10 @@ def outcome(session: Session, asked: Draft) -> Any:
 
 
 def replayed(bank: Bank, asked: Draft) -> Any:
-    """One after the other, by editing alone."""
+    """Apply the operations one by one."""
     for index, one in enumerate(asked.operations):
         try:
             bank = one.apply(bank)
         except BankError:
             return index
-    return edited(bank)
+    return editable_content(bank)

@@ -1,4 +1,4 @@
-"""Who may ask the review page's server, and what it refuses before it looks at it."""
+"""Access control of the review page's server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from prompt_bank.recording.store import load
 from prompt_bank.review.drafts import folder
 from prompt_bank.review.security import HEADERS
-from prompt_bank.review.server import LARGEST_BODY
+from prompt_bank.review.server import MAX_BODY_BYTES
 from tests.prompt_bank.review.serving import TOKEN, Server, edits, messages, recorded, served
 
 OTHER = "1" * 32
@@ -24,7 +24,7 @@ PATHS = ["bank", "draft", "discard", "preview", "rebase", "save"]
 
 @pytest.fixture(scope="module")
 def untouched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server for tests whose requests are all refused or change nothing."""
+    """A shared server, for tests that change nothing."""
     path = recorded(tmp_path_factory.mktemp("untouched"))
     before = path.read_bytes()
     with served(path) as running:
@@ -32,7 +32,7 @@ def untouched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     assert path.read_bytes() == before and not folder(path).exists()
 
 
-def test_nobody_reads_or_writes_without_token_own_host_and_own_page(bank: Path, server: Server) -> None:
+def test_requests_need_token_host_and_origin(bank: Path, server: Server) -> None:
     before = bank.read_bytes()
     port = server.port
     base = load(bank).hash
@@ -61,12 +61,12 @@ def test_nobody_reads_or_writes_without_token_own_host_and_own_page(bank: Path, 
     assert bank.read_bytes() == before and not folder(bank).exists()
 
 
-def test_a_forwarded_port_is_an_own_page(untouched: Server) -> None:
+def test_a_forwarded_port_is_the_same_origin(untouched: Server) -> None:
     forwarded = {"Host": "localhost:9000", "Origin": "http://localhost:9000", "Authorization": f"Bearer {TOKEN}"}
     assert untouched.send("GET", "/api/bank", None, forwarded)[0] == 200
 
 
-def test_what_is_given_without_the_token_has_no_content_of_the_bank(untouched: Server) -> None:
+def test_responses_without_a_token_contain_nothing_of_the_bank(untouched: Server) -> None:
     status, headers, page = untouched.send("GET", "/")
     assert status == 200 and headers["content-type"].startswith("text/html")
     assert b"background" not in page.replace(b"such as background", b"") and TOKEN.encode() not in page
@@ -76,7 +76,7 @@ def test_what_is_given_without_the_token_has_no_content_of_the_bank(untouched: S
     assert not re.search(rb"<script>|<style>| style=| on[a-z]+=", page)
 
 
-def test_every_answer_carries_the_safe_headers(untouched: Server) -> None:
+def test_every_response_has_the_security_headers(untouched: Server) -> None:
     asked = [("GET", "/"), ("GET", "/static/page.js"), ("GET", "/api/bank"), ("GET", "/nothing"), ("POST", "/api/save")]
     for method, path in asked:
         _, headers, _ = untouched.send(method, path, b"")
@@ -89,7 +89,7 @@ def test_every_answer_carries_the_safe_headers(untouched: Server) -> None:
 @pytest.mark.parametrize(
     "path", ["/static/../server.py", "/static/%2e%2e/server.py", "/static//etc/passwd", "/static/"]
 )
-def test_only_static_files_are_given(untouched: Server, path: str) -> None:
+def test_only_static_files_are_served(untouched: Server, path: str) -> None:
     assert untouched.send("GET", path)[0] == 404
 
 
@@ -113,13 +113,13 @@ def test_only_static_files_are_given(untouched: Server, path: str) -> None:
         (edits("b", more=1), "more: is not a field"),
     ],
 )
-def test_what_is_no_edit_is_refused_with_its_place(untouched: Server, content: Any, said: str) -> None:
+def test_a_malformed_operation_is_refused_with_its_place(untouched: Server, content: Any, said: str) -> None:
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
     status, _, answer = untouched.send("POST", "/api/preview", body, untouched.own)
     assert status == 400 and said in messages(json.loads(answer))
 
 
 def test_a_huge_body_is_not_read(untouched: Server) -> None:
-    status, _, answer = untouched.send("POST", "/api/preview", b" " * (LARGEST_BODY + 1), untouched.own)
+    status, _, answer = untouched.send("POST", "/api/preview", b" " * (MAX_BODY_BYTES + 1), untouched.own)
     assert status == 413 and "bytes" in messages(json.loads(answer))
     assert untouched.ask("bank")[0] == 200

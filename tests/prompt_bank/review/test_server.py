@@ -1,4 +1,4 @@
-"""What the review page's server does with edits: no edit is lost, and nobody's work is overwritten."""
+"""Edits on the review page's server: none is lost, and none overwrites another person's work."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from prompt_bank.editing import edits as editing
+from prompt_bank.editing.dependencies import set_dependency
 from prompt_bank.recording.store import load, loads, record
 from prompt_bank.review.drafts import folder
 from tests.prompt_bank.review.serving import PAGE, Server, edits, messages, recorded, served
@@ -32,7 +33,7 @@ def test_a_preview_shows_what_the_edits_do_and_writes_nothing_but_the_draft(bank
     assert bank.read_bytes() == before
 
 
-def test_an_edit_that_the_bank_refuses_is_named_and_not_kept(server: Server) -> None:
+def test_an_invalid_operation_is_reported_and_not_stored(server: Server) -> None:
     base = server.good("bank")["base"]
     server.good("preview", edits(base, ACCEPT))
     status, answer = server.ask("preview", edits(base, ACCEPT, {"do": "edit", "id": "pose", "text": "Background "}))
@@ -40,7 +41,7 @@ def test_an_edit_that_the_bank_refuses_is_named_and_not_kept(server: Server) -> 
     assert server.good("draft", {"id": PAGE})["draft"]["operations"] == [ACCEPT]
 
 
-def test_every_operation_does_what_editing_does(bank: Path, server: Server) -> None:
+def test_every_operation_is_equal_to_its_edit(bank: Path, server: Server) -> None:
     operations: list[dict[str, Any]] = [
         ACCEPT,
         {"do": "reject", "id": "pose"},
@@ -60,7 +61,7 @@ def test_every_operation_does_what_editing_does(bank: Path, server: Server) -> N
     expected = editing.merge(expected, ["pose", "lighting"], text="pose and light")
     expected = editing.add(expected, "season", "Time of the year.", ["winter"], note="mine", status="accepted")
     expected = editing.remove(editing.move(expected, "season", 0), "view")
-    expected = editing.set_dependency(expected, ["sofa", "cat"], ["season"])
+    expected = set_dependency(expected, ["sofa", "cat"], ["season"])
     saved = server.good("save", edits(server.good("bank")["base"], *operations, did="much"))["saved"]
     written = load(bank).bank
     assert written.conditions == expected.conditions and written.dependencies == expected.dependencies
@@ -68,7 +69,7 @@ def test_every_operation_does_what_editing_does(bank: Path, server: Server) -> N
     assert server.good("draft", {"id": PAGE})["draft"] is None
 
 
-def test_of_two_pages_the_second_gets_a_conflict_with_both_versions(bank: Path, server: Server) -> None:
+def test_the_second_of_two_pages_gets_a_conflict_with_both_versions(bank: Path, server: Server) -> None:
     base = server.good("bank")["base"]
     theirs = {"do": "edit", "id": "pose", "text": "posture"}
     server.good("save", edits(base, theirs, {"do": "remove", "id": "lighting"}, did="first"))
@@ -92,7 +93,7 @@ def test_of_two_pages_the_second_gets_a_conflict_with_both_versions(bank: Path, 
     assert [(c.text, c.status) for c in conditions] == [("background", "accepted"), ("body pose", "proposed")]
 
 
-def test_mine_may_replace_theirs_once_it_was_seen_and_theirs_stays_in_the_history(bank: Path, server: Server) -> None:
+def test_my_version_may_overwrite_theirs_which_stays_in_the_history(bank: Path, server: Server) -> None:
     base = server.good("bank")["base"]
     server.good("save", edits(base, RENAME, did="first"))
     conflict = server.good("save", edits(base, ACCEPT, page=OTHER, did="second"))["conflict"]
@@ -129,7 +130,7 @@ def test_a_bank_that_was_never_recorded_becomes_revision_1(tmp_path: Path) -> No
         assert server.good("save", edits(opened["base"], ACCEPT, did="first"))["saved"]["last"]["revision"] == 1
 
 
-def test_unsaved_edits_outlive_the_server_and_are_offered_to_the_next_page(bank: Path) -> None:
+def test_unsaved_edits_survive_the_server_and_are_offered_to_the_next_page(bank: Path) -> None:
     with served(bank) as first:
         base = first.good("bank")["base"]
         first.good("preview", edits(base, ACCEPT, RENAME))
@@ -142,7 +143,7 @@ def test_unsaved_edits_outlive_the_server_and_are_offered_to_the_next_page(bank:
         assert second.good("bank")["drafts"] == []
 
 
-def test_edits_on_a_content_that_is_gone_are_put_on_top_of_the_new_one(bank: Path) -> None:
+def test_edits_on_an_outdated_base_are_rebased(bank: Path) -> None:
     with served(bank) as first:
         base = first.good("bank")["base"]
         first.good("preview", edits(base, ACCEPT, RENAME))
@@ -155,7 +156,7 @@ def test_edits_on_a_content_that_is_gone_are_put_on_top_of_the_new_one(bank: Pat
         assert [one["told"] for one in moved["left_out"]] == ["renamed pose to body pose"]
 
 
-def test_taken_back_edits_are_kept_too_and_a_draft_without_edits_goes(bank: Path, server: Server) -> None:
+def test_undone_edits_are_kept_and_a_draft_without_edits_is_deleted(bank: Path, server: Server) -> None:
     base = server.good("bank")["base"]
     server.good("preview", edits(base, ACCEPT, undone=[RENAME]))
     assert len(server.good("draft", {"id": PAGE})["draft"]["undone"]) == 1
@@ -163,7 +164,7 @@ def test_taken_back_edits_are_kept_too_and_a_draft_without_edits_goes(bank: Path
     assert list(folder(bank).glob("*")) == []
 
 
-def test_a_damaged_draft_is_said_and_kept(bank: Path, server: Server) -> None:
+def test_a_damaged_draft_is_reported_and_kept(bank: Path, server: Server) -> None:
     base = server.good("bank")["base"]
     server.good("preview", edits(base, ACCEPT))
     (file,) = folder(bank).glob("*.json")
@@ -173,7 +174,7 @@ def test_a_damaged_draft_is_said_and_kept(bank: Path, server: Server) -> None:
     assert file.exists()
 
 
-def test_a_file_that_is_broken_meanwhile_stops_the_save_and_loses_no_edit(bank: Path, server: Server) -> None:
+def test_a_file_that_becomes_invalid_stops_the_save_and_no_edit_is_lost(bank: Path, server: Server) -> None:
     base = server.good("bank")["base"]
     text = bank.read_text(encoding="utf-8")
     bank.write_text(text[:-30], encoding="utf-8")
@@ -186,14 +187,14 @@ def test_a_file_that_is_broken_meanwhile_stops_the_save_and_loses_no_edit(bank: 
 
 
 @pytest.mark.parametrize(("did", "said"), [("", "did: is empty"), ("x" * 501, "more than 500 characters")])
-def test_a_message_that_no_revision_may_have_is_refused(bank: Path, server: Server, did: str, said: str) -> None:
+def test_an_invalid_revision_message_is_refused(bank: Path, server: Server, did: str, said: str) -> None:
     before = bank.read_bytes()
     status, answer = server.ask("save", edits(server.good("bank")["base"], ACCEPT, did=did))
     assert status == 400 and said in messages(answer)
     assert bank.read_bytes() == before
 
 
-def test_a_disk_that_refuses_is_said(bank: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_error_is_reported(bank: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(handle: int) -> None:
         raise OSError(28, "No space left on device", "disk")
 
@@ -206,7 +207,7 @@ def test_a_disk_that_refuses_is_said(bank: Path, server: Server, monkeypatch: py
     assert bank.read_bytes() == before
 
 
-def test_what_stands_in_the_file_is_known_without_reading_it_anew(bank: Path, server: Server) -> None:
+def test_the_file_is_loaded_again_only_after_a_write(bank: Path, server: Server) -> None:
     base = server.good("bank")["base"]
     assert server.good("now") == {"hash": base}
     text = bank.read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Unsaved edits that outlive a page, and two pages on one bank."""
+"""Unsaved edits that survive a page, and two pages of one bank."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.prompt_bank.review.browser import Reviewer
 from tests.prompt_bank.review.serving import served
 
 COME_BACK = "() => window.dispatchEvent(new Event('focus'))"
-"""What a window tells its page when a person comes back to it; without a window every tab has the focus."""
+"""Simulates the user's return to the page, as all tabs of a headless browser have the focus."""
 
 
 def test_unsaved_edits_survive_a_reload_and_leaving_warns(reviewer: Reviewer) -> None:
@@ -30,7 +30,7 @@ def test_unsaved_edits_survive_a_reload_and_leaving_warns(reviewer: Reviewer) ->
     assert page.locator("#notices").inner_text() == ""
 
 
-def test_edits_of_a_page_that_is_gone_are_offered_and_taken_up(browser: Browser, bank: Path) -> None:
+def test_edits_of_a_closed_page_are_offered_and_resumed(browser: Browser, bank: Path) -> None:
     with served(bank) as first:
         ada = Reviewer(browser, first)
         ada.press("j", "a", "j", "r")
@@ -50,14 +50,14 @@ def test_edits_of_a_page_that_is_gone_are_offered_and_taken_up(browser: Browser,
         bob.context.close()
 
 
-def test_edits_of_a_page_that_is_open_are_not_offered_to_the_next_tab(reviewer: Reviewer) -> None:
+def test_edits_of_an_open_page_are_not_offered_to_another_tab(reviewer: Reviewer) -> None:
     reviewer.press("j", "a")
     reviewer.edits(1)
     other = reviewer.tab()
     assert other.locator(".notice").count() == 0 and other.is_disabled("#save")
 
 
-def test_a_tab_that_was_duplicated_has_edits_of_its_own(reviewer: Reviewer) -> None:
+def test_a_duplicated_tab_has_its_own_edits(reviewer: Reviewer) -> None:
     reviewer.press("j", "a")
     reviewer.edits(1)
     with reviewer.page.expect_popup() as opened:
@@ -132,7 +132,7 @@ def test_a_page_without_edits_shows_what_was_saved_elsewhere(reviewer: Reviewer,
     assert reviewer.card(2).locator(".status").inner_text() == "Accepted"
 
 
-def test_a_server_that_has_ended_is_said_and_the_edits_that_were_applied_are_kept(browser: Browser, bank: Path) -> None:
+def test_the_page_reports_an_ended_server_and_applied_edits_are_kept(browser: Browser, bank: Path) -> None:
     with served(bank) as server:
         ada = Reviewer(browser, server)
         ada.press("j", "a")

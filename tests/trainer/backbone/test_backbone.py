@@ -1,4 +1,4 @@
-"""FrozenClip against the parity fixtures; shared-prefix text encoding against the plain one; loading of weights."""
+"""FrozenClip against the parity fixtures; shared-prefix text encoding against the reference; loading of weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 from tests.shared import shared
 from tests.trainer.tiny import fixture_clip, random_clip
 from trainer.backbone.clip import FrozenClip
-from trainer.backbone.load import fill, load_backbone
+from trainer.backbone.load import fill_weights, load_backbone
 from trainer.backbone.text import encode_shared_prefix, encode_shared_prefixes, label_suffixes
 from trainer.errors import TrainerError
 
@@ -62,7 +62,7 @@ def plain(clip: FrozenClip, prefix: Tensor, texts: list[str]) -> Tensor:
 
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 1000), learnable=st.integers(1, 20), names=st.sets(st.sampled_from(CLASSES), min_size=1))
-def test_shared_prefix_is_the_plain_encoding(seed: int, learnable: int, names: set[str]) -> None:
+def test_shared_prefix_is_the_reference_encoding(seed: int, learnable: int, names: set[str]) -> None:
     """Outputs and gradients of the learnable tokens, whatever the lengths."""
     clip = random_clip().double()
     texts = [f"{name}." for name in sorted(names)]
@@ -151,15 +151,15 @@ class TestLoading:
     def test_round_trip(self, tmp_path: Path) -> None:
         source, target = random_clip(0), random_clip(1)
         save_file(source.model.state_dict(), tmp_path / "w.safetensors")
-        fill(target.model, tmp_path / "w.safetensors")
+        fill_weights(target.model, tmp_path / "w.safetensors")
         assert source.weights_hash == target.weights_hash
 
-    def test_a_missing_weight_is_an_error(self, tmp_path: Path) -> None:
+    def test_a_missing_key_is_an_error(self, tmp_path: Path) -> None:
         weights = dict(random_clip().model.state_dict())
         del weights["visual.proj"]
         save_file(weights, tmp_path / "w.safetensors")
         with pytest.raises(TrainerError, match=r"lacks visual\.proj"):
-            fill(random_clip().model, tmp_path / "w.safetensors")
+            fill_weights(random_clip().model, tmp_path / "w.safetensors")
 
     def test_pickles_are_not_read(self, tmp_path: Path) -> None:
         path = tmp_path / "weights.pt"
@@ -170,7 +170,7 @@ class TestLoading:
     def test_torn_file(self, tmp_path: Path) -> None:
         (tmp_path / "w.safetensors").write_bytes(b"\x10\x00\x00\x00")
         with pytest.raises(TrainerError, match="not a readable safetensors"):
-            fill(random_clip().model, tmp_path / "w.safetensors")
+            fill_weights(random_clip().model, tmp_path / "w.safetensors")
 
     @pytest.mark.parametrize(
         ("name", "pretrained", "said"),

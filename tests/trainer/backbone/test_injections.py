@@ -1,4 +1,4 @@
-"""Deep prompts in the shared-prefix encoding against the same injections in the plain one, 77 positions a prompt."""
+"""Deep prompts in the shared-prefix encoding against the same injections in the reference encoding."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def plain(
                 for one, given_tokens in zip(injections, tokens, strict=True):
                     if one.layer != layer:
                         continue
-                    own = given_tokens[index] if one.own_to == "label" else given_tokens
+                    own = given_tokens[index] if one.per_label else given_tokens
                     behind = one.position if one.inserted else one.position + one.count
                     x = torch.cat([x[: one.position], own, x[behind:]])
                     inserted = one.count if one.inserted else 0
@@ -58,7 +58,7 @@ def both(
         return torch.randn(*shape, CLIP.text_width, generator=generator, dtype=torch.float64)
 
     start = [random(length - 1) for length in lengths]
-    tokens = [random(len(LABELS), one.count) if one.own_to == "label" else random(one.count) for one in injections]
+    tokens = [random(len(LABELS), one.count) if one.per_label else random(one.count) for one in injections]
     direction = torch.randn(len(lengths), len(LABELS), CLIP.dim, generator=generator, dtype=torch.float64)
     sos = CLIP.embed([CLIP.tokenizer.sot_token_id])
     found = []
@@ -91,7 +91,7 @@ def test_injected_tokens_are_the_plain_encodings(
     """Outputs and gradients: tokens for all in some layers, in the last of them a label's own."""
     injections = [Injection(layer, 1, 2, inserted and not own) for layer in layers]
     if own:
-        injections[-1] = Injection(max(layers), 1, 3, own_to="label")
+        injections[-1] = Injection(max(layers), 1, 3, per_label=True)
         injections[:-1] = [Injection(layer, 1, 2) for layer in layers if layer != max(layers)]
     shared, expected = both(lengths, injections, chunk, seed)
     torch.testing.assert_close(shared, expected, atol=1e-9, rtol=1e-7)
@@ -101,7 +101,7 @@ def test_injected_tokens_are_the_plain_encodings(
 def test_tokens_for_all_behind_the_split_reach_every_prompt(layers: tuple[int, int]) -> None:
     """From the first layer with tokens of a label's own, prompts are whole; shared tokens still enter them."""
     own, later = layers
-    injections = [Injection(own, 1, 2, own_to="label"), Injection(later, 2, 2)]
+    injections = [Injection(own, 1, 2, per_label=True), Injection(later, 2, 2)]
     shared, expected = both([5, 6], injections, 3, 0)
     torch.testing.assert_close(shared, expected, atol=1e-9, rtol=1e-7)
 
@@ -112,7 +112,7 @@ def test_tokens_for_all_behind_the_split_reach_every_prompt(layers: tuple[int, i
         (Injection(4, 1, 2), "before layer 4, of 4"),
         (Injection(1, 4, 2), "positions 4 to 6"),
         (Injection(1, 0, 2), "positions 0 to 2"),
-        (Injection(1, 1, 2, inserted=True, own_to="label"), "not inserted"),
+        (Injection(1, 1, 2, inserted=True, per_label=True), "not inserted"),
     ],
 )
 def test_what_does_not_fit_is_refused(injection: Injection, said: str) -> None:
@@ -120,5 +120,5 @@ def test_what_does_not_fit_is_refused(injection: Injection, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         PrefixEncoder(CLIP, [5], suffixes, injections=[injection])
     with pytest.raises(ValueError, match="all labels share"):
-        several = [Injection(1, 1, 2, own_to="label"), Injection(2, 1, 2, inserted=True)]
+        several = [Injection(1, 1, 2, per_label=True), Injection(2, 1, 2, inserted=True)]
         PrefixEncoder(CLIP, [5], suffixes, injections=several)

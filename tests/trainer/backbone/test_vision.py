@@ -1,4 +1,4 @@
-"""The image tower from the inside: the same as open_clip's own forward pass, wherever it starts and whatever enters."""
+"""The image tower gives the results of open_clip's forward pass, from any first block and with any extra tokens."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PIXELS = random(2, 3, 32, 32)
 
 
 @pytest.mark.parametrize("block", range(4))
-def test_frozen_tokens_go_on_to_the_same_features(block: int) -> None:
+def test_frozen_tokens_lead_to_the_same_features(block: int) -> None:
     whole = CLIP.encode_image(PIXELS)
     found = frozen_tokens(CLIP, PIXELS, block)
     torch.testing.assert_close(found.image, whole.image)
@@ -40,7 +40,7 @@ def plain(tokens: Tensor, deep: dict[int, Tensor], where: str, before_norm: bool
     x = torch.cat([VISUAL.class_embedding.expand(2, 1, -1), x], dim=1) + VISUAL.positional_embedding
     if not before_norm:
         x = VISUAL.ln_pre(x)
-    at = 1 if where == "behind class" else x.shape[1]
+    at = 1 if where == "after class" else x.shape[1]
     x = torch.cat([x[:, :at], tokens.expand(2, -1, -1), x[:, at:]], dim=1)
     if before_norm:
         x = VISUAL.ln_pre(x)
@@ -56,7 +56,7 @@ def plain(tokens: Tensor, deep: dict[int, Tensor], where: str, before_norm: bool
     count=st.integers(1, 3),
     own=st.booleans(),
     deep=st.sets(st.integers(1, 3)),
-    where=st.sampled_from(["behind class", "end"]),
+    where=st.sampled_from(["after class", "end"]),
     before_norm=st.booleans(),
 )
 def test_extra_and_deep_tokens(count: int, own: bool, deep: set[int], where: str, before_norm: bool) -> None:
@@ -75,7 +75,7 @@ def test_extra_and_deep_tokens(count: int, own: bool, deep: set[int], where: str
     torch.testing.assert_close(found[0], found[1], atol=1e-9, rtol=1e-7)
 
 
-def test_tokens_may_come_in_at_the_block_where_frozen_ones_end() -> None:
+def test_tokens_can_enter_at_the_first_block_that_is_not_frozen() -> None:
     frozen = frozen_tokens(CLIP, PIXELS, 2).tokens
     extra = random(3, WIDTH)
     x = torch.cat([frozen, extra.expand(2, -1, -1)], dim=1)

@@ -1,4 +1,4 @@
-"""The commands on data sets, and training on images in files, as people run them."""
+"""The dataset commands, and training on image files, as run by users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frozen features: kept once, resumed, told beforehand, or made on the way to the same numbers."""
+"""Frozen features: cached, resumed, size reported in advance, or computed on the fly with the same results."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_without_a_cache_the_numbers_are_the_same(tmp_path: Path, storage: str) 
     assert not (tmp_path / "none").exists()
 
 
-def test_the_size_is_told_beforehand(tmp_path: Path) -> None:
+def test_the_size_is_reported_in_advance(tmp_path: Path) -> None:
     said: list[str] = []
     ready = prepared(tmp_path, Reporter(say=said.append))
     ready.features(ready.dataset.test)
@@ -123,7 +123,7 @@ def test_a_full_disk_is_found_before_anything_is_written(tmp_path: Path, monkeyp
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "other shape", "no number"])
-def test_a_damaged_entry_is_made_anew(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_entry_is_recomputed(tmp_path: Path, damage: str) -> None:
     ready = prepared(tmp_path)
     expected = ready.features(ready.dataset.test).batch([5]).patches
     (folder,) = (tmp_path / "features").glob("*test*")

@@ -1,4 +1,4 @@
-"""The image files of a data set: what can't be read is found, and only looked for once; paths stay in the folder."""
+"""The image files of a data set: unreadable files are found, checks are cached, and paths cannot leave the folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from trainer.data.image_files import ImageFiles, unreadable, unsafe
+from trainer.data.image_files import ImageFiles, find_unreadable, is_unsafe
 
 
 def write(folder: Path) -> dict[str, str]:
@@ -40,10 +40,10 @@ def write(folder: Path) -> dict[str, str]:
     }
 
 
-def test_what_can_not_be_read(tmp_path: Path) -> None:
+def test_unreadable_images_are_found_with_the_reason(tmp_path: Path) -> None:
     expected = write(tmp_path)
     calls: list[tuple[int, int]] = []
-    found = unreadable(tmp_path, ["good.jpg", *expected], progress=lambda done, count: calls.append((done, count)))
+    found = find_unreadable(tmp_path, ["good.jpg", *expected], progress=lambda done, count: calls.append((done, count)))
     assert found.keys() == expected.keys()
     assert all(part in found[path] for path, part in expected.items())
     assert all(found.values())
@@ -54,18 +54,18 @@ def test_checks_are_kept_until_a_file_changes(tmp_path: Path, monkeypatch: pytes
     images = tmp_path / "images"
     images.mkdir()
     paths = ["good.jpg", *write(images)]
-    first = unreadable(images, paths, tmp_path / "cache")
+    first = find_unreadable(images, paths, tmp_path / "cache")
     with monkeypatch.context() as patched:
         patched.setattr("trainer.data.image_files._reason", lambda path: pytest.fail("it was read again"))
-        assert unreadable(images, paths, tmp_path / "cache") == first
+        assert find_unreadable(images, paths, tmp_path / "cache") == first
     (images / "page.jpg").write_bytes((images / "good.jpg").read_bytes())
-    assert "page.jpg" not in unreadable(images, paths, tmp_path / "cache")
+    assert "page.jpg" not in find_unreadable(images, paths, tmp_path / "cache")
 
 
 def test_a_bomb_is_not_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("1", (300, 300)).save(tmp_path / "x.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
-    assert "too many pixels" in unreadable(tmp_path, ["x.png"])["x.png"]
+    assert "too many pixels" in find_unreadable(tmp_path, ["x.png"])["x.png"]
 
 
 def test_images_reach_worker_processes(tmp_path: Path) -> None:
@@ -75,9 +75,9 @@ def test_images_reach_worker_processes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["../x.jpg", "/etc/x.jpg", "a/../../x.jpg", "..\\x.jpg", "C:/x.jpg", "", "C:\\x.jpg"])
 def test_paths_that_lead_out(path: str) -> None:
-    assert unsafe(path)
+    assert is_unsafe(path)
 
 
 @pytest.mark.parametrize("path", ["x.jpg", "a/b c/x.jpg", "a\\x.jpg", "..x.jpg", "a..b/x.jpg"])
 def test_paths_that_stay(path: str) -> None:
-    assert not unsafe(path)
+    assert not is_unsafe(path)

@@ -1,4 +1,4 @@
-"""Image files of every odd kind: read upright in RGB, or refused with a reason."""
+"""Unusual image files: read in RGB with the right orientation, or refused with a reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The natural world: conditions are causes, sites see little of it, and what truly occurs together is known exactly."""
+"""The natural world: conditions cause labels, sites see some of the places, and labels follow the tables."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from trainer.data.scenes.rules import (
     BY_LIGHT,
     LABELS_AT,
     LIGHT_AT,
-    MOST_LABELS,
+    MAX_LABELS,
     POSES,
     SITE_SHARES,
 )
@@ -116,7 +116,7 @@ class TestTheRules:
             for activity in ACTIVITIES:
                 assert activities[activity] / len(there) == pytest.approx(ACTIVITY_AT[place][activity], abs=0.045)
             assert {name for spec in there for name in spec.names} <= set(LABELS_AT[place])
-        assert {len(spec.names) for spec in specs} == set(range(1, MOST_LABELS + 1))
+        assert {len(spec.names) for spec in specs} == set(range(1, MAX_LABELS + 1))
 
     def test_a_label_is_as_likely_in_a_place_as_the_table_says(self) -> None:
         """But for images with no label or too many, which are drawn again."""
@@ -167,7 +167,7 @@ class TestPictures:
         any_world = replace(WORLD, seed=seed)
         picture = any_world.picture(split, index)
         assert tuple(item.name for item in picture.objects) == any_world.names(split, index)
-        assert 1 <= len(set(picture.spec.names)) == len(picture.spec.names) <= MOST_LABELS
+        assert 1 <= len(set(picture.spec.names)) == len(picture.spec.names) <= MAX_LABELS
 
 
 class TestSites:
@@ -223,7 +223,7 @@ class TestSites:
 
 @pytest.mark.parametrize("unusual", [0.0, 0.1, 0.3, 0.6])
 def test_the_stated_share_of_objects_is_out_of_place(unusual: float) -> None:
-    """Images are redrawn when they'd show more than MOST_LABELS, so the share is some thousandths lower."""
+    """Images are redrawn when they'd show more than MAX_LABELS, so the share is some thousandths lower."""
     shares = by_value(everywhere(unusual), "place")
     out = sum(p * row[[name not in LABELS_AT[place] for name in CLASSES]].sum() for place, (p, row) in shares.items())
     assert out / sum(p * row.sum() for p, row in shares.values()) == pytest.approx(unusual, abs=0.01)

@@ -1,4 +1,4 @@
-"""What truly occurs together in the natural world, against many draws and against every way of drawing a few labels."""
+"""Exact co-occurrence in the natural world, against many samples and against enumeration for a few labels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainer.data.scenes import NaturalWorld
 from trainer.data.scenes.natural import CONDITIONS, Circumstances, everywhere
 from trainer.data.scenes.objects import CLASSES
 from trainer.data.scenes.occurrence import Occurrence, by_value, occurrence
-from trainer.data.scenes.rules import MOST_LABELS
+from trainer.data.scenes.rules import MAX_LABELS
 
 
 @pytest.mark.parametrize("site", [None, 0, 1, 4])
@@ -56,7 +56,7 @@ def test_it_is_exact(chances: list[float], ties: float, order: list[int]) -> Non
                 share = share * (1 - ties if fate == "free" else ties / 2)
                 if fate != "free" and drawn_[pair].sum() == 1:
                     labels[pair] = fate == "both"
-            if 1 <= labels.sum() <= MOST_LABELS:
+            if 1 <= labels.sum() <= MAX_LABELS:
                 total += share
                 expected += share * np.outer(labels, labels)
     shape = (1, 1, 1, 1)

@@ -1,4 +1,4 @@
-"""Who owns which image: parity with the released split, every kind's promises, files, and masks."""
+"""The partition among clients: parity with the released split, guarantees of each kind, files, and label masks."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from sklearn.metrics import adjusted_rand_score
 from tests.shared import shared
 from tests.trainer.small_runs import SMALL
 from trainer.config.data import DataConfig, MaskConfig, PartitionConfig
-from trainer.data.base import MultiLabelDataset, Split, owners
+from trainer.data.base import MultiLabelDataset, Split, client_indices
 from trainer.data.masking import masked
 from trainer.data.partition import (
     KINDS,
     check_partition,
     client_count,
     kmeans_owners,
-    main_labels,
     partition_hash,
     partitioned,
+    rarest_labels,
     read_partition,
     save_partition,
 )
@@ -119,7 +119,7 @@ def test_small_alpha_and_shards_part_the_labels() -> None:
 def test_main_labels() -> None:
     """The rarest label: of image 0 label 1 (twice, against three times), of image 3 none."""
     values = np.array([[1, 1, 0], [1, 0, -1], [1, 1, 0], [0, -1, 0]])
-    assert main_labels(values).tolist() == [1, 0, 1, 3]
+    assert rarest_labels(values).tolist() == [1, 0, 1, 3]
 
 
 def test_number_of_clients() -> None:
@@ -199,7 +199,7 @@ class TestFiles:
         assert said in str(caught.value)
 
     @pytest.mark.parametrize("content", [None, b"", b"[]", b"\xff", b'{"format": 1'])
-    def test_what_is_no_file_of_ours(self, tmp_path: Path, content: bytes | None) -> None:
+    def test_other_files_are_refused(self, tmp_path: Path, content: bytes | None) -> None:
         if content is not None:
             (tmp_path / "x.json").write_bytes(content)
         with pytest.raises(TrainerError, match="partition"):
@@ -226,6 +226,7 @@ class TestMasks:
         assert set(np.unique(masked(values, ids, MaskConfig(rate=1.0), 0))) == {-1, 0}
         assert masked(values, ids, MaskConfig()) is values
 
+    @settings(deadline=None)
     @given(st.integers(0, 20), st.floats(0, 1), st.floats(0, 1))
     def test_a_higher_rate_hides_the_same_and_more(self, seed: int, a: float, b: float) -> None:
         """Whichever other images there are."""
@@ -260,7 +261,7 @@ class TestMasks:
         assert not np.array_equal(old.train.sites, clean.train.sites)
 
 
-def test_a_split_in_two_places_is_refused() -> None:
+def test_an_image_in_two_splits_is_refused() -> None:
     data = dataset(random_labels(5, 2))
     with pytest.raises(ValueError, match="is in test and in another split"):
         replace(data, test=replace(data.train, name="test"))
@@ -268,6 +269,6 @@ def test_a_split_in_two_places_is_refused() -> None:
 
 def test_owners_are_the_sites() -> None:
     dataset = load_dataset(resolve(overrides=SMALL).data)
-    owned = owners(dataset.train)
+    owned = client_indices(dataset.train)
     assert [len(o) for o in owned] == [12, 12]
     assert sorted(np.concatenate(owned).tolist()) == list(range(24))

@@ -1,4 +1,4 @@
-"""The drawn world: seeded pixels, honest labels, habits that the test images break."""
+"""The drawn world: seeded pixels, correct labels, and habits that do not hold in test images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from trainer.data.base import MultiLabelDataset
 from trainer.data.registry import load_dataset
 from trainer.data.scenes.backgrounds import SCENES
 from trainer.data.scenes.compose import SIZE, Spec, render
-from trainer.data.scenes.cooccurrence import TIED_FIRST, broad_spec, habits, held_out, independent_spec
+from trainer.data.scenes.cooccurrence import FIRST_TIED_PAIR, broad_spec, habits, held_out, independent_spec
 from trainer.data.scenes.light import LIGHTS
 from trainer.data.scenes.objects import CLASSES, KINDS
 from trainer.data.scenes.pen import Pen
@@ -125,7 +125,7 @@ def test_site_pairs_hold_in_training_and_are_broken_in_the_test_images(world: Mu
         assert np.mean([conditional(own, *pair) for pair in pairs]) == pytest.approx(0.9 / 0.95, abs=0.04)
         assert np.mean([conditional(world.test.labels, *pair) for pair in pairs]) < 0.15
         assert np.mean([conditional(world.validation.labels, *pair) for pair in pairs]) < 0.2
-    assert TIED_FIRST in drawn.habits(0).pairs
+    assert FIRST_TIED_PAIR in drawn.habits(0).pairs
 
 
 def test_a_site_keeps_to_its_light_and_scenes_and_the_test_images_do_not() -> None:

@@ -1,4 +1,4 @@
-"""Images of people's own: every form of table says the same; what is wrong is said with its place."""
+"""The user's own images: all table formats are equivalent, and errors name their location."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run's figures on a small drawn world: complete, of each label and client, without a look at unseen labels."""
+"""Evaluating a run on a small drawn world: completeness, metrics by label and by client, isolation of unseen labels."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_evaluation_covers_labels_clients_and_chance(tmp_path: Path, cache: Path
 
 
 def test_unseen_labels_reach_neither_training_nor_the_threshold(tmp_path: Path, cache: Path) -> None:
-    """Other truths about an unseen label change no bit of what is trained, nor the threshold; its figures differ."""
+    """Other annotations of an unseen label change its metrics, but neither trained parameters nor the threshold."""
     states, results = [], []
     for flipped in (False, True):
         run, config = new_run(tmp_path / str(flipped), federation__rounds=2, unseen_labels=["cat", "dog"])

@@ -1,4 +1,4 @@
-"""Figures against scikit-learn, torchmetrics and the published evaluation."""
+"""Metrics against scikit-learn, torchmetrics and the published evaluation."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from sklearn.metrics import average_precision_score, f1_score, precision_score, 
 from torchmetrics.functional.classification import binary_average_precision, multilabel_stat_scores
 
 from tests.shared import shared
-from trainer.evaluation.bootstrap import NAMES, intervals, weighted_average_precision, weighted_figures
-from trainer.evaluation.measuring import client_figures, per_label
+from trainer.evaluation.bootstrap import NAMES, intervals, weighted_average_precision, weighted_metrics
+from trainer.evaluation.measuring import client_metrics, per_label
 from trainer.evaluation.metrics import (
     ORACLE_THRESHOLDS,
-    Decisions,
+    ThresholdMetrics,
     average_precision,
     choose_threshold,
+    compute_metrics,
     confusion,
-    decisions,
-    figures,
-    oracle_figures,
+    oracle_metrics,
+    threshold_metrics,
 )
 from trainer.seeding import numpy_generator
 
@@ -80,8 +80,8 @@ def test_counts_are_torchmetrics(seed: int, threshold: float, ties: bool) -> Non
     assert torch.equal(confusion(probabilities, truth, threshold), expected)
 
 
-def at(logits: torch.Tensor, truth: torch.Tensor, threshold: float) -> Decisions:
-    return decisions(confusion(logits.sigmoid(), truth, threshold))
+def at(logits: torch.Tensor, truth: torch.Tensor, threshold: float) -> ThresholdMetrics:
+    return threshold_metrics(confusion(logits.sigmoid(), truth, threshold))
 
 
 @settings(max_examples=20, deadline=None)
@@ -105,7 +105,7 @@ def test_by_hand() -> None:
 
 def test_one_label_is_enough() -> None:
     logits, truth = data(6, labels=1)
-    measured = figures(logits, truth, 0.5)
+    measured = compute_metrics(logits, truth, 0.5)
     assert measured.mAP == pytest.approx(100 * average_precision_score(truth[:, 0], logits[:, 0]))
     assert (measured.CP, measured.CR, measured.CF1) == (measured.OP, measured.OR, measured.OF1)
 
@@ -121,7 +121,7 @@ def test_unknown_labels_are_left_out() -> None:
 def test_labels_without_positives_are_left_out_and_counted() -> None:
     logits, truth = data(2)
     truth[:, 3] = 0
-    measured = figures(logits, truth, 0.5)
+    measured = compute_metrics(logits, truth, 0.5)
     assert measured.labels_without_positives == 1
     assert measured.average_precision[3] is None
     kept = [v for v in measured.average_precision if v is not None]
@@ -141,12 +141,12 @@ def test_threshold_is_the_best_of_its_grid() -> None:
 def test_bad_scores_are_named() -> None:
     logits, truth = data(0)
     with pytest.raises(ValueError, match="differ in shape"):
-        figures(logits[:, :2], truth, 0.5)
+        compute_metrics(logits[:, :2], truth, 0.5)
     logits[3, 1] = float("nan")
     with pytest.raises(ValueError, match="not finite"):
-        figures(logits, truth, 0.5)
+        compute_metrics(logits, truth, 0.5)
     with pytest.raises(ValueError, match="no label has a positive"):
-        figures(torch.zeros(3, 2), torch.zeros(3, 2), 0.5)
+        compute_metrics(torch.zeros(3, 2), torch.zeros(3, 2), 0.5)
 
 
 def test_parity_with_the_published_average_precision() -> None:
@@ -164,13 +164,13 @@ def test_parity_with_the_published_figures(seed: int) -> None:
     """All seven numbers; where scores are tied (seed 2) the published order within a tie is an accident."""
     tensors = load_file(shared("fixtures/metrics.safetensors"))
     scores, labels = tensors[f"s{seed}.scores"], tensors[f"s{seed}.labels"].long()
-    got = oracle_figures(scores, labels)
+    got = oracle_metrics(scores, labels)
     names = ("CP", "CR", "CF1", "OP", "OR", "OF1", "mAP")
     for name, expected in zip(names, tensors[f"s{seed}.reported"].tolist(), strict=True):
         assert got[name] == pytest.approx(expected, abs=3.0 if (seed, name) == (2, "mAP") else 1e-3), name
     if bool((labels.sum(0) > 0).all()):
         for threshold, row in zip(ORACLE_THRESHOLDS, tensors[f"s{seed}.per_threshold"].nan_to_num(), strict=True):
-            found = decisions(confusion(scores, labels, threshold))
+            found = threshold_metrics(confusion(scores, labels, threshold))
             np.testing.assert_allclose([getattr(found, n) for n in names[:6]], row, atol=1e-3)
 
 
@@ -178,7 +178,7 @@ def test_each_oracle_figure_has_its_own_threshold() -> None:
     """Scores 0.25, 0.55, 0.85 for absent, present, present: P is 1 above 0.25, R is 1 below 0.55."""
     scores = torch.tensor([[0.25, 0.25], [0.55, 0.55], [0.85, 0.85]])
     truth = torch.tensor([[0, 0], [1, 1], [1, 1]])
-    got = oracle_figures(scores, truth)
+    got = oracle_metrics(scores, truth)
     assert got == dict.fromkeys(("mAP", "CP", "CR", "CF1", "OP", "OR", "OF1"), 100.0)
 
 
@@ -200,8 +200,8 @@ def test_weighted_average_precision_is_scikit_learns(seed: int, ties: bool) -> N
 def test_every_image_once_gives_the_figures(seed: int, hidden: bool) -> None:
     logits, truth = data(seed)
     truth = some_hidden(truth, seed) if hidden else truth
-    got = weighted_figures(torch.ones(1, len(truth), dtype=torch.float64), logits, truth, 0.4)[0]
-    expected = figures(logits, truth, 0.4)
+    got = weighted_metrics(torch.ones(1, len(truth), dtype=torch.float64), logits, truth, 0.4)[0]
+    expected = compute_metrics(logits, truth, 0.4)
     np.testing.assert_allclose(got, [getattr(expected, name) for name in NAMES], rtol=1e-12)
 
 
@@ -211,7 +211,7 @@ def test_intervals_hold_the_figures_and_narrow_with_images() -> None:
         logits, truth = data(0, images)
         logits = logits + 2 * truth
         found = intervals(logits, truth, 0.5, resamples=200, level=0.95, generator=numpy_generator(0, "b"))
-        measured = figures(logits, truth, 0.5)
+        measured = compute_metrics(logits, truth, 0.5)
         for name, (low, high) in found.items():
             assert low <= getattr(measured, name) <= high
         widths.append(found["mAP"][1] - found["mAP"][0])
@@ -233,10 +233,10 @@ def test_clients_are_measured_on_their_own_images() -> None:
     logits, truth = data(5, 60)
     sites = np.repeat([0, 2, 7, -1], 15)
     truth[30:45] = 0
-    found = client_figures(logits, truth, sites, 0.5)
+    found = client_metrics(logits, truth, sites, 0.5)
     assert [row["client"] for row in found["each"]] == [0, 2, 7]
     for row, where in zip(found["each"][:2], (slice(0, 15), slice(15, 30)), strict=True):
-        alone = figures(logits[where], truth[where], 0.5)
+        alone = compute_metrics(logits[where], truth[where], 0.5)
         assert row["mAP"] == pytest.approx(alone.mAP)
         assert row["OF1"] == pytest.approx(alone.OF1)
     assert found["each"][2]["mAP"] is None

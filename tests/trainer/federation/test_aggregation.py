@@ -1,4 +1,4 @@
-"""Aggregation rules: what each promises about the state that it makes of its replies. Letter: K replies."""
+"""Aggregation rules: the guarantees of each. Shape letter: K replies."""
 
 from __future__ import annotations
 
@@ -14,8 +14,15 @@ from safetensors.torch import load_file
 from tests.shared import shared
 from trainer.config.sections import FederationConfig
 from trainer.errors import RunFailed, TrainerError
-from trainer.federation.aggregation.coordinates import by_coordinate
-from trainer.federation.aggregation.registry import Aggregation, aggregate, choose, memory_note, register, rule_names
+from trainer.federation.aggregation.coordinates import coordinate_wise
+from trainer.federation.aggregation.registry import (
+    Aggregation,
+    aggregate,
+    choose_rule,
+    memory_note,
+    register,
+    rule_names,
+)
 from trainer.federation.replies import Reply, State
 
 RULES = ("mean", "median", "trimmed-mean", "norm-bounded-mean")
@@ -34,7 +41,7 @@ def merged(rule: str, replies: Iterable[Reply], server: State | None = None, **m
     if server is None:
         assert isinstance(replies, list)
         server = {name: torch.zeros_like(value) for name, value in replies[0].state.items()} if replies else {}
-    return aggregate(choose(config, "mean"), replies, server, config)
+    return aggregate(choose_rule(config, "mean"), replies, server, config)
 
 
 def drawn(seed: int, clients: int = 5, spread: float = 1.0) -> list[Reply]:
@@ -234,7 +241,7 @@ def test_large_parameters_are_sorted_in_blocks(monkeypatch: pytest.MonkeyPatch) 
         sizes.append(values.shape[1])
         return values.median(0).values
 
-    found = by_coordinate([r.state for r in replies], median)
+    found = coordinate_wise([r.state for r in replies], median)
     assert max(sizes) == 2
     torch.testing.assert_close(found, {name: value.double() for name, value in whole.items()}, atol=0, rtol=0)
 
@@ -245,7 +252,7 @@ def test_what_a_rule_holds_is_told() -> None:
 
     def note(**more: object) -> str | None:
         config = FederationConfig.model_validate(more)
-        return memory_note(choose(config, "mean"), server, 30, config)
+        return memory_note(choose_rule(config, "mean"), server, 30, config)
 
     for rule in ("median", "trimmed-mean", "norm-bounded-mean"):
         assert note(aggregation=rule) == (
@@ -257,12 +264,12 @@ def test_what_a_rule_holds_is_told() -> None:
 
 
 def test_a_rule_is_chosen_by_name_or_by_the_method() -> None:
-    assert choose(FederationConfig(), "median").name == "median"
-    assert choose(FederationConfig(aggregation="mean"), "median").name == "mean"
+    assert choose_rule(FederationConfig(), "median").name == "median"
+    assert choose_rule(FederationConfig(aggregation="mean"), "median").name == "mean"
     with pytest.raises(TrainerError, match=r"federation.aggregation 'medain' is not known; there are: median, "):
-        choose(FederationConfig(aggregation="medain"), "mean")
+        choose_rule(FederationConfig(aggregation="medain"), "mean")
     with pytest.raises(TrainerError, match=r"weights=examples: median counts each client the same"):
-        choose(FederationConfig(aggregation="median", weights="examples"), "mean")
+        choose_rule(FederationConfig(aggregation="median", weights="examples"), "mean")
 
 
 def test_a_rule_is_added_as_one_function(monkeypatch: pytest.MonkeyPatch) -> None:

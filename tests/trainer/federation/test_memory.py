@@ -1,4 +1,4 @@
-"""What clients keep, on the disk: written once, found again, swept when no checkpoint needs it."""
+"""Client states on disk: written once, loaded again, deleted when no checkpoint refers to them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.errors import TrainerError
-from trainer.federation.memory import ClientMemory, Memory
+from trainer.federation.memory import ClientMemory, ClientState
 
 
-def kept(value: float) -> Memory:
-    return Memory({"shift": torch.full((2,), value)}, {"w/step": torch.tensor(value)})
+def kept(value: float) -> ClientState:
+    return ClientState({"shift": torch.full((2,), value)}, {"w/step": torch.tensor(value)})
 
 
 def value_of(memory: ClientMemory, client: int) -> float | None:
@@ -32,7 +32,7 @@ def files(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 
 
-def test_what_was_saved_counts_from_the_next_round_on(tmp_path: Path) -> None:
+def test_a_saved_state_is_loaded_from_the_next_round_on(tmp_path: Path) -> None:
     """Asked again in the same round, a client begins as it did the first time."""
     memory = ClientMemory(tmp_path / "clients")
     assert memory.load(7) is None
@@ -55,7 +55,7 @@ def test_what_was_saved_counts_from_the_next_round_on(tmp_path: Path) -> None:
     every=st.integers(1, 4),
     back=st.integers(0, 8),
 )
-def test_every_kept_checkpoint_has_its_memories_and_the_disk_no_others(
+def test_every_kept_checkpoint_has_its_client_states_and_the_disk_no_others(
     tmp_path_factory: pytest.TempPathFactory, rounds: list[set[int]], every: int, back: int
 ) -> None:
     """Whoever trained in which rounds, and wherever the run goes on."""
@@ -106,7 +106,7 @@ def test_a_damaged_index_is_named(tmp_path: Path, text: str) -> None:
         ClientMemory.open(tmp_path, 4)
 
 
-def test_a_file_that_is_gone_torn_or_a_pickle_is_named(tmp_path: Path) -> None:
+def test_a_missing_truncated_or_pickled_file_is_named(tmp_path: Path) -> None:
     ran: list[int] = []
 
     class Trap:

@@ -1,4 +1,4 @@
-"""A client's optimiser: its groups take effect, and it goes on from what another one kept."""
+"""A client's optimiser: parameter groups take effect, and its state can be saved and restored."""
 
 from __future__ import annotations
 
@@ -10,7 +10,13 @@ from torch import nn
 
 from tests.shared import shared
 from trainer.config.sections import FederationConfig, OptimiserConfig
-from trainer.federation.optimiser import client_bytes, group_rate, kept_state, make_optimiser, restore_state
+from trainer.federation.optimiser import (
+    client_state_bytes,
+    group_learning_rate,
+    make_optimiser,
+    optimiser_state,
+    restore_optimiser,
+)
 from trainer.federation.rounds import RoundContext
 from trainer.methods.federated import FederatedModule, ParameterGroup
 
@@ -46,7 +52,7 @@ def test_factor_and_weight_decay_of_a_group_take_effect() -> None:
     assert method.second.tolist() == pytest.approx([0.94] * 3)
 
 
-def test_a_rate_of_its_own_follows_the_runs_schedule() -> None:
+def test_a_groups_learning_rate_follows_the_schedule() -> None:
     """Both groups of RAM, with warm-up and floor, as the published program has them."""
     expected = json.loads(shared("fixtures/lr_schedules.json").read_text())["rounds"]
     settings = OptimiserConfig(
@@ -58,12 +64,12 @@ def test_a_rate_of_its_own_follows_the_runs_schedule() -> None:
     }
     for rounds in (10, 50):
         for name, group in groups.items():
-            got = [group_rate(group, settings, RoundContext(r, rounds)) for r in range(rounds)]
+            got = [group_learning_rate(group, settings, RoundContext(r, rounds)) for r in range(rounds)]
             assert got == pytest.approx(expected[str(rounds)][name], rel=1e-9), name
 
 
 @pytest.mark.parametrize("name", ["sgd", "adamw"])
-def test_a_fresh_optimiser_goes_on_where_another_one_was(name: str) -> None:
+def test_a_new_optimiser_continues_from_a_saved_state(name: str) -> None:
     group = ParameterGroup(("second",), factor=0.3)
     settings = OptimiserConfig.model_validate({"name": name, "learning_rate": 0.1})
     whole, parted = Small(group), Small(group)
@@ -72,35 +78,35 @@ def test_a_fresh_optimiser_goes_on_where_another_one_was(name: str) -> None:
     for by in (1.0, -2.0, 0.5):
         whole.pull(continuous, by)
         optimiser = make_optimiser(parted, settings, CONTEXT)
-        restore_state(optimiser, parted, kept)
+        restore_optimiser(optimiser, parted, kept)
         parted.pull(optimiser, by)
-        kept = kept_state(optimiser, parted)
+        kept = optimiser_state(optimiser, parted)
     assert torch.equal(whole.first, parted.first)
     assert torch.equal(whole.second, parted.second)
     per_parameter = {"sgd": {"momentum_buffer"}, "adamw": {"step", "exp_avg", "exp_avg_sq"}}[name]
     assert set(kept) == {f"{parameter}/{key}" for parameter in ("first", "second") for key in per_parameter}
 
 
-def test_what_was_kept_of_other_parameters_is_refused() -> None:
+def test_a_state_of_other_parameters_is_refused() -> None:
     method = Small(ParameterGroup(("second",)))
     optimiser = make_optimiser(method, OptimiserConfig(name="sgd"), CONTEXT)
     with pytest.raises(ValueError, match="third is not trained"):
-        restore_state(optimiser, method, {"third/momentum_buffer": torch.zeros(3)})
+        restore_optimiser(optimiser, method, {"third/momentum_buffer": torch.zeros(3)})
     with pytest.raises(ValueError, match=r"momentum_buffer of first: \(4,\), not \(3,\)"):
-        restore_state(optimiser, method, {"first/momentum_buffer": torch.zeros(4)})
+        restore_optimiser(optimiser, method, {"first/momentum_buffer": torch.zeros(4)})
 
 
-def test_how_much_a_client_keeps() -> None:
+def test_the_size_of_a_clients_state() -> None:
     """Of six float32: one copy for momentum, two for Adam's moments, and the personal three."""
     method = Small(ParameterGroup(("second",)))
     keeps = FederationConfig(memory="optimiser")
-    assert client_bytes(method, FederationConfig(), OptimiserConfig()) == 0
-    assert client_bytes(method, keeps, OptimiserConfig(name="sgd")) == 24
-    assert client_bytes(method, keeps, OptimiserConfig(name="sgd", momentum=0)) == 0
-    assert client_bytes(method, keeps, OptimiserConfig(name="adamw")) == 48
+    assert client_state_bytes(method, FederationConfig(), OptimiserConfig()) == 0
+    assert client_state_bytes(method, keeps, OptimiserConfig(name="sgd")) == 24
+    assert client_state_bytes(method, keeps, OptimiserConfig(name="sgd", momentum=0)) == 0
+    assert client_state_bytes(method, keeps, OptimiserConfig(name="adamw")) == 48
 
     class Personal(Small):
         personal = ("second",)
 
-    assert client_bytes(Personal(method.group), keeps, OptimiserConfig(name="sgd")) == 36
-    assert client_bytes(Personal(method.group), FederationConfig(), OptimiserConfig()) == 12
+    assert client_state_bytes(Personal(method.group), keeps, OptimiserConfig(name="sgd")) == 36
+    assert client_state_bytes(Personal(method.group), FederationConfig(), OptimiserConfig()) == 12

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from tests.shared import shared
 from trainer.config.sections import FederationConfig, OptimiserConfig
-from trainer.federation.aggregation.registry import choose
+from trainer.federation.aggregation.registry import choose_rule
 from trainer.federation.replies import Reply, State
-from trainer.federation.rounds import RoundContext, draw_clients, learning_rate, run_round
+from trainer.federation.rounds import RoundContext, learning_rate, run_round, sample_clients
 from trainer.seeding import derive, numpy_generator
 
 
@@ -25,14 +25,14 @@ from trainer.seeding import derive, numpy_generator
 def test_drawn_clients(clients: int, share: float, round_: int) -> None:
     """Distinct, ascending, about the asked share, the same again for the same round."""
     context = RoundContext(round_, 60)
-    drawn = draw_clients(clients, share, 5, context)
+    drawn = sample_clients(clients, share, 5, context)
     assert drawn == sorted(set(drawn))
     assert len(drawn) == min(clients, max(1, round(share * clients)))
-    assert drawn == draw_clients(clients, share, 5, context)
+    assert drawn == sample_clients(clients, share, 5, context)
 
 
 def test_rounds_draw_different_clients() -> None:
-    drawn = {tuple(draw_clients(100, 0.1, 0, RoundContext(r, 10))) for r in range(10)}
+    drawn = {tuple(sample_clients(100, 0.1, 0, RoundContext(r, 10))) for r in range(10)}
     assert len(drawn) == 10
 
 
@@ -72,7 +72,14 @@ def test_a_round_trains_from_the_servers_state_and_averages() -> None:
 
     federation, context = FederationConfig(), RoundContext(0, 3)
     state, record = run_round(
-        {"w": torch.tensor([10.0])}, 2, client, federation, OptimiserConfig(), 0, context, choose(federation, "mean")
+        {"w": torch.tensor([10.0])},
+        2,
+        client,
+        federation,
+        OptimiserConfig(),
+        0,
+        context,
+        choose_rule(federation, "mean"),
     )
     assert state["w"].item() == 11.5
     assert (record.clients, record.examples, record.loss) == ((0, 1), 10, 0.5)

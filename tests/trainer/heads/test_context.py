@@ -1,4 +1,4 @@
-"""Knowledge of conditions as a term of the logits, and the tables that it comes from."""
+"""The context term, and the tables of its knowledge."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from prompt_bank.schema import Bank
 from tests.trainer.tiny import (
     LABELS,
     bank_with_affinities,
-    known,
     method_context,
     random_batch,
     random_clip,
     small_bank,
+    small_knowledge,
 )
 from trainer.data.batches import Batch
 from trainer.errors import TrainerError
@@ -41,7 +41,7 @@ def term(form: str = "front-door", strength: float = 1.0, **settings: Any) -> Co
     config = ContextConfig.model_validate(
         {"context": "bank", "context_form": form, "context_strength": strength, **settings}
     )
-    knowledge = known(config)
+    knowledge = small_knowledge(config)
     assert knowledge is not None
     return ContextTerm(config, CLIP.scale, knowledge).requires_grad_(False)
 
@@ -53,20 +53,20 @@ def logits(seed: int = 0, labels: int = len(LABELS)) -> Tensor:
 class TestInAMethod:
     @pytest.mark.parametrize("name", METHODS)
     @pytest.mark.parametrize("form", FORMS)
-    def test_at_strength_0_it_is_the_method_without(self, name: str, form: str) -> None:
+    def test_strength_0_equals_no_context(self, name: str, form: str) -> None:
         batch = random_batch(CLIP)
         plain, with_context = made(name), made(name, context="bank", context_form=form, context_strength=0.0)
         assert torch.equal(with_context(batch), plain(batch))
         assert not torch.equal(made(name, context="bank", context_form=form)(batch), plain(batch))
 
-    def test_unless_it_is_learned_training_is_that_without(self) -> None:
+    def test_training_is_unchanged_unless_strength_is_learned(self) -> None:
         batch = random_batch(CLIP)
         plain, with_context = made("fedmpt"), made("fedmpt", context="bank")
         assert torch.equal(plain.loss(batch), with_context.loss(batch))
         assert with_context.trainable() == plain.trainable()
 
     @pytest.mark.parametrize("form", ["front-door", "posterior", "label-graph"])
-    def test_a_learned_strength_leaves_0_at_its_own_rate(self, form: str) -> None:
+    def test_learned_strength_has_a_gradient_at_0_and_its_own_rate(self, form: str) -> None:
         batch = random_batch(CLIP)
         start: dict[str, Any] = {"context_learned": True, "context_strength": 0.0, "context_rate": 7.0}
         plain, method = made("fedmpt"), made("fedmpt", context="bank", context_form=form, **start)
@@ -79,19 +79,19 @@ class TestInAMethod:
         assert own.factor == 7.0
         assert "context_term.strength" in method.exchanged()
 
-    def test_a_state_is_complete_without_the_bank(self) -> None:
+    def test_state_contains_the_knowledge(self) -> None:
         method = made("fedmpt", context="bank")
         assert {"context_term.values", "context_term.members", "context_term.lifts"} <= method.exchanged().keys()
 
-    def test_it_counts_seen_labels_alone_in_training(self) -> None:
-        """The term of some labels is that of all, where no label's evidence counts for another's."""
+    def test_term_of_some_labels_is_that_of_all(self) -> None:
+        """True for forms in which labels do not depend on each other's logits."""
         chosen, batch = torch.tensor([0, 2]), random_batch(CLIP)
         one = term()
         torch.testing.assert_close(
             one(batch, logits()[:, chosen], chosen), one(batch, logits())[:, chosen], rtol=1e-5, atol=1e-6
         )
 
-    def test_without_knowledge_it_says_so(self) -> None:
+    def test_missing_knowledge_is_an_error(self) -> None:
         settings = settings_classes()["zero-shot"].model_validate({"context": "oracle"})
         context = method_context(settings, None, CLIP)
         with pytest.raises(TrainerError, match=r"context=oracle needs knowledge"):
@@ -99,13 +99,13 @@ class TestInAMethod:
 
 
 class TestForms:
-    def test_front_door_is_the_sum_over_values_written_out(self) -> None:
+    def test_front_door_by_hand(self) -> None:
         batch, bank = random_batch(CLIP), bank_with_affinities()
         image = F.normalize(batch.image, dim=-1)
         expected = np.zeros((4, len(LABELS)))
         for condition in bank.conditions:
             assert condition.affinity is not None
-            words = tables.encoded(CLIP, "a photo of a {}.", list(condition.values))
+            words = tables.encode_values(CLIP, "a photo of a {}.", list(condition.values))
             for b in range(4):
                 fits = np.exp((CLIP.scale / 1.5 * image[b] @ words.T).numpy().astype(float))
                 for c, label in enumerate(LABELS):
@@ -114,18 +114,18 @@ class TestForms:
         found = term(strength=0.5)(batch, logits())
         np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
 
-    def test_where_every_value_is_alike_nothing_is_added(self) -> None:
+    def test_equal_values_add_nothing(self) -> None:
         for form in ("front-door", "posterior"):
             one = term(form)
             one.lifts.zero_()
             assert one(random_batch(CLIP), logits()).abs().max() < 1e-6
 
-    def test_posterior_without_the_labels_evidence_is_the_front_door(self) -> None:
+    def test_posterior_without_evidence_is_front_door(self) -> None:
         batch = random_batch(CLIP)
         found = term("posterior", context_evidence=0.0)(batch, logits())
         torch.testing.assert_close(found, term()(batch, logits()), rtol=1e-5, atol=1e-6)
 
-    def test_posterior_leaves_a_label_s_own_evidence_out(self) -> None:
+    def test_posterior_excludes_a_labels_own_evidence(self) -> None:
         batch, one, evidence = random_batch(CLIP), term("posterior", context_evidence=1.0), logits()
         stronger = evidence.clone()
         stronger[:, 1] += 3
@@ -138,61 +138,63 @@ class TestForms:
         found = one(random_batch(CLIP), evidence)
         for b in range(4):
             for c in range(len(LABELS)):
-                told = sum((evidence[b, a].sigmoid() - BASE_RATE) * one.pairs[a, c] for a in range(len(LABELS)))
-                torch.testing.assert_close(found[b, c], 0.5 * torch.as_tensor(told), rtol=1e-5, atol=1e-6)
+                expected = sum((evidence[b, a].sigmoid() - BASE_RATE) * one.pairs[a, c] for a in range(len(LABELS)))
+                torch.testing.assert_close(found[b, c], 0.5 * torch.as_tensor(expected), rtol=1e-5, atol=1e-6)
 
-    def test_compounds_name_each_label_with_its_most_usual_values(self) -> None:
+    def test_compounds_by_hand(self) -> None:
         one, batch = term("compound", context_compounds=1), random_batch(CLIP)
-        table = tables.of_bank(bank_with_affinities(), LABELS, ())
+        table = tables.bank_table(bank_with_affinities(), LABELS, ())
         words = [value for values in table.values for value in values]
         best = [words[v] for v in np.concatenate(table.lifts).argmax(0)]
         named = [f"{label} and a {value}" for label, value in zip(LABELS, best, strict=True)]
         image = F.normalize(batch.image, dim=-1)
-        together, alone = (image @ tables.encoded(CLIP, "a photo of a {}.", texts).T for texts in (named, list(LABELS)))
+        together, alone = (
+            image @ tables.encode_values(CLIP, "a photo of a {}.", texts).T for texts in (named, list(LABELS))
+        )
         torch.testing.assert_close(one(batch, logits()), CLIP.scale / 1.5 * (together - alone), rtol=1e-4, atol=1e-5)
 
 
 class TestTables:
-    def test_shuffled_by_the_identity_is_the_bank_and_by_another_order_it_is_not(self) -> None:
+    def test_permutation(self) -> None:
         settings = ContextConfig(context="bank", context_strength=1.0)
-        table, batch = tables.of_bank(bank_with_affinities(), LABELS, ()), random_batch(CLIP)
+        table, batch = tables.bank_table(bank_with_affinities(), LABELS, ()), random_batch(CLIP)
 
         def added(one: tables.ContextTable) -> Tensor:
-            return ContextTerm(settings, CLIP.scale, tables.knowledge(settings, one, CLIP, LABELS))(batch, logits())
+            return ContextTerm(settings, CLIP.scale, tables.to_knowledge(settings, one, CLIP, LABELS))(batch, logits())
 
         same, order = table.permuted(np.arange(3)), np.array([2, 0, 1])
         assert torch.equal(added(same), added(table)) and np.array_equal(same.pairs, table.pairs)
         torch.testing.assert_close(added(table.permuted(order)), added(table)[:, order])
         assert not torch.equal(added(table.permuted(order)), added(table))
 
-    def test_labels_stand_in_the_order_of_the_data(self) -> None:
+    def test_label_order_is_that_of_the_data(self) -> None:
         bank, turned = bank_with_affinities(), LABELS[::-1]
-        ours, theirs = tables.of_bank(bank, LABELS, ()), tables.of_bank(bank, turned, ())
+        ours, theirs = tables.bank_table(bank, LABELS, ()), tables.bank_table(bank, turned, ())
         for one, other in zip((*ours.lifts, ours.pairs[::-1]), (*theirs.lifts, theirs.pairs), strict=True):
             np.testing.assert_allclose(one[:, ::-1], other)
 
-    def test_some_conditions_alone(self) -> None:
-        table = tables.of_bank(bank_with_affinities(), LABELS, ("spatial layout",))
+    def test_subset_of_conditions(self) -> None:
+        table = tables.bank_table(bank_with_affinities(), LABELS, ("spatial layout",))
         assert (table.conditions, table.values) == (("spatial layout",), (("day", "night", "fog"),))
-        with pytest.raises(TrainerError, match="no condition 'smell' in use with an affinity"):
-            tables.of_bank(bank_with_affinities(), LABELS, ("smell",))
+        with pytest.raises(TrainerError, match="no active condition 'smell' with an affinity"):
+            tables.bank_table(bank_with_affinities(), LABELS, ("smell",))
 
     @pytest.mark.parametrize("bank", [small_bank(), small_bank(values=("street",))])
-    def test_a_bank_without_affinities_is_refused(self, bank: Bank) -> None:
-        with pytest.raises(TrainerError, match="no condition in use with an affinity"):
-            tables.of_bank(bank, LABELS, ())
+    def test_bank_without_affinities_is_an_error(self, bank: Bank) -> None:
+        with pytest.raises(TrainerError, match="no active condition with an affinity"):
+            tables.bank_table(bank, LABELS, ())
 
-    def test_the_oracle_is_of_the_natural_world_alone(self) -> None:
+    def test_oracle_needs_the_natural_world(self) -> None:
         with pytest.raises(TrainerError, match="variant=natural"):
-            tables.of_world(None, ())
+            tables.oracle_table(None, ())
 
-    def test_counted_where_values_are_seen_beyond_doubt(self) -> None:
-        """Two values, told apart by the first axis; label 0 is there under the first alone, label 1 everywhere."""
+    def test_observed_lifts(self) -> None:
+        """Two unambiguous values; label 0 occurs under the first only, label 1 always, label 2 is unknown."""
         images = torch.tensor([[1.0, 0.0]] * 600 + [[-1.0, 0.0]] * 400)
         labels = torch.ones(1000, 3)
         labels[600:, 0] = 0
         labels[:, 2] = -1
-        found = tables.count(
+        found = tables.observe_lifts(
             [Batch.of(labels, images)], torch.tensor([[1.0, 0.0], [-1.0, 0.0]]), torch.ones(1, 2), 50.0
         )
         np.testing.assert_allclose(found.lifts[:, 1], 0, atol=1e-3)

@@ -1,4 +1,4 @@
-"""What a score rests on adds up to the score, for every method."""
+"""The explanation of a score adds up to the score, for every method."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The asymmetric loss against the published one, and by identity."""
+"""The asymmetric loss against the published implementation, and by identities."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs whose predictions know of conditions: from settings to an exported model that needs neither bank nor data."""
+"""Runs with a context term, from settings to an exported model that needs neither bank nor data."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def prepared(cache: Path, **settings: Any) -> Prepared:
     ],
     ids=lambda settings: f"{settings['name']} {settings['context']}",
 )
-def test_what_is_exported_predicts_the_same(settings: dict[str, Any], cache: Path, tmp_path: Path) -> None:
+def test_export_predicts_the_same(settings: dict[str, Any], cache: Path, tmp_path: Path) -> None:
     ready = prepared(cache, **settings)
     bank = tmp_path / "bank.json"
     bank.write_text(bank_with_affinities(CLASSES).model_dump_json(by_alias=True), encoding="utf-8")
@@ -54,7 +54,9 @@ def test_what_is_exported_predicts_the_same(settings: dict[str, Any], cache: Pat
     evaluate(run, ready)
     knowledge = {k: v for k, v in ready.method.exchanged().items() if k.startswith("context_term.") and v.dim() > 1}
     start = run.load_checkpoint("0")[1]
-    assert knowledge and all(torch.equal(start[name], value) for name, value in knowledge.items()), "averages moved it"
+    assert knowledge and all(torch.equal(start[name], value) for name, value in knowledge.items()), (
+        "aggregation changed the knowledge"
+    )
     export(run, tmp_path / "model")
     paths = pictures(tmp_path / "photos", 2)
     ours, theirs = trainer.load(run.folder), trainer.load(tmp_path / "model")
@@ -66,7 +68,7 @@ def test_what_is_exported_predicts_the_same(settings: dict[str, Any], cache: Pat
             assert label.logit == pytest.approx(sum(share.adds for share in label.conditions) + label.context, abs=1e-4)
 
 
-def test_every_source_knows_something_else(cache: Path) -> None:
+def test_sources_differ(cache: Path) -> None:
     found = []
     for source in ("bank", "shuffled", "sites", "oracle"):
         term = prepared(cache, name="zero-shot", context=source).method.context_term
@@ -77,10 +79,10 @@ def test_every_source_knows_something_else(cache: Path) -> None:
     assert sites.shape == bank.shape and not torch.equal(sites, bank)
 
 
-def test_a_context_without_what_it_needs_is_refused(cache: Path) -> None:
+def test_missing_input_is_an_error(cache: Path) -> None:
     with pytest.raises(TrainerError, match="needs a prompt bank"):
         prepare(resolve(overrides={**SMALL, "method.name": "zero-shot", "method.context": "bank"}), None, cache)
-    with pytest.raises(TrainerError, match="no condition in use with an affinity"):
+    with pytest.raises(TrainerError, match="no active condition with an affinity"):
         config = resolve(overrides={**SMALL, "method.context": "bank"})
         prepare(config, small_bank(labels=CLASSES, values=("street",)), cache)
     with pytest.raises(TrainerError, match="variant=natural"):

@@ -1,4 +1,4 @@
-"""An exported model gives the run's probabilities without text tower or data; a folder that was touched is refused."""
+"""An exported model gives the run's probabilities without text tower or data; a modified folder is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A trained method with personal parts: the global model, a client's, and the exported one."""
+"""A trained method with personal parts: the global model, clients' models, and the exported model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a method says about its parameters: what travels, what stays, which groups; and the loss of its own."""
+"""A method's declarations: exchanged and personal state, parameter groups, extra loss."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def stepped(method: CoOp) -> CoOp:
     return method
 
 
-def test_by_default_the_trainable_parameters_travel_and_nothing_stays() -> None:
+def test_by_default_trainable_parameters_are_exchanged_and_nothing_is_personal() -> None:
     method = CoOp(context())
     assert set(method.exchanged()) == {"context", "logit.scale", "logit.bias"}
     assert method.personal_parts() == {}
@@ -46,7 +46,7 @@ def test_by_default_the_trainable_parameters_travel_and_nothing_stays() -> None:
     assert method.aggregation == "mean"
 
 
-def test_named_buffers_travel_and_personal_parts_stay() -> None:
+def test_named_buffers_are_exchanged_and_personal_parts_are_not() -> None:
     method = Adapted(context())
     assert set(method.exchanged()) == TRAINED | STATISTICS
     assert set(method.personal_parts()) == {"shift"} | OWN_STATISTICS

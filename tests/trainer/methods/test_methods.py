@@ -1,4 +1,4 @@
-"""FedMPT and its peers by identity: what they must equal where a setting switches a part off."""
+"""FedMPT, CoOp and zero-shot CLIP by identities, such as those that hold when a setting turns a part off."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ import torch.nn.functional as F
 
 from tests.trainer.tiny import LABELS, method_context, random_batch, random_clip, small_bank
 from trainer.errors import TrainerError
-from trainer.heads.matching import match, transport
-from trainer.heads.transport import sinkhorn
 from trainer.methods.coop import CoOpConfig
 from trainer.methods.fedmpt import FedMPT, FedMptConfig
 from trainer.methods.registry import build
@@ -24,10 +22,6 @@ def fedmpt(**settings: Any) -> FedMPT:
     method = build("fedmpt", method_context(FedMptConfig(**settings), small_bank(), CLIP))
     assert isinstance(method, FedMPT)
     return method
-
-
-def similarity(seed: int = 0) -> torch.Tensor:
-    return torch.rand(2, 2, 16, 3, generator=torch.Generator().manual_seed(seed)) * 0.3
 
 
 def test_it_starts_as_clip() -> None:
@@ -76,49 +70,6 @@ def test_prompts_are_those_of_the_specification() -> None:
             torch.testing.assert_close(text[n, c], expected, atol=1e-5, rtol=1e-4)
 
 
-def test_score_is_the_papers_sum() -> None:
-    """ψ = C Σ_m P s where the columns are uniform and exact."""
-    s, settings = similarity(), FedMptConfig(matching="transport")
-    plan = transport(s, 100.0, settings).plan
-    torch.testing.assert_close(match(s, 100.0, settings).scores, 3 * (plan * s).sum(-2), rtol=1e-4, atol=1e-6)
-
-
-def test_free_rows_are_pooling() -> None:
-    """ρ = 0: weights are softmax over patches of -cost / λ."""
-    s, settings = (
-        similarity(),
-        FedMptConfig(matching="transport", marginals="relaxed-rows", relaxation=0.0, entropy=0.1),
-    )
-    cost = 1 - (50 * s).softmax(-1)
-    torch.testing.assert_close(match(s, 50.0, settings).weights, (-cost / 0.1).softmax(-2), rtol=1e-3, atol=1e-6)
-
-
-@pytest.mark.parametrize("kind", ["balanced", "relaxed-rows", "relaxed-columns", "background", "prior"])
-def test_every_marginal_gives_weights_over_patches(kind: Any) -> None:
-    found = match(similarity(), 100.0, FedMptConfig(matching="transport", marginals=kind))
-    torch.testing.assert_close(found.weights.sum(-2), torch.ones(2, 2, 3))
-    assert bool((found.scores <= similarity().amax(-2) + 1e-6).all())
-
-
-@pytest.mark.parametrize("kind", ["balanced", "background", "prior"])
-def test_pot_gives_the_same_scores_and_gradients(kind: Any) -> None:
-    found = []
-    for solver in ("own", "pot"):
-        s = similarity().requires_grad_()
-        chosen = FedMptConfig(matching="transport", marginals=kind, solver=solver, iterations=200)
-        scores = match(s, 100.0, chosen).scores
-        scores.square().sum().backward()
-        found.append((scores.detach(), s.grad))
-    torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=1e-3)
-
-
-def test_pot_cannot_relax() -> None:
-    with pytest.raises(ValueError, match="solver=own"):
-        FedMptConfig(solver="pot", marginals="relaxed-rows")
-    with pytest.raises(ValueError, match="solver=own"):
-        FedMptConfig(solver="pot", stop="published")
-
-
 def test_the_transport_is_diagnosed() -> None:
     batch = random_batch(CLIP)
     few, many = (fedmpt(matching="transport", iterations=n, temperature=0.01).diagnose(batch) for n in (1, 200))
@@ -128,49 +79,6 @@ def test_the_transport_is_diagnosed() -> None:
     assert early["converged"] == 1.0
     assert early["iterations"] < 200 == many["iterations"]
     assert fedmpt(matching="softmax").diagnose(batch) == {}
-
-
-def test_prior_of_scale_zero_is_balanced() -> None:
-    plans = [
-        transport(similarity(), 100.0, FedMptConfig(marginals=kind, prior_scale=0.0)).plan
-        for kind in ("balanced", "prior")
-    ]
-    torch.testing.assert_close(plans[0], plans[1])
-
-
-def test_a_stopped_plan_has_the_same_value_and_another_gradient() -> None:
-    gradients = []
-    values = []
-    for through in (True, False):
-        s = similarity().requires_grad_()
-        value = match(s, 100.0, FedMptConfig(matching="transport", differentiate_plan=through)).scores.square().sum()
-        value.backward()
-        values.append(value.detach())
-        gradients.append(s.grad)
-    torch.testing.assert_close(values[0], values[1])
-    assert not torch.allclose(gradients[0], gradients[1])
-
-
-@pytest.mark.parametrize("background", [None, 2])
-def test_shares_are_the_plan_with_free_columns(background: int | None) -> None:
-    """Sinkhorn with ρ = 0 on the columns, cost 1 - s and λ = θ / κ; its rows divided out, times s, pooled."""
-    s, settings = similarity(), FedMptConfig(matching="shares", share_temperature=5.0, softmax_scale=30.0)
-    rest = None if background is None else similarity(1)[..., :background]
-    columns = s if rest is None else torch.cat([s, rest], -1)
-    uniform = (torch.full(columns.shape[:-1], 1 / 16), torch.full_like(columns[..., 0, :], 1 / columns.shape[-1]))
-    plan = sinkhorn(1 - columns, *uniform, 5.0 / 100, column_relaxation=0.0).plan
-    pooled = (plan / plan.sum(-1, keepdim=True))[..., :3] * s
-    found = match(columns, 100.0, settings, background or 0)
-    torch.testing.assert_close(found.weights, (30 * pooled).softmax(-2), rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(found.scores, (found.weights * pooled).sum(-2), rtol=1e-4, atol=1e-6)
-
-
-def test_a_background_takes_from_the_labels() -> None:
-    s, settings = similarity(), FedMptConfig(matching="shares")
-    scores = [match(s, 100.0, settings).scores]
-    scores += [match(torch.cat([s, rest], -1), 100.0, settings, 3).scores for rest in (s - 0.3, s)]
-    assert bool((scores[0] > scores[1]).all())
-    assert bool((scores[1] > scores[2]).all())
 
 
 def test_the_background_starts_at_the_values() -> None:

@@ -1,4 +1,4 @@
-"""Somebody else's package adds a method by its entry point; nothing here is changed for it."""
+"""A third-party package adds a method by its entry point, without changes to this project."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_it_trains_resumes_and_predicts_like_any_other(site: Path) -> None:
     assert again.returncode == 2 and "'method.sprad' is not a setting" in again.stderr
 
 
-def test_a_broken_package_costs_its_own_method_alone(site: Path) -> None:
+def test_a_package_that_fails_to_import_affects_its_own_method_only(site: Path) -> None:
     done = fedmpt(site, "train", "--method", "shaky", "--rounds", "0")
     assert done.returncode == 2
     assert "the method 'shaky' is left out: ModuleNotFoundError" in done.stderr

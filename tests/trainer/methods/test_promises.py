@@ -1,4 +1,4 @@
-"""Every registered method through all that the frame promises of it, on a small drawn world with scenes-tiny."""
+"""Every registered method fulfils all requirements of the method interface, on a small drawn world with scenes-tiny."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The released FedMPT against tensors that the published program computed, and its faults as settings."""
+"""The released FedMPT against tensors that the published program computed, and the settings that turn off its bugs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A step has no shape that depends on data: it runs on fake CUDA tensors, and compiles in one piece."""
+"""A training step has no data-dependent shapes: it runs on fake CUDA tensors, and compiles as a full graph."""
 
 from __future__ import annotations
 

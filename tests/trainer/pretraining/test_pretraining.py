@@ -1,4 +1,4 @@
-"""The recipe of scenes-tiny on small numbers, and the shipped weights."""
+"""The pretraining of scenes-tiny at small scale, and the shipped weights."""
 
 from __future__ import annotations
 
@@ -47,9 +47,9 @@ def one_object(row: int, column: int, rows: int, columns: int) -> pictures.Pictu
     """Black pictures with one white box, in patches of an 8 × 8 grid; the box is the object (a cat)."""
     pixels = np.zeros((20, 64, 64, 3), np.uint8)
     pixels[:, 8 * row : 8 * (row + rows), 8 * column : 8 * (column + columns)] = 255
-    boxes = np.zeros((20, pictures.MOST, 4), np.float32)
+    boxes = np.zeros((20, pictures.MAX_OBJECTS, 4), np.float32)
     boxes[:, 0] = np.array([column, row, column + columns, row + rows]) / 8
-    objects = np.full((20, pictures.MOST, 4), -1, np.int16)
+    objects = np.full((20, pictures.MAX_OBJECTS, 4), -1, np.int16)
     objects[:, 0] = (CLASSES.index("cat"), 0, 0, -1)
     flat = np.zeros(20, np.int64)
     return pictures.Pictures(pixels, boxes, objects, flat, flat, ())
@@ -99,7 +99,7 @@ def test_every_sentence_with_a_label_is_nearest_to_one_of_its_labels(seed: int) 
 
 def test_captions_name_only_what_the_picture_has(shown: pictures.Pictures) -> None:
     rng = np.random.default_rng(0)
-    for picture in shown.spoken:
+    for picture in shown.captioned:
         sentence = caption(picture, rng)
         present = {item.name for item in picture.objects}
         meaning = SPACE.meaning(sentence)
@@ -113,7 +113,7 @@ def test_broad_pictures_are_seeded_and_their_arrays_agree(shown: pictures.Pictur
     again = pictures.broad(6, seed=5, size=64)
     assert np.array_equal(again.pixels, shown.pixels[:6])
     assert np.array_equal(again.boxes, shown.boxes[:6])
-    for i, picture in enumerate(shown.spoken):
+    for i, picture in enumerate(shown.captioned):
         names = {CLASSES[c] for c in shown.objects[i, :, 0] if c >= 0}
         assert names == {item.name for item in picture.objects}
         assert {CLASSES[c] for c in np.flatnonzero(shown.labels()[i])} == names
@@ -180,7 +180,7 @@ def test_a_short_distillation_brings_labels_towards_their_words(shown: pictures.
     torch.manual_seed(0)
     model = scenes_tiny.empty_model()
     rng = np.random.default_rng(0)
-    sentences = text_tower.corpus(shown.spoken, SPACE, TOKENIZER, 600, rng)
+    sentences = text_tower.corpus(shown.captioned, SPACE, TOKENIZER, 600, rng)
     prompts = [f"a photo of a {name}" for name in CLASSES]
 
     def right() -> float:
@@ -196,11 +196,11 @@ def test_a_short_distillation_brings_labels_towards_their_words(shown: pictures.
 
 
 def test_corpus_rows_end_where_they_say_and_unknown_words_stay_unknown(shown: pictures.Pictures) -> None:
-    sentences = text_tower.corpus(shown.spoken, SPACE, TOKENIZER, 300, np.random.default_rng(2))
+    sentences = text_tower.corpus(shown.captioned, SPACE, TOKENIZER, 300, np.random.default_rng(2))
     at_end = sentences.tokens[torch.arange(300), sentences.ends]
     assert bool((at_end == TOKENIZER.eot_token_id).all())
     assert bool((sentences.tokens[:, 0] == TOKENIZER.sot_token_id).all())
-    assert bool((sentences.tokens == text_tower.SOFT).any())
+    assert bool((sentences.tokens == text_tower.SOFT_TOKEN).any())
     assert len(sentences.known) < 500
     assert torch.allclose(sentences.meanings.norm(dim=1), torch.ones(300), atol=1e-5)
 

@@ -1,4 +1,4 @@
-"""The report of a run: its numbers against plain computations, and the page against hostile names and the network."""
+"""The report of a run: correct numbers, and a page that escapes hostile names and makes no network requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run's folder: what it rests on, and files that are strange or torn."""
+"""A run's folder: its identity, and foreign or truncated files."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from trainer.run.folder import Run
 from trainer.train import train
 
 
-def test_a_run_knows_what_it_rests_on(tmp_path: Path, cache: Path) -> None:
+def test_a_run_records_its_identity(tmp_path: Path, cache: Path) -> None:
     """Hashes of bank, data, partition and backbone; going on with others is refused, going on as before is not."""
     file = tmp_path / "bank.json"
     config = resolve(overrides=SMALL)
@@ -79,7 +79,7 @@ def test_a_run_is_never_overwritten(tmp_path: Path) -> None:
         Run.open(tmp_path)
 
 
-def test_a_torn_checkpoint_is_named(tmp_path: Path, cache: Path) -> None:
+def test_a_truncated_checkpoint_is_named(tmp_path: Path, cache: Path) -> None:
     run, config = new_run(tmp_path / "run", federation__rounds=1)
     train(run, prepared(config, cache))
     run.checkpoints()[1].write_bytes(b"\0\0")

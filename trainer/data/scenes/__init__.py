@@ -1,9 +1,9 @@
-"""The drawn world: a multi-label image set under control, rendered when an image is asked for.
+"""The drawn world: a synthetic multi-label data set whose images are rendered on demand.
 
-24 classes in ten scenes under five lights, in two variants. Tied: each training site has its own light, scenes and tied
-label pairs; validation and test images break all of them. Natural: place, light and activity cause what is in a picture
-(rules.py), at sites that see some places and in test images of all. In both, the corruption that the lights bring
-is everywhere.
+24 classes in ten scenes under five lights, in two variants. Tied: each training site has its own light, scenes and
+spurious label pairs ("tied" pairs), none of which hold in validation and test images. Natural: place, light and
+activity determine how likely each label is (rules.py); the sites see some of the places, test images show all. In both
+variants the corruption that comes with each light applies to all images.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from trainer.data.scenes.cooccurrence import Habits, habits, independent_spec, s
 from trainer.data.scenes.objects import CLASSES
 
 VERSION = 1
-"""Raised whenever the drawing changes, so that cached features of older pictures are not taken for these."""
+"""Incremented whenever the rendering changes; part of the fingerprint, so that cached features become invalid."""
 
 _STREAMS = {"train": 1, "validation": 2, "test": 3, "habits": 4}
 
 
 @dataclass(frozen=True)
 class _Drawn(ABC):
-    """A seeded world; every picture is determined by (seed, split, index).
+    """A seeded world, in which every image is determined by (seed, split, index).
 
-    Attributes: as in `trainer.config.data.DataConfig`.
+    Attributes: see `trainer.config.data.DataConfig`.
     """
 
     seed: int
@@ -46,39 +46,39 @@ class _Drawn(ABC):
 
     @abstractmethod
     def spec(self, rng: np.random.Generator, split: str, index: int) -> Spec:
-        """What an image holds, by the first draws of its generator."""
+        """Sample the content of an image, with the first random numbers of its generator."""
 
     def described(self) -> dict[str, Any]:
-        """All that decides its pictures, beside VERSION."""
+        """Everything except VERSION that determines the images; part of the fingerprint."""
         return dict(self.__dict__)
 
     def site(self, index: int) -> int:
-        """The owner of a training image."""
+        """The site that owns a training image."""
         return index // self.images_per_site
 
     def picture(self, split: str, index: int) -> Picture:
-        """An image with the truth about it: boxes, light, scene, variants and colours."""
+        """Render an image, with its ground truth: boxes, light, scene, variants and colours."""
         rng = self.generator(split, index)
         return render(self.spec(rng, split, index), rng, self.shift)
 
     def names(self, split: str, index: int) -> tuple[str, ...]:
-        """The classes in an image, without drawing it."""
+        """The classes in an image, without rendering it."""
         return self.spec(self.generator(split, index), split, index).names
 
     def generator(self, split: str, index: int) -> np.random.Generator:
-        """Of one image; the first draws decide what it holds, the others how it looks."""
+        """The generator of an image: first its content, then its appearance is sampled."""
         return np.random.default_rng((self.seed, _STREAMS[split], index))
 
 
 class World(_Drawn):
-    """The tied variant: a site's labels come in pairs; in validation and test images nothing depends on anything."""
+    """The tied variant: a site's labels come in pairs; in validation and test images all labels are independent."""
 
     def habits(self, site: int) -> Habits:
-        """What the images of a site have in common."""
+        """See `Habits`."""
         return _habits(self.seed, site)
 
     def spec(self, rng: np.random.Generator, split: str, index: int) -> Spec:
-        """By the site's habits, or without any."""
+        """By the site's habits in training images; otherwise independent."""
         if split == "train":
             return site_spec(rng, self.habits(self.site(index)), self.strength)
         return independent_spec(rng)
@@ -86,9 +86,9 @@ class World(_Drawn):
 
 @dataclass(frozen=True)
 class NaturalWorld(_Drawn):
-    """The natural variant: conditions are causes.
+    """The natural variant: conditions cause labels.
 
-    Attributes: as in `trainer.config.data.ScenesConfig`.
+    Attributes: see `trainer.config.data.ScenesConfig`.
     """
 
     places: int = ScenesConfig().places
@@ -96,13 +96,13 @@ class NaturalWorld(_Drawn):
     ties: float = ScenesConfig().ties
 
     def circumstances(self, site: int | None) -> natural.Circumstances:
-        """Under which a site's images are taken; None asks for those of validation and test images."""
+        """The circumstances of a site's images; None: of validation and test images."""
         if site is None:
             return natural.everywhere(self.unusual)
         return _at_site(self.seed, site, self.places, self.strength, self.ties)
 
     def described(self) -> dict[str, Any]:
-        """With the rules."""
+        """Includes the version of the rules."""
         return {**super().described(), "variant": "natural", "rules": natural.RULES_VERSION}
 
     def spec(self, rng: np.random.Generator, split: str, index: int) -> Spec:
@@ -115,7 +115,7 @@ AnyWorld = World | NaturalWorld
 
 @dataclass(frozen=True)
 class _Images:
-    """Draws the images of a split; picklable."""
+    """Renders the images of a split; picklable."""
 
     world: AnyWorld
     split: str
@@ -138,13 +138,13 @@ def load(
     """The drawn world as a data set.
 
     Args:
-        seed: which world.
-        sites: how many sites own training images.
-        images_per_site: how many images each owns.
-        validation_images, test_images: of nobody's, without the sites' habits.
-        strength: how often a site's habits hold in one of its images.
-        shift: how far the lights corrupt all images.
-        scenes: which variant, and what applies to it alone; None is the tied one.
+        seed: of the world.
+        sites: number of sites.
+        images_per_site: training images per site.
+        validation_images, test_images: numbers of images that no site owns and no site's habits affect.
+        strength: probability that an image of a site follows its habits.
+        shift: strength of the corruption by the lights.
+        scenes: the variant and its settings; None: the tied variant.
     """
     world = world_of(seed, sites, images_per_site, strength, shift, scenes or ScenesConfig())
     counts = {"train": sites * images_per_site, "validation": validation_images, "test": test_images}
@@ -157,7 +157,7 @@ def load(
 def world_of(
     seed: int, sites: int, images_per_site: int, strength: float, shift: float, scenes: ScenesConfig
 ) -> AnyWorld:
-    """The world of some settings, for what a data set doesn't tell: habits, circumstances, boxes."""
+    """The world itself, which gives access to what a data set does not contain: habits, circumstances, boxes."""
     if scenes.variant == "natural":
         own = scenes.model_dump(exclude={"variant"})
         return NaturalWorld(seed, sites, images_per_site, strength, shift, **own)

@@ -1,4 +1,4 @@
-"""How animals and people are drawn. Each function draws one object in a pose and a main colour."""
+"""Drawing animals and people. Each function draws one object in a pose and a main colour."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def sheep(pen: Pen, rng: np.random.Generator, pose: str, colour: str) -> None:
 def _legs(
     pen: Pen, colour: Colour, span: tuple[float, float], height: float, width: float, running: bool = False
 ) -> None:
-    """Four legs between two x; running ones reach out."""
+    """Four legs between two x coordinates, stretched if running."""
     left, right = span
     inner = 0.2 * (right - left)
     reach = (-0.3, 0.35, -0.15, 0.5) if running else (0.0, 0.0, 0.0, 0.0)

@@ -1,6 +1,6 @@
-"""From what a scene holds to its picture: place the objects, draw them far to near, light it.
+"""Render a scene: place its objects, draw them from far to near, apply the light.
 
-Boxes are (left, top, right, bottom) in shares of the picture.
+Boxes are (left, top, right, bottom) as fractions of the picture's side.
 """
 
 from __future__ import annotations
@@ -11,31 +11,31 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from trainer.data.scenes.backgrounds import INDOORS, SCENES, Wall
+from trainer.data.scenes.backgrounds import INDOORS, SCENES, Canvas
 from trainer.data.scenes.light import corrupt, illuminate
 from trainer.data.scenes.objects import KINDS
 from trainer.data.scenes.pen import Pen
 from trainer.data.scenes.rules import POSES
 
 SIZE = 96
-"""Pixels of a picture's side."""
+"""Side of a picture in pixels."""
 SUPERSAMPLING = 3
 ATTEMPTS = 14
-"""Places that are tried for an object before the one with the least overlap is taken."""
+"""Positions that are tried for an object before the one with the least overlap is chosen."""
 OVERLAP = 0.3
-"""Share of the smaller box that another may cover without a further try."""
+"""Accepted overlap, as a fraction of the smaller box."""
 
 Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What a scene holds, before anything is placed.
+    """The content of a scene, without positions.
 
     Attributes:
-        scene, light: where and when.
+        scene, light: names of the background and the light.
         names: the classes of its objects.
-        activity: what people and animals do (`rules.POSES`); "" leaves each of them any pose.
+        activity: of people and animals (`rules.POSES`); "" allows any pose.
     """
 
     scene: str
@@ -46,14 +46,14 @@ class Spec:
 
 @dataclass(frozen=True)
 class Placed:
-    """An object in the picture.
+    """An object in a picture.
 
     Attributes:
         name: its class.
-        box: where it is.
-        depth: 0 far, 1 near; it decides the size.
-        variant: its pose, view, kind or state ("" where the class has one look).
-        colour: its main colour's name.
+        box: its bounding box.
+        depth: 0 far, 1 near; determines the size.
+        variant: its pose, view, kind or state ("" if the class has no variants).
+        colour: the name of its main colour.
     """
 
     name: str
@@ -64,52 +64,52 @@ class Placed:
 
     @property
     def scale(self) -> str:
-        """ "small", "large" or "" for a middling size."""
+        """ "small", "large", or "" for medium size."""
         return "small" if self.depth < 0.3 else "large" if self.depth > 0.72 else ""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A drawn scene with the truth about it."""
+    """A rendered scene with its ground truth."""
 
     spec: Spec
     objects: tuple[Placed, ...]
     pixels: np.ndarray
     """(SIZE, SIZE, 3) uint8"""
     owners: np.ndarray
-    """(SIZE, SIZE) uint8; which object is seen at a pixel, counted from 1; 0 the scene itself."""
+    """(SIZE, SIZE) uint8; the number of the visible object at each pixel, from 1; 0 for the background."""
 
     def image(self) -> Image.Image:
-        """For Pillow."""
+        """As a PIL image."""
         return Image.fromarray(self.pixels)
 
 
 Allowed = Callable[[str, str], bool]
-"""Whether a class may have a colour."""
+"""Maps (class, colour) to whether the combination is allowed."""
 
 
 def render(
     spec: Spec, rng: np.random.Generator, shift: float = 0.0, allowed: Allowed = lambda name, colour: True
 ) -> Picture:
-    """Draw a scene.
+    """Render a scene.
 
     Args:
-        spec: what it holds.
-        rng: decides everything else.
-        shift: how far the light's corruption goes, 0 to 1.
-        allowed: which colours a class may have.
+        spec: its content.
+        rng: for everything else.
+        shift: strength of the light's corruption, 0 to 1.
+        allowed: the allowed colours of each class.
     """
     side = SIZE * SUPERSAMPLING
     canvas = Image.new("RGB", (side, side))
     draw = ImageDraw.Draw(canvas)
-    horizon = SCENES[spec.scene](Wall(draw, side), rng)
+    horizon = SCENES[spec.scene](Canvas(draw, side), rng)
     placed = _arrange(spec, horizon, rng, allowed)
     mask = Image.new("L", (SIZE, SIZE))
-    # What stands lower in the picture is nearer and covers what is behind it.
+    # Objects lower in the picture are nearer, and occlude those behind them.
     for index, item in sorted(enumerate(placed, 1), key=lambda pair: pair[1].box[3]):
         before = rng.bit_generator.state
         _draw(draw, side, item, rng)
-        # The same draws again give the same outline.
+        # The same random numbers give the same outline.
         rng.bit_generator.state = before
         _draw(ImageDraw.Draw(mask), SIZE, item, rng, ink=index)
     pixels = np.asarray(canvas.reduce(SUPERSAMPLING), dtype=np.float32)
@@ -130,7 +130,7 @@ def _arrange(spec: Spec, horizon: float, rng: np.random.Generator, allowed: Allo
 
 
 def _free_place(name: str, scene: str, horizon: float, taken: list[Box], rng: np.random.Generator) -> tuple[Box, float]:
-    """The first place that overlaps the taken boxes little, else the least overlapping one of `ATTEMPTS`."""
+    """The first of `ATTEMPTS` positions with an accepted overlap with the taken boxes, or the one with the least."""
     tried: list[tuple[float, Box, float]] = []
     for _ in range(ATTEMPTS):
         box, depth = _place(name, scene, horizon, rng)
@@ -147,7 +147,7 @@ def _place(name: str, scene: str, horizon: float, rng: np.random.Generator) -> t
     scale = kind.unit * (0.64 + 0.66 * depth)
     width, height = kind.half_width * scale, kind.height * scale
     ground = horizon + 0.06 + (0.92 - horizon) * depth
-    # On the wall things hang indoors; outdoors they more often stand.
+    # Indoors, things hang on walls; outdoors they mostly stand on the ground.
     aloft = kind.aloft if scene in INDOORS or name in ("aeroplane", "bird") else 0.4 * kind.aloft
     if rng.random() < aloft:
         ground = max(float(rng.uniform(0.06, horizon)) + height / 2, height + 0.01)
@@ -173,7 +173,7 @@ def _draw(draw: ImageDraw.ImageDraw, side: int, item: Placed, rng: np.random.Gen
 
 
 def _overlap(a: Box, b: Box) -> float:
-    """Shared area over the smaller box's area."""
+    """Area of the intersection over the area of the smaller box."""
     width = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
     height = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
     smaller = min((a[2] - a[0]) * (a[3] - a[1]), (b[2] - b[0]) * (b[3] - b[1]))

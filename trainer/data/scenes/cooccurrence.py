@@ -1,4 +1,4 @@
-"""What occurs together: broad scenes for pretraining, a site's own habits, and test scenes that break them."""
+"""Sampling scene content: broad scenes for pretraining, scenes by a site's habits, and independent test scenes."""
 
 from __future__ import annotations
 
@@ -34,20 +34,20 @@ USUAL: dict[str, tuple[str, ...]] = {
     "snowy field": ("person", "dog", "horse", "sheep", "bird", "car"),
     "office": ("tv monitor", "chair", "dining table", "clock", "cup", "potted plant", "person", "bottle"),
 }
-"""Objects at home in a scene."""
+"""The usual objects of each scene."""
 
-TIED_FIRST = ("cat", "sofa")
-"""Tied at the first site of every world: the standing example of a spurious pair."""
+FIRST_TIED_PAIR = ("cat", "sofa")
+"""A tied pair of the first site of every world: the documentation's example of a spurious pair."""
 
 
 @dataclass(frozen=True)
 class Habits:
-    """What a site's images have in common.
+    """The biases of a site's images.
 
     Attributes:
         light: the light of most of its images.
         scenes: the three scenes of most of its images.
-        pairs: twelve pairs that cover all classes; where one of a pair is, the other mostly is too.
+        pairs: twelve pairs that cover all classes; the two labels of a pair mostly occur together.
     """
 
     light: str
@@ -56,17 +56,17 @@ class Habits:
 
 
 def habits(site: int, rng: np.random.Generator) -> Habits:
-    """A site's habits; lights go round so that every light has a site."""
+    """Sample a site's habits. Lights are assigned cyclically, so that each has a site."""
     order = [CLASSES[i] for i in rng.permutation(len(CLASSES))]
     if site == 0:
-        order = list(TIED_FIRST) + [name for name in order if name not in TIED_FIRST]
+        order = list(FIRST_TIED_PAIR) + [name for name in order if name not in FIRST_TIED_PAIR]
     pairs = tuple(zip(order[::2], order[1::2], strict=True))
     scenes = tuple(str(s) for s in rng.choice(list(SCENES), size=3, replace=False))
     return Habits(LIGHTS[site % len(LIGHTS)], scenes, pairs)
 
 
 def site_spec(rng: np.random.Generator, own: Habits, strength: float) -> Spec:
-    """A scene of a site: with probability `strength` its light, its scenes and its pairs hold, each on its own."""
+    """A scene of a site: with probability `strength`, independently, its light, its scenes and each pair hold."""
     scene = own.scenes[rng.integers(len(own.scenes))] if rng.random() < strength else _any(rng, tuple(SCENES))
     light = own.light if rng.random() < strength else _any(rng, LIGHTS)
     names: list[str] = []
@@ -77,14 +77,14 @@ def site_spec(rng: np.random.Generator, own: Habits, strength: float) -> Spec:
 
 
 def independent_spec(rng: np.random.Generator) -> Spec:
-    """A scene in which nothing depends on anything: one to four classes, any scene, any light."""
+    """A scene with independent content: one to four classes, any scene, any light."""
     names = rng.choice(CLASSES, size=int(rng.integers(1, 5)), replace=False)
     return Spec(_any(rng, tuple(SCENES)), _any(rng, LIGHTS), tuple(str(name) for name in names))
 
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Compositions that pretraining never shows.
+    """Combinations that pretraining never shows.
 
     Attributes:
         colours: (class, colour) pairs.
@@ -104,9 +104,9 @@ class HeldOut:
 
 
 def held_out(seed: int = 0) -> HeldOut:
-    """One colour of each class and one scene of each class, drawn once.
+    """One colour and one scene of each class, sampled once.
 
-    A class keeps at least two colours; the colour is one that other classes show, so that it can be recombined.
+    Each class keeps at least two colours, and its held-out colour occurs in other classes, so it can be recombined.
     """
     rng = np.random.default_rng((seed, 991))
     colours = frozenset((name, kind.colours[rng.integers(len(kind.colours))]) for name, kind in KINDS.items())
@@ -115,7 +115,7 @@ def held_out(seed: int = 0) -> HeldOut:
 
 
 def broad_spec(rng: np.random.Generator, without: HeldOut, natural: float = 0.4) -> Spec:
-    """A scene for pretraining: one to five objects, at home in it with probability `natural`, else any; some twice."""
+    """A scene for pretraining: one to five objects, usual ones with probability `natural`, else any; some twice."""
     scene = _any(rng, tuple(SCENES))
     light = str(rng.choice(LIGHTS, p=(0.4, 0.15, 0.15, 0.15, 0.15)))
     pool = USUAL[scene] if rng.random() < natural else CLASSES

@@ -1,4 +1,4 @@
-"""Light and weather over a drawn scene, and the corruption that each light brings at the sites.
+"""The lights (including weather) of a scene, and the image corruption that comes with each of them.
 
 Pictures are (H, W, 3) float32 arrays from 0 to 255.
 """
@@ -10,11 +10,11 @@ import numpy as np
 LIGHTS = ("daylight", "night", "fog", "dusk", "rain")
 
 NOISE = 4.0
-"""Standard deviation of the sensor's noise, in grey levels."""
+"""Standard deviation of the sensor noise, in grey levels."""
 
 
 def illuminate(picture: np.ndarray, light: str, rng: np.random.Generator) -> np.ndarray:
-    """The scene in a light, with a little noise."""
+    """Apply a light to the scene, with sensor noise."""
     if light == "night":
         tint = np.array([0.34, 0.38, 0.60], np.float32) * rng.uniform(0.75, 1.1)
         picture = picture * tint + np.array([4, 6, 18], np.float32)
@@ -31,13 +31,13 @@ def illuminate(picture: np.ndarray, light: str, rng: np.random.Generator) -> np.
 
 
 def corrupt(picture: np.ndarray, light: str, amount: float, rng: np.random.Generator) -> np.ndarray:
-    """A camera's fault that goes with a light; pretraining never saw one.
+    """Apply the camera artefact of a light, which pretraining never shows.
 
     Args:
         picture: (H, W, 3).
         light: one of `LIGHTS`.
-        amount: 0 not at all, 1 strongly.
-        rng: of this image.
+        amount: strength, 0 (none) to 1.
+        rng: the image's generator.
     """
     if amount == 0:
         return picture
@@ -49,7 +49,7 @@ def corrupt(picture: np.ndarray, light: str, amount: float, rng: np.random.Gener
     elif light == "dusk":
         picture = picture[..., [2, 0, 1]] * amount + picture * (1 - amount)
     elif light == "rain":
-        from scipy.ndimage import gaussian_filter  # here, so that cached features don't wait for it
+        from scipy.ndimage import gaussian_filter  # imported here, since runs on cached features don't need it
 
         blur = 1.6 * amount * len(picture) / 96
         picture = gaussian_filter(picture, (blur, blur, 0)) + 8 * amount * noise

@@ -1,8 +1,8 @@
-"""The natural world: place, light and activity cause what is in a picture, by the rules of rules.py.
+"""The natural variant: place, light and activity determine the label probabilities, by the tables of rules.py.
 
-The sites see some of the places, each mostly three, in one light more than others, and tie pairs of labels; validation
-and test images mix all places evenly, tie nothing, and show some objects out of their usual place.
-Shape letters: M sets of habits, P places, L lights, A activities, C labels.
+The sites see some of the places: each mostly shows three places, one light more often than others, and spurious label
+pairs. Validation and test images show all places uniformly, have no spurious pairs, and some objects are out of their
+usual place. Shape letters: M mixture components, P places, L lights, A activities, C labels.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ from trainer.data.scenes.rules import (
     ACTIVITY_AT,
     BY_ACTIVITY,
     BY_LIGHT,
+    FIRST_MAIN_PLACE,
     LABELS_AT,
     LIGHT_AT,
-    MAIN_FIRST,
-    MOST_LABELS,
+    MAX_LABELS,
     SITE_LIGHT,
     SITE_SHARES,
 )
 
 RULES_VERSION = 1
-"""Raised whenever rules.py or the drawing by it changes, as `scenes.VERSION`."""
+"""Incremented whenever rules.py or the sampling changes; see `scenes.VERSION`."""
 
 PLACES: tuple[str, ...] = tuple(SCENES)
 ACTIVITIES: tuple[str, ...] = tuple(BY_ACTIVITY)
 CONDITIONS: dict[str, tuple[str, ...]] = {"place": PLACES, "light": LIGHTS, "activity": ACTIVITIES}
-"""The causes with their values, in the order of the axes of all arrays here."""
+"""The conditions and their values, in the order of the array axes."""
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a site's images have in common.
+    """The biases of a site's images.
 
     Attributes:
-        places: three places, in shares of `SITE_SHARES`.
+        places: three places, with frequencies `SITE_SHARES`.
         others: all places that any site of the world sees.
-        light: the light that is more frequent there; its main place knows it.
-        pairs: twelve pairs of labels that cover all of them. No cause ties them: these are the spurious ones.
+        light: the light that is more frequent at the site; it occurs at the main place.
+        pairs: twelve label pairs that cover all labels. They are spurious: no condition causes them.
     """
 
     places: tuple[str, ...]
@@ -56,15 +56,15 @@ class Surroundings:
 
 
 def surroundings(site: int, seed: tuple[int, ...], seen: int) -> Surroundings:
-    """A site's surroundings. Main places go round among those that sites see; its two others are drawn.
+    """Sample a site's surroundings. Main places are assigned cyclically, the site's two other places at random.
 
     Args:
         site: its number.
         seed: of the world.
-        seen: how many places the sites see between them, 3 at the least.
+        seen: number of places that occur at the sites, at least 3.
     """
-    order = [PLACES[i] for i in np.random.default_rng(seed).permutation(len(PLACES)) if PLACES[i] != MAIN_FIRST]
-    known = (MAIN_FIRST, *order)[:seen]
+    order = [PLACES[i] for i in np.random.default_rng(seed).permutation(len(PLACES)) if PLACES[i] != FIRST_MAIN_PLACE]
+    known = (FIRST_MAIN_PLACE, *order)[:seen]
     main = known[site % seen]
     rng = np.random.default_rng((*seed, site))
     pairs = habits(site, rng).pairs
@@ -75,14 +75,13 @@ def surroundings(site: int, seed: tuple[int, ...], seen: int) -> Surroundings:
 
 @dataclass(frozen=True)
 class Circumstances:
-    """Under which circumstances images are taken: what decides their labels.
+    """The distribution of labels: a mixture of M components over conditions, with label probabilities given them.
 
     Attributes:
-        weights: (M, P, L, A) how often each place, light and activity come together, in each of M sets of habits; they
-            sum to 1.
-        chances: (M, P, L, A, C) chance of each label on its own, before ties and the number of labels are looked at.
-        ties: (M,) how often a pair is tied: where one of it would come alone, both come, or neither.
-        pairs: (C / 2, 2) labels that are tied.
+        weights: (M, P, L, A) joint probability of component, place, light and activity; sums to 1.
+        chances: (M, P, L, A, C) probability of each label, before ties and the limits on the number of labels.
+        ties: (M,) probability that a pair is tied: if only one of its labels would occur, both or neither do.
+        pairs: (C / 2, 2) the tied labels.
     """
 
     weights: np.ndarray
@@ -91,13 +90,13 @@ class Circumstances:
     pairs: np.ndarray
 
     def draw(self, rng: np.random.Generator) -> Spec:
-        """A picture's circumstances, then its labels, again and again until there are 1 to `MOST_LABELS`."""
+        """Sample the conditions of an image, then its labels, which are redrawn until there are 1 to `MAX_LABELS`."""
         drawn = np.unravel_index(rng.choice(self.weights.size, p=self.weights.ravel()), self.weights.shape)
-        set_of_habits, place, light, activity = drawn
+        component, place, light, activity = drawn
         there = np.zeros(len(CLASSES), bool)
-        while not 1 <= there.sum() <= MOST_LABELS:
+        while not 1 <= there.sum() <= MAX_LABELS:
             there = rng.random(len(CLASSES)) < self.chances[drawn]
-            tied = rng.random(len(self.pairs)) < self.ties[set_of_habits]
+            tied = rng.random(len(self.pairs)) < self.ties[component]
             both = rng.random(len(self.pairs)) < 0.5
             changed = tied & (there[self.pairs].sum(1) == 1)
             there[self.pairs[changed]] = both[changed, None]
@@ -107,12 +106,11 @@ class Circumstances:
 
 @cache
 def everywhere(unusual: float, places: tuple[str, ...] = PLACES) -> Circumstances:
-    """Places alike, as in validation and test images; nothing is tied.
+    """The distribution of validation and test images: uniform over places, without tied pairs.
 
     Args:
-        unusual: the share of objects out of their usual place. All labels that the place doesn't list have the same
-            part of it.
-        places: which.
+        unusual: the fraction of objects out of their usual place, uniform over the labels that the place does not list.
+        places: the places.
     """
     usual, at_home = _chances()
     strangers = ~at_home[:, None, None, :]
@@ -123,12 +121,14 @@ def everywhere(unusual: float, places: tuple[str, ...] = PLACES) -> Circumstance
 
 
 def at_site(own: Surroundings, strength: float, ties: float) -> Circumstances:
-    """A site's own surroundings with probability `strength`, else all places that sites see; no object is unusual.
+    """A site's distribution: its surroundings with probability `strength`, otherwise all places that sites see.
+
+    No object is out of its usual place.
 
     Args:
-        own: its surroundings.
-        strength: how often they hold.
-        ties: how often its pairs are tied where they hold.
+        own: the site's surroundings.
+        strength: the probability of its surroundings.
+        ties: the probability that a pair is tied, given the surroundings.
     """
     shares = dict(zip(own.places, SITE_SHARES, strict=True))
     other = everywhere(0.0, own.others)
@@ -141,7 +141,7 @@ def at_site(own: Surroundings, strength: float, ties: float) -> Circumstances:
 
 
 def _weights(shares: dict[str, float], light: str = "") -> np.ndarray:
-    """(P, L, A) from shares of places; a light, where one is named, is more likely than elsewhere."""
+    """(P, L, A) joint probabilities from those of places; a light, if given, is more likely than usual."""
     weights = np.zeros((len(PLACES), len(LIGHTS), len(ACTIVITIES)))
     for place, share in shares.items():
         weights[PLACES.index(place)] = share * _at(place, light)
@@ -156,9 +156,9 @@ def _at(place: str, light: str = "") -> np.ndarray:
 
 @cache
 def _chances() -> tuple[np.ndarray, np.ndarray]:
-    """(P, L, A, C) chances of labels by the rules, and (P, C) which labels a place lists.
+    """(P, L, A, C) label probabilities by the rules, and (P, C) whether a place lists a label.
 
-    The odds that a place starts from are such that over its own lights and activities the chance is `LABELS_AT`'s.
+    A place's base odds are calibrated such that the mean probability over its lights and activities is `LABELS_AT`'s.
     """
     wanted = np.array([[LABELS_AT[place].get(name, 0.0) for name in CLASSES] for place in PLACES])
     by_light = np.array([[BY_LIGHT[light].get(name, 1.0) for name in CLASSES] for light in LIGHTS])

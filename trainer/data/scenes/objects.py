@@ -1,4 +1,4 @@
-"""The catalogue of the 24 classes: how each is drawn, how large it is, and which variants and colours it has."""
+"""The 24 classes: drawing function, size, variants and colours."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ class Kind:
     """A class of objects.
 
     Attributes:
-        draw: draws one with a pen, in a variant and a colour.
-        half_width, height: its extent in the object's own unit.
-        unit: that unit as a share of the image's side, for an object near by.
-        attribute: what its variants are: "pose", "view", "kind" or "state".
+        draw: draws an object with a pen, in a variant and a colour.
+        half_width, height: its extent in object units.
+        unit: the object unit as a fraction of the picture's side, for a near object.
+        attribute: the meaning of its variants: "pose", "view", "kind" or "state".
         variants: their names.
-        colours: the colours it comes in.
-        aloft: how likely it is up in the air or on the wall instead of on the ground.
+        colours: names of its possible colours.
+        aloft: probability of being in the air or on a wall instead of on the ground.
     """
 
     draw: Draw
@@ -99,6 +99,6 @@ KINDS: dict[str, Kind] = {
     "traffic light": Kind(things.traffic_light, 0.28, 1.87, 0.19, "kind", _ANY, ("red", "yellow", "green")),
     "cup": Kind(things.cup, 0.67, 1.25, 0.18, "kind", _ANY, PAINT),
 }
-"""VOC's 20 classes in VOC's order, then four more. The order is that of the label matrix."""
+"""The 20 VOC classes in VOC's order, then four more; the order of the label matrix."""
 
 CLASSES: tuple[str, ...] = tuple(KINDS)

@@ -1,6 +1,6 @@
-"""A pen that draws flat shapes in an object's own coordinates, and the palette.
+"""A pen that draws flat shapes in object coordinates, and the palette.
 
-Object coordinates: x to the right, y upwards, the ground at y = 0, unit the object's own; the pen maps them to pixels.
+Object coordinates: x to the right, y upwards, the ground at y = 0, in object units. The pen maps them to pixels.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HUES: dict[str, tuple[float, float, float]] = {
     "grey": (0.60, 0.05, 0.55),
     "brown": (0.065, 0.62, 0.45),
 }
-"""Colour names with hue, saturation, value."""
+"""Hue, saturation and value by colour name."""
 
 PAINT = ("red", "orange", "yellow", "green", "blue", "purple", "white", "black", "grey")
 FUR = ("orange", "brown", "black", "white", "grey")
@@ -41,7 +41,7 @@ SKIN: tuple[Colour, ...] = ((240, 200, 165), (205, 150, 110), (130, 85, 60), (25
 
 
 def shade_of(name: str, rng: np.random.Generator) -> Colour:
-    """A named colour, a little different each time."""
+    """A named colour with a small random variation."""
     hue, saturation, value = HUES[name]
     red, green, blue = colorsys.hsv_to_rgb(
         (hue + rng.uniform(-0.015, 0.015)) % 1,
@@ -58,22 +58,22 @@ def darker(colour: Colour, factor: float = 0.65) -> Colour:
 
 
 def lighter(colour: Colour, share: float = 0.5) -> Colour:
-    """The colour moved towards white by a share."""
+    """The colour blended with white."""
     red, green, blue = (int(part + (255 - part) * share) for part in colour)
     return red, green, blue
 
 
 class Pen:
-    """Draws on a picture at (x, y) pixels, `scale` pixels to the object's unit.
+    """Draws an object at position (x, y) of a picture.
 
     Args:
         draw: Pillow's drawing context.
-        x, y: where the object's origin is, in pixels from the upper left.
-        scale: pixels per unit.
-        mirrored: draw it facing the other way.
+        x, y: the object's origin, in pixels from the upper left.
+        scale: pixels per object unit.
+        mirrored: whether the object faces the other way.
         tilt: rotation in radians.
-        shade: factor on every colour.
-        ink: draw everything in this one value, on a one-channel picture (for masks).
+        shade: factor on all colours.
+        ink: draw everything in this value, on a one-channel picture (for masks).
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Pen:
         self.polygon([(left, bottom), (right, bottom), (right, top), (left, top)], colour)
 
     def oval(self, centre: Point, rx: float, ry: float, colour: Colour, arc: tuple[float, float] = (0, 2)) -> None:
-        """A filled ellipse, or the part of it between two angles given in units of π."""
+        """A filled ellipse, or its segment between two angles in units of π."""
         steps = 16
         angles = [math.pi * (arc[0] + (arc[1] - arc[0]) * i / steps) for i in range(steps + 1)]
         self.polygon([(centre[0] + rx * math.cos(a), centre[1] + ry * math.sin(a)) for a in angles], colour)
@@ -111,7 +111,7 @@ class Pen:
         self.oval(centre, radius, radius, colour)
 
     def line(self, points: Sequence[Point], width: float, colour: Colour) -> None:
-        """A polyline, `width` in the object's unit."""
+        """A polyline, with `width` in object units."""
         pixels = max(1, round(width * self.scale))
         self.draw.line([self._pixel(p) for p in points], fill=self._shaded(colour), width=pixels, joint="curve")
 

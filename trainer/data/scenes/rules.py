@@ -1,8 +1,8 @@
-"""The natural world's rules: what a place, a light and an activity make likely. Tables only; natural.py draws by them.
+"""The probability tables of the natural world, from which natural.py samples.
 
-Written down from common sense, before any bank of conditions was mined for this world or looked at, so that a bank can
-be scored against them. Places, lights and poses are those that the renderer draws and scenes-tiny has words for.
-Labels that a place doesn't list are out of their usual place there.
+They were written from common sense before any bank of conditions was mined or inspected for this world, so that banks
+can be scored against them. Places, lights and poses are those that the renderer can draw and scenes-tiny has words for.
+Labels that a place does not list are out of their usual place there.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ LABELS_AT: dict[str, dict[str, float]] = {
         "bottle": 0.15,
     },
 }
-"""P(label | place), over the lights and activities of the place."""
+"""P(label | place), averaged over the place's lights and activities."""
 
 LIGHT_AT: dict[str, dict[str, float]] = {
     "street": {"daylight": 0.40, "night": 0.20, "dusk": 0.15, "rain": 0.15, "fog": 0.10},
@@ -126,7 +126,7 @@ LIGHT_AT: dict[str, dict[str, float]] = {
     "snowy field": {"daylight": 0.45, "fog": 0.25, "dusk": 0.20, "night": 0.10},
     "office": {"daylight": 0.75, "night": 0.15, "dusk": 0.10},
 }
-"""P(light | place): it neither rains nor is foggy in a room."""
+"""P(light | place); there is no rain or fog indoors."""
 
 ACTIVITY_AT: dict[str, dict[str, float]] = {
     "street": {"walking": 0.55, "standing": 0.35, "sitting": 0.10},
@@ -140,7 +140,7 @@ ACTIVITY_AT: dict[str, dict[str, float]] = {
     "snowy field": {"walking": 0.60, "standing": 0.30, "sitting": 0.10},
     "office": {"sitting": 0.70, "standing": 0.20, "walking": 0.10},
 }
-"""P(activity | place): what people and animals do there."""
+"""P(activity | place), for people and animals."""
 
 BY_LIGHT: dict[str, dict[str, float]] = {
     "daylight": {"umbrella": 0.7, "bird": 1.2, "cup": 1.2},
@@ -158,7 +158,7 @@ BY_LIGHT: dict[str, dict[str, float]] = {
     "dusk": {"bird": 1.5, "dog": 1.3, "bottle": 1.3, "cup": 0.8},
     "rain": {"umbrella": 10.0, "car": 1.3, "dog": 0.7, "bird": 0.5, "bicycle": 0.5, "motorbike": 0.5, "cat": 0.5},
 }
-"""What a light does to the odds of a label, as a factor; 1 where nothing is said."""
+"""Factor of a light on the odds of a label; 1 if not listed."""
 
 BY_ACTIVITY: dict[str, dict[str, float]] = {
     "sitting": {
@@ -199,7 +199,7 @@ BY_ACTIVITY: dict[str, dict[str, float]] = {
         "sofa": 0.4,
     },
 }
-"""What an activity does to the odds of a label, as a factor; 1 where nothing is said."""
+"""Factor of an activity on the odds of a label; 1 if not listed."""
 
 POSES: dict[str, dict[str, tuple[str, ...]]] = {
     "sitting": {
@@ -230,13 +230,13 @@ POSES: dict[str, dict[str, tuple[str, ...]]] = {
         "bird": ("flying",),
     },
 }
-"""How an activity looks. A picture without people and animals doesn't show it."""
+"""The poses of each activity. An activity is invisible in pictures without people and animals."""
 
 SITE_SHARES = (0.7, 0.2, 0.1)
-"""Of a site's three places, its main one first."""
+"""Frequencies of a site's three places, the main one first."""
 SITE_LIGHT = 4.0
-"""How many times as likely a site's own light is there, as odds against what `LIGHT_AT` says."""
-MAIN_FIRST = "living room"
-"""The main place of the first site of every world: a cat implies a sofa there."""
-MOST_LABELS = 5
-"""Labels of an image; it has one at the least."""
+"""Factor on the weight of a site's own light, relative to `LIGHT_AT`."""
+FIRST_MAIN_PLACE = "living room"
+"""The main place of the first site of every world, where a cat implies a sofa."""
+MAX_LABELS = 5
+"""Maximum number of labels of an image; the minimum is one."""

@@ -1,4 +1,4 @@
-"""How furniture and small things are drawn. Each function draws one object in a kind and a main colour."""
+"""Drawing furniture and small objects. Each function draws one object in a kind and a main colour."""
 
 from __future__ import annotations
 

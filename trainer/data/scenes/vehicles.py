@@ -1,4 +1,4 @@
-"""How vehicles are drawn. Each function draws one object in a view or kind and a main colour."""
+"""Drawing vehicles. Each function draws one object in a view or kind and a main colour."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The published data sets, one file each, and tables of people's own images."""
+"""Published data sets, one per file, and tables of the user's own images."""

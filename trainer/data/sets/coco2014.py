@@ -1,7 +1,7 @@
-"""MS COCO 2014 (Lin et al., ECCV 2014): trains on train2014, tests on val2014, whose labels are public.
+"""MS COCO 2014 (Lin et al., ECCV 2014): training on train2014, testing on val2014, whose labels are public.
 
-clean     all images; a crowd of persons shows persons.
-released  crowds don't count, and only images with five different categories or more are kept, in every split.
+clean     all images; a crowd counts as positive.
+released  a crowd does not count; only images with five or more categories, in every split.
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ from typing import Any
 
 from prompt_bank.shipped import shipped_labels
 from trainer.config.data import DataConfig
-from trainer.data.assembly import Listed, Part, Place
+from trainer.data.assembly import Listing, RequiredPath, SplitListing
 from trainer.data.coco_json import read_coco
 from trainer.errors import TrainerError
 
 PAGE = "https://cocodataset.org/#download"
-TRAIN = Place(
+TRAIN = RequiredPath(
     ("coco/annotations/instances_train2014.json", "annotations/instances_train2014.json"),
     "the training annotations (annotations_trainval2014)",
 )
-TEST = Place(
+TEST = RequiredPath(
     ("coco/annotations/instances_val2014.json", "annotations/instances_val2014.json"),
     "the annotations to test on (annotations_trainval2014)",
 )
-PLACES = (
+REQUIRED = (
     TRAIN,
-    Place(("coco/train2014", "train2014"), "the training images (train2014)"),
+    RequiredPath(("coco/train2014", "train2014"), "the training images (train2014)"),
     TEST,
-    Place(("coco/val2014", "val2014"), "the images to test on (val2014)"),
+    RequiredPath(("coco/val2014", "val2014"), "the images to test on (val2014)"),
 )
 DEFAULTS: dict[str, dict[str, Any]] = {
     "clean": {"crowd": "positive", "min_labels": 0},
@@ -36,18 +36,18 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-def listed(root: Path, settings: DataConfig) -> Listed:
-    """What the annotations say.
+def read_listing(root: Path, settings: DataConfig) -> Listing:
+    """Read the annotation files.
 
     Raises:
-        TrainerError: they are missing or wrong, or of other categories.
+        TrainerError: they are missing or invalid, or have other categories.
     """
     names = tuple(label.name for label in shipped_labels("coco80"))
     train, test = (_part(root, place, settings, names) for place in (TRAIN, TEST))
-    return Listed(root=root, label_names=names, train=train, test=test)
+    return Listing(root=root, label_names=names, train=train, test=test)
 
 
-def _part(root: Path, place: Place, settings: DataConfig, names: tuple[str, ...]) -> Part:
+def _part(root: Path, place: RequiredPath, settings: DataConfig, names: tuple[str, ...]) -> SplitListing:
     path = place.find(root) or root / place.paths[0]
     read = read_coco(path, settings.crowd or "positive")
     if read.names != names:
@@ -55,4 +55,4 @@ def _part(root: Path, place: Place, settings: DataConfig, names: tuple[str, ...]
         raise TrainerError(f"{path}: not the 80 categories of COCO ({other}); use --dataset table for other data")
     folder = path.parent.parent / path.stem.removeprefix("instances_")
     below = folder.relative_to(root).as_posix()
-    return Part([f"{below}/{image['file_name']}" for image in read.images], read.labels)
+    return SplitListing([f"{below}/{image['file_name']}" for image in read.images], read.labels)

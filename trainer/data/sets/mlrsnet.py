@@ -1,9 +1,9 @@
 """MLRSNet (Qi et al., ISPRS 2020): satellite images of 46 categories with 60 labels, split by category.
 
-Trains on the first half of the categories and tests on the second, so that test scenes were never seen.
+The first half of the categories is for training, the second for testing, so test categories are unseen.
 
 clean     all images.
-released  only images with seven labels or more. The released program tested on its training images; this one doesn't.
+released  only images with seven or more labels. Unlike the released program, it does not test on training images.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 
 from prompt_bank.shipped import shipped_labels
 from trainer.config.data import DataConfig
-from trainer.data.assembly import Listed, Part, Place
-from trainer.data.image_files import unsafe
+from trainer.data.assembly import Listing, RequiredPath, SplitListing
+from trainer.data.image_files import is_unsafe
 from trainer.data.label_tables import read_label_table
 from trainer.errors import TrainerError
 
@@ -34,25 +34,25 @@ TEST = (
     *("storage_tank", "swimmimg_pool", "tennis_court", "terrace", "transmission_tower", "vegetable_greenhouse"),
     *("wetland", "wind_turbine"),
 )
-PLACES = (
-    *(Place(tuple(f"{r}/Labels/{c}.csv" for r in ROOTS), f"the labels of {c}") for c in (*TRAIN, *TEST)),
-    Place(tuple(f"{r}/Images" for r in ROOTS), "the images (Images/<category>/<file>)"),
+REQUIRED = (
+    *(RequiredPath(tuple(f"{r}/Labels/{c}.csv" for r in ROOTS), f"the labels of {c}") for c in (*TRAIN, *TEST)),
+    RequiredPath(tuple(f"{r}/Images" for r in ROOTS), "the images (Images/<category>/<file>)"),
 )
 DEFAULTS: dict[str, dict[str, Any]] = {"clean": {"min_labels": 0}, "released": {"min_labels": 7}}
 
 
-def listed(root: Path, settings: DataConfig) -> Listed:
-    """What the tables say.
+def read_listing(root: Path, settings: DataConfig) -> Listing:
+    """Read the label tables.
 
     Raises:
-        TrainerError: a table is missing or wrong.
+        TrainerError: a table is missing or invalid.
     """
     names = tuple(label.name for label in shipped_labels("mlrsnet60"))
-    return Listed(root=root, label_names=names, train=_part(root, TRAIN), test=_part(root, TEST))
+    return Listing(root=root, label_names=names, train=_part(root, TRAIN), test=_part(root, TEST))
 
 
-def _part(root: Path, categories: tuple[str, ...]) -> Part:
-    """All images of some categories; an image's folder is its name up to "_0"."""
+def _part(root: Path, categories: tuple[str, ...]) -> SplitListing:
+    """All images of some categories. An image's folder is its file name up to "_0"."""
     home = next((root / r for r in ROOTS if (root / r / "Labels").is_dir()), root / ROOTS[0])
     below = (home / "Images").relative_to(root).as_posix()
     labels = shipped_labels("mlrsnet60")
@@ -61,9 +61,9 @@ def _part(root: Path, categories: tuple[str, ...]) -> Part:
     for category in categories:
         table = home / "Labels" / f"{category}.csv"
         images, read = read_label_table(table, labels)
-        out = next((name for name in images if unsafe(name)), None)
+        out = next((name for name in images if is_unsafe(name)), None)
         if out is not None:
             raise TrainerError(f"{table}: {out[:80]!r} leads out of the folder")
         paths += [f"{below}/{name.split('_0', 1)[0]}/{name}" for name in images]
         values.append(read)
-    return Part(paths, np.concatenate(values))
+    return SplitListing(paths, np.concatenate(values))

@@ -1,4 +1,4 @@
-"""Images of your own: a CSV file, JSON lines or COCO JSON in the folder with the images (docs/datasets.md)."""
+"""The user's own images, listed in a CSV, JSON lines or COCO JSON file in the image folder (docs/datasets.md)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import numpy as np
 from fedmpt.common import tables
 from fedmpt.common.words import BIDI_CONTROLS, fold
 from trainer.config.data import DataConfig
-from trainer.data.assembly import Listed, Part, Place
+from trainer.data.assembly import Listing, RequiredPath, SplitListing
 from trainer.data.base import UNKNOWN
-from trainer.data.image_files import unsafe
+from trainer.data.image_files import is_unsafe
 from trainer.data.sets.table_rows import Row, coco_rows, csv_rows, jsonl_rows
 from trainer.errors import TrainerError
 from trainer.seeding import numpy_generator
 
 PAGE = "docs/datasets.md says what the table looks like"
-PLACES: tuple[Place, ...] = ()
+REQUIRED: tuple[RequiredPath, ...] = ()
 DEFAULTS: dict[str, dict[str, Any]] = {
     variant: {"min_labels": 0, "crowd": "positive"} for variant in ("clean", "released")
 }
@@ -29,11 +29,11 @@ SUFFIXES = (".csv", ".tsv", ".jsonl", ".json")
 SPLITS = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
 
 
-def listed(root: Path, settings: DataConfig) -> Listed:
-    """What the table says. Where it has no splits, test images are drawn by data.seed.
+def read_listing(root: Path, settings: DataConfig) -> Listing:
+    """Read the table. If it has no splits, test images are sampled by data.seed.
 
     Raises:
-        TrainerError: no table, or more than one; rows that can't be used, all of them at once.
+        TrainerError: no table, or more than one; invalid rows, all of them at once.
     """
     path = _table(root, settings)
     names, rows = _read(path, settings)
@@ -41,15 +41,15 @@ def listed(root: Path, settings: DataConfig) -> Listed:
         names = tuple(line.split(",")[0].strip() for _, line in tables.lines(settings.table.labels) if line[0] != "#")
     problems: list[str] = []
     if not names:
-        names, problems = _spelled(rows)
-    problems += [f"the label {name[:120]!r} {problem}" for name in names for problem in _unfit(name)]
+        names, problems = _collect_labels(rows)
+    problems += [f"the label {name[:120]!r} {problem}" for name in names for problem in _name_problems(name)]
     if len(names) < 2:
         raise TrainerError(f"{path}: {len(names)} labels; two are needed to tell them apart")
     column = {fold(name): index for index, name in enumerate(names)}
     labels = np.zeros((len(rows), len(names)), np.int8)
     first: dict[str, str] = {}
     for index, row in enumerate(rows):
-        problems += [f"{row.place}: {problem}" for problem in _wrong(row, first)]
+        problems += [f"{row.place}: {problem}" for problem in _row_problems(row, first)]
         for value, marked in ((UNKNOWN, row.unknown), (1, row.labels)):
             for label in marked:
                 if fold(label) in column:
@@ -59,25 +59,25 @@ def listed(root: Path, settings: DataConfig) -> Listed:
     if problems:
         more = [f"and {len(problems) - 20} more"] if len(problems) > 20 else []
         raise TrainerError("\n".join([*(f"{path}, {problem}" for problem in problems[:20]), *more]))
-    return _listed(root, path, names, rows, labels, settings)
+    return _listing(root, path, names, rows, labels, settings)
 
 
-def _listed(
+def _listing(
     root: Path, path: Path, names: tuple[str, ...], rows: list[Row], labels: np.ndarray, settings: DataConfig
-) -> Listed:
-    split = _splits(path, rows, settings)
+) -> Listing:
+    split = _assign_splits(path, rows, settings)
     has_sites = any(row.site for row in rows)
     for row, name in zip(rows, split, strict=True):
         if has_sites and name == "train" and not row.site:
             raise TrainerError(f"{path}, {row.place}: no site, but other rows have one; each training image needs one")
 
-    def part(name: str) -> Part:
+    def part(name: str) -> SplitListing:
         chosen = [i for i, row_split in enumerate(split) if row_split == name]
         sites = [rows[i].site for i in chosen] if has_sites else []
-        return Part([rows[i].path for i in chosen], labels[np.array(chosen, np.int64)], sites)
+        return SplitListing([rows[i].path for i in chosen], labels[np.array(chosen, np.int64)], sites)
 
     validation = part("validation") if "validation" in split else None
-    return Listed(root=root, label_names=names, train=part("train"), validation=validation, test=part("test"))
+    return Listing(root=root, label_names=names, train=part("train"), validation=validation, test=part("test"))
 
 
 def _table(root: Path, settings: DataConfig) -> Path:
@@ -89,15 +89,13 @@ def _table(root: Path, settings: DataConfig) -> Path:
     chosen = settings.table.labels
     found = [p for p in sorted(root.iterdir()) if p.suffix.lower() in SUFFIXES and (not chosen or p != chosen)]
     if len(found) != 1:
-        listed = ", ".join(p.name for p in found[:8]) or "none"
-        raise TrainerError(
-            f"{root}: expected one table (.csv, .jsonl, .json), there are: {listed}; see data.table.file"
-        )
+        names = ", ".join(p.name for p in found[:8]) or "none"
+        raise TrainerError(f"{root}: expected one table (.csv, .jsonl, .json), there are: {names}; see data.table.file")
     return found[0]
 
 
 def _read(path: Path, settings: DataConfig) -> tuple[tuple[str, ...], list[Row]]:
-    """The labels in the table's order, empty where it has none, and its rows."""
+    """The rows, and the labels in the order of the table; empty if the table does not define an order."""
     suffix = path.suffix.lower()
     if suffix in (".csv", ".tsv"):
         names, rows = csv_rows(path)
@@ -113,8 +111,8 @@ def _read(path: Path, settings: DataConfig) -> tuple[tuple[str, ...], list[Row]]
     return names, found
 
 
-def _spelled(rows: list[Row]) -> tuple[tuple[str, ...], list[str]]:
-    """The labels that occur, by the alphabet, and where one is written in two ways."""
+def _collect_labels(rows: list[Row]) -> tuple[tuple[str, ...], list[str]]:
+    """The labels that occur, in alphabetical order, and the problems of inconsistent spelling."""
     first: dict[str, tuple[str, str]] = {}
     problems = []
     for row in rows:
@@ -125,17 +123,17 @@ def _spelled(rows: list[Row]) -> tuple[tuple[str, ...], list[str]]:
     return tuple(sorted(known for known, _ in first.values())), problems
 
 
-def _unfit(name: str) -> Iterator[str]:
-    """Why a name can't be a label: the same rules as in a bank."""
+def _name_problems(name: str) -> Iterator[str]:
+    """Why a name is not a valid label; the same rules as in a bank."""
     if not 0 < len(name) <= 100:
         yield f"has {len(name)} characters; 1 to 100 are allowed"
     if any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") or sign in BIDI_CONTROLS for sign in name):
         yield "has a line break or another control character; remove it"
 
 
-def _wrong(row: Row, first: dict[str, str]) -> Iterator[str]:
-    """What keeps a row from being used, but for its labels' names."""
-    if unsafe(row.path):
+def _row_problems(row: Row, first: dict[str, str]) -> Iterator[str]:
+    """Why a row is invalid, apart from label names."""
+    if is_unsafe(row.path):
         yield f"the path {row.path[:80]!r} must lie below the data's folder"
     if row.path in first:
         yield f"{row.path} stands at {first[row.path]} already"
@@ -147,17 +145,17 @@ def _wrong(row: Row, first: dict[str, str]) -> Iterator[str]:
         yield f"'{min(both)}' is both shown and unknown"
 
 
-def _splits(path: Path, rows: list[Row], settings: DataConfig) -> list[str]:
+def _assign_splits(path: Path, rows: list[Row], settings: DataConfig) -> list[str]:
     """The split of each row."""
-    said = [SPLITS.get(row.split.lower(), "") for row in rows]
-    if not any(said):
+    given = [SPLITS.get(row.split.lower(), "") for row in rows]
+    if not any(given):
         order = sorted(range(len(rows)), key=lambda i: rows[i].path)
         drawn = numpy_generator(settings.seed, "test").permutation(len(rows))
         tested = {order[i] for i in drawn[: round(settings.table.test_share * len(rows))]}
         return ["test" if i in tested else "train" for i in range(len(rows))]
-    without = next((row.place for row, split in zip(rows, said, strict=True) if not split), None)
+    without = next((row.place for row, split in zip(rows, given, strict=True) if not split), None)
     if without is not None:
         raise TrainerError(f"{path}, {without}: no split, but other rows have one; write train, validation or test")
-    if "test" not in said or "train" not in said:
-        raise TrainerError(f"{path}: no row is of the split {'test' if 'train' in said else 'train'}")
-    return said
+    if "test" not in given or "train" not in given:
+        raise TrainerError(f"{path}: no row is of the split {'test' if 'train' in given else 'train'}")
+    return given

@@ -1,4 +1,4 @@
-"""The rows of people's tables, whatever their form."""
+"""The rows of users' tables in all supported formats."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ CELLS = {"1": 1, "1.0": 1, "0": 0, "0.0": 0, "-1": UNKNOWN, "-1.0": UNKNOWN, "?"
 
 @dataclass(frozen=True)
 class Row:
-    """An image as a table lists it.
+    """A table's entry of an image.
 
     Attributes:
-        place: "line 3", "images[2]".
-        path: below the data's folder, with forward slashes.
-        labels: what it shows.
-        unknown: labels that nobody decided on.
-        site: who owns it; "" where nothing is said.
-        split: as written; "" where nothing is said.
+        place: its location in the file, "line 3" or "images[2]" for instance.
+        path: relative to the data root, with forward slashes.
+        labels: the positive labels.
+        unknown: labels without a decision.
+        site: the owning site; "" if not given.
+        split: as written; "" if not given.
     """
 
     place: str
@@ -44,10 +44,10 @@ class Row:
 
 
 def csv_rows(path: Path) -> tuple[tuple[str, ...], Iterator[Row]]:
-    """With a column of labels, or one column a label: 1, 0, and -1, ? or nothing where it is unknown.
+    """A table with a column of label lists, or with one column per label: 1, 0, and -1, ? or empty if unknown.
 
     Returns:
-        The labels in the order of their columns (empty where there is one column of labels), and the rows.
+        The labels in the order of their columns (empty for a column of label lists), and the rows.
 
     Raises:
         TrainerError: no column of paths or of labels.
@@ -96,10 +96,10 @@ def _with_columns(
 
 
 def jsonl_rows(path: Path) -> Iterator[Row]:
-    """One object a line: path, labels, and if there are any site, split, unknown.
+    """One object per line: path, labels, and optionally site, split, unknown.
 
     Raises:
-        TrainerError: a line that is no such object.
+        TrainerError: a line that is not such an object.
     """
     for number, line in tables.lines(path):
         try:
@@ -110,7 +110,7 @@ def jsonl_rows(path: Path) -> Iterator[Row]:
 
 
 def coco_rows(path: Path, crowd: str) -> tuple[tuple[str, ...], Iterator[Row]]:
-    """COCO JSON; an image may have site, split, and unknown (names of categories).
+    """COCO JSON, whose images may have site, split, and unknown (category names).
 
     Raises:
         TrainerError: not COCO JSON.

@@ -1,8 +1,8 @@
 """PASCAL VOC 2007 (Everingham et al., IJCV 2010), from its class lists.
 
-clean     trains on trainval (a share is set aside for validation), tests on test; a class whose objects in an image are
-          all marked difficult is unknown there, as VOC's own evaluation leaves them out.
-released  trains on the train half alone, without images whose objects are all difficult; difficult means absent.
+clean     training on trainval (part of it held out for validation), testing on test; a class whose objects in an image
+          are all marked difficult is unknown, as VOC's own evaluation ignores them.
+released  training on the train half only; difficult counts as absent, and images without labels are removed.
 """
 
 from __future__ import annotations
@@ -15,20 +15,22 @@ import numpy as np
 from fedmpt.common import tables
 from prompt_bank.shipped import shipped_labels
 from trainer.config.data import DataConfig
-from trainer.data.assembly import Listed, Part, Place
+from trainer.data.assembly import Listing, RequiredPath, SplitListing
 from trainer.data.base import UNKNOWN
 from trainer.errors import TrainerError
 
 PAGE = "http://host.robots.ox.ac.uk/pascal/VOC/voc2007/"
 TRAIN = ("VOC2007/VOCtrainval2007/VOCdevkit/VOC2007", "VOCtrainval2007/VOCdevkit/VOC2007", "VOCdevkit/VOC2007")
 TEST = ("VOC2007/VOCtest2007/VOCdevkit/VOC2007", "VOCtest2007/VOCdevkit/VOC2007", "VOCdevkit/VOC2007")
-PLACES = (
-    Place(tuple(f"{p}/ImageSets/Main/trainval.txt" for p in TRAIN), "the list of training images (VOCtrainval)"),
-    Place(tuple(f"{p}/ImageSets/Main/aeroplane_trainval.txt" for p in TRAIN), "the training labels (VOCtrainval)"),
-    Place(tuple(f"{p}/JPEGImages" for p in TRAIN), "the training images (VOCtrainval)"),
-    Place(tuple(f"{p}/ImageSets/Main/test.txt" for p in TEST), "the list of test images (VOCtest)"),
-    Place(tuple(f"{p}/ImageSets/Main/aeroplane_test.txt" for p in TEST), "the test labels (VOCtest)"),
-    Place(tuple(f"{p}/JPEGImages" for p in TEST), "the test images (VOCtest)"),
+REQUIRED = (
+    RequiredPath(tuple(f"{p}/ImageSets/Main/trainval.txt" for p in TRAIN), "the list of training images (VOCtrainval)"),
+    RequiredPath(
+        tuple(f"{p}/ImageSets/Main/aeroplane_trainval.txt" for p in TRAIN), "the training labels (VOCtrainval)"
+    ),
+    RequiredPath(tuple(f"{p}/JPEGImages" for p in TRAIN), "the training images (VOCtrainval)"),
+    RequiredPath(tuple(f"{p}/ImageSets/Main/test.txt" for p in TEST), "the list of test images (VOCtest)"),
+    RequiredPath(tuple(f"{p}/ImageSets/Main/aeroplane_test.txt" for p in TEST), "the test labels (VOCtest)"),
+    RequiredPath(tuple(f"{p}/JPEGImages" for p in TEST), "the test images (VOCtest)"),
 )
 
 DEFAULTS: dict[str, dict[str, Any]] = {
@@ -37,20 +39,20 @@ DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
-def listed(root: Path, settings: DataConfig) -> Listed:
-    """What the lists say.
+def read_listing(root: Path, settings: DataConfig) -> Listing:
+    """Read the class lists.
 
     Raises:
-        TrainerError: a list is missing or wrong.
+        TrainerError: a list is missing or invalid.
     """
     names = tuple(label.name for label in shipped_labels("voc20"))
     difficult = {"unknown": UNKNOWN, "negative": 0, "positive": 1}[settings.difficult or "unknown"]
 
-    def part(places: tuple[str, ...], name: str) -> Part:
+    def part(places: tuple[str, ...], name: str) -> SplitListing:
         return _part(root, _year(root, places, name), name, names, difficult)
 
     published = settings.validation == "published"
-    return Listed(
+    return Listing(
         root=root,
         label_names=names,
         train=part(TRAIN, "train" if published or settings.variant == "released" else "trainval"),
@@ -59,7 +61,7 @@ def listed(root: Path, settings: DataConfig) -> Listed:
     )
 
 
-def _part(root: Path, year: Path, name: str, names: tuple[str, ...], difficult: int) -> Part:
+def _part(root: Path, year: Path, name: str, names: tuple[str, ...], difficult: int) -> SplitListing:
     sets = year / "ImageSets" / "Main"
     ids = [line for _, line in tables.lines(sets / f"{name}.txt")]
     row = {id_: index for index, id_ in enumerate(ids)}
@@ -76,7 +78,7 @@ def _part(root: Path, year: Path, name: str, names: tuple[str, ...], difficult: 
         if len(lacking):
             raise TrainerError(f"{file}: {len(lacking)} images of {name}.txt are not in it, {ids[lacking[0]]} first")
     folder = year.relative_to(root).as_posix()
-    return Part([f"{folder}/JPEGImages/{id_}.jpg" for id_ in ids], labels)
+    return SplitListing([f"{folder}/JPEGImages/{id_}.jpg" for id_ in ids], labels)
 
 
 def _year(root: Path, places: tuple[str, ...], name: str) -> Path:

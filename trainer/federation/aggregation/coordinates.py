@@ -1,4 +1,4 @@
-"""Rules that look at each number on its own: median and trimmed mean. Letter: K replies of a round.
+"""Coordinate-wise aggregation: median and trimmed mean. Shape letter: K replies of a round.
 
 Yin et al., "Byzantine-robust distributed learning: towards optimal statistical rates", ICML 2018, algorithm 1.
 """
@@ -17,43 +17,43 @@ from trainer.federation.aggregation.registry import register
 from trainer.federation.replies import Reply, State
 
 BLOCK = 2**22
-"""Numbers that are sorted at once, so that sorting needs some 100 MB whatever the method's size."""
+"""Values sorted at once; limits the memory for sorting to some 100 MB."""
 
-SLACK = 1e-9
-"""What rounding may add to share times K before it counts as one more client."""
+ROUNDING_SLACK = 1e-9
+"""Subtracted before rounding up, so that floating-point error in share · K does not trim another client."""
 
 
 @register("median", weighted=False, holds_all=lambda settings: True)
 def median(replies: Iterable[Reply], server: State, settings: FederationConfig) -> State:
-    """Of each number the middle one of the K, for even K the mean of the middle two (option I)."""
-    return by_coordinate([reply.state for reply in replies], middle)
+    """Coordinate-wise median; for even K, the mean of the two middle values (option I)."""
+    return coordinate_wise([reply.state for reply in replies], median_of)
 
 
 @register("trimmed-mean", weighted=False, holds_all=lambda settings: settings.trimmed_share > 0)
 def trimmed_mean(replies: Iterable[Reply], server: State, settings: FederationConfig) -> State:
-    """Of each number the mean without its smallest and its largest values (option II).
+    """Coordinate-wise mean without the smallest and the largest values (option II).
 
-    At either end the settings' share of the K is left out, rounded up, as long as one value is left in the middle.
+    `trimmed_share` · K values, rounded up, are removed at either end, but at least one value is always left.
     """
     if not settings.trimmed_share:
         return mean(replies, server, settings)
     states = [reply.state for reply in replies]
-    cut = min(math.ceil(settings.trimmed_share * len(states) - SLACK), (len(states) - 1) // 2)
-    return by_coordinate(states, lambda values: values.sort(0).values[cut : len(values) - cut].mean(0))
+    cut = min(math.ceil(settings.trimmed_share * len(states) - ROUNDING_SLACK), (len(states) - 1) // 2)
+    return coordinate_wise(states, lambda values: values.sort(0).values[cut : len(values) - cut].mean(0))
 
 
-def middle(values: Tensor) -> Tensor:
-    """The median over the first axis, (K, n) to (n,); for even K the mean of the middle two."""
+def median_of(values: Tensor) -> Tensor:
+    """The median over the first axis, (K, n) to (n,); for even K, the mean of the two middle values."""
     ordered = values.sort(0).values
     return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
 
 
-def by_coordinate(states: Sequence[State], function: Callable[[Tensor], Tensor]) -> State:
-    """A function of the K values of each number.
+def coordinate_wise(states: Sequence[State], function: Callable[[Tensor], Tensor]) -> State:
+    """Apply a function to the K values of each coordinate.
 
     Args:
-        states: K of them, with the same names and shapes.
-        function: (K, n) float64 to (n,).
+        states: K states with the same names and shapes.
+        function: maps (K, n) float64 to (n,).
 
     Returns:
         The state in float64.

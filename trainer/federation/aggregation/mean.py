@@ -21,15 +21,15 @@ def mean(replies: Iterable[Reply], server: State, settings: FederationConfig) ->
 
 
 def weight(reply: Reply, settings: FederationConfig) -> float:
-    """How much a client counts."""
+    """A client's weight in the mean."""
     return 1.0 if settings.weights == "uniform" else float(reply.examples)
 
 
 def weighted_mean(parts: Iterable[tuple[float, State]]) -> State:
-    """Σ w s / Σ w in float64 over weights w and states s, with no more than one state in memory beside the sum.
+    """Σ w s / Σ w in float64 over weights w and states s, holding one state at a time besides the sum.
 
     Raises:
-        RunFailed: where all weights are 0.
+        RunFailed: all weights are 0.
     """
     sums: State = {}
     total = 0.0

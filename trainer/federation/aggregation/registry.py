@@ -1,6 +1,6 @@
-"""The registry in which a run finds its aggregation rule by name; the rules of this folder are found by scanning it.
+"""The registry of aggregation rules by name. Rules of this folder are found by a package scan.
 
-Letter: K replies of a round.
+Shape letter: K replies of a round.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ import trainer.federation.aggregation
 from fedmpt.common.words import format_bytes
 from trainer.config.sections import FederationConfig
 from trainer.errors import TrainerError, unknown_name
-from trainer.federation.replies import Reply, State, checked
+from trainer.federation.replies import Reply, State, checked_replies
 
 Rule = Callable[[Iterable[Reply], State, FederationConfig], State]
-"""From K ≥ 1 checked replies in ascending order of client ids, the server's state that they began from, and the
-settings, to the new state in float64. A rule that holds all replies is given them as a list, any other one by one."""
+"""Maps K ≥ 1 valid replies in ascending order of client ids, the server's state before the round, and the settings to
+the new state in float64. A rule that needs all replies at once gets a list; other rules get a stream."""
 
 R = TypeVar("R", bound=Rule)
 
 
 @dataclass(frozen=True)
 class Aggregation:
-    """A rule with what is to be known before it is used.
+    """An aggregation rule and its properties.
 
     Attributes:
-        name: by which it is chosen.
+        name: of the rule in the settings.
         rule: the function.
-        holds_all: whether it needs all replies of a round at once, by the settings.
-        weighted: whether it weighs replies as `federation.weights` says; else each counts the same.
+        holds_all: whether it needs all replies of a round at once, given the settings.
+        weighted: whether it supports weights (`federation.weights`); otherwise all clients count the same.
     """
 
     name: str
@@ -50,10 +50,10 @@ _RULES: dict[str, Aggregation] = {}
 def register(
     name: str, *, weighted: bool, holds_all: Callable[[FederationConfig], bool] = lambda settings: False
 ) -> Callable[[R], R]:
-    """Make a rule known under a name; see `Aggregation`.
+    """Register a rule; for the arguments see `Aggregation`.
 
     Raises:
-        TrainerError: another function has the name.
+        TrainerError: the name is taken.
     """
 
     def add(rule: R) -> R:
@@ -70,22 +70,22 @@ def register(
 
 def rule_names() -> list[str]:
     """The names of all rules."""
-    _load()
+    _import_rules()
     return sorted(_RULES)
 
 
-def choose(settings: FederationConfig, of_method: str) -> Aggregation:
-    """The rule of a run.
+def choose_rule(settings: FederationConfig, method_default: str) -> Aggregation:
+    """The aggregation rule of a run.
 
     Args:
-        settings: `aggregation` names it; "auto" takes the method's.
-        of_method: the rule that the method asks for.
+        settings: `aggregation` names the rule; "auto" selects the method's.
+        method_default: the method's rule, see `FederatedModule.aggregation`.
 
     Raises:
-        TrainerError: an unknown name, or weights that the rule doesn't look at.
+        TrainerError: an unknown name, or weights that the rule does not support.
     """
-    _load()
-    name = of_method if settings.aggregation == "auto" else settings.aggregation
+    _import_rules()
+    name = method_default if settings.aggregation == "auto" else settings.aggregation
     if name not in _RULES:
         raise unknown_name("federation.aggregation", name, sorted(_RULES))
     chosen = _RULES[name]
@@ -95,24 +95,26 @@ def choose(settings: FederationConfig, of_method: str) -> Aggregation:
 
 
 def aggregate(chosen: Aggregation, replies: Iterable[Reply], server: State, settings: FederationConfig) -> State:
-    """The server's new state, computed in client-id order and float64; integers are rounded to the nearest.
+    """The server's new state, computed in float64 and in the order of client ids, then cast to the dtypes of the old.
+
+    Integers are rounded to the nearest.
 
     Args:
         chosen: the rule.
-        replies: of K ≥ 1 clients; see `checked`.
-        server: the state that they began from.
-        settings: of the rules.
+        replies: of K ≥ 1 clients, see `checked_replies`.
+        server: the state from which the clients started.
+        settings: the rule's settings.
 
     Raises:
-        RunFailed: see `checked`, and the rule.
+        RunFailed: see `checked_replies` and the rule.
     """
-    ordered = checked(replies, server)
+    ordered = checked_replies(replies, server)
     merged = chosen.rule(list(ordered) if chosen.holds_all(settings) else ordered, server, settings)
-    return {name: _as_sent(value, server[name].dtype) for name, value in merged.items()}
+    return {name: _cast(value, server[name].dtype) for name, value in merged.items()}
 
 
 def memory_note(chosen: Aggregation, server: State, clients: int, settings: FederationConfig) -> str | None:
-    """What a user should know before round 0: how large the replies are that the rule holds; None where it streams."""
+    """A note for users on the memory for all replies of a round; None if the rule aggregates a stream."""
     if not chosen.holds_all(settings):
         return None
     one = sum(value.nbytes for value in server.values())
@@ -122,11 +124,11 @@ def memory_note(chosen: Aggregation, server: State, clients: int, settings: Fede
     )
 
 
-def _as_sent(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+def _cast(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return value.to(dtype) if dtype.is_floating_point else value.round().to(dtype)
 
 
 @cache
-def _load() -> None:
+def _import_rules() -> None:
     for module in pkgutil.iter_modules(trainer.federation.aggregation.__path__):
         importlib.import_module(f"{trainer.federation.aggregation.__name__}.{module.name}")

@@ -1,4 +1,4 @@
-"""Runs whose clients keep their optimiser or parts of the method: the same bits on, nothing personal sent."""
+"""Runs with stateful clients (optimiser state, personal parts): bit-identical on resume, and nothing personal sent."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 
 from tests.trainer.personal import Adapted
 from tests.trainer.small_runs import contents, new_run, prepared
-from trainer.data.base import owners
+from trainer.data.base import client_indices
 from trainer.errors import TrainerError
-from trainer.evaluation.measuring import client_figures, evaluate, scores
+from trainer.evaluation.measuring import client_metrics, evaluate, scores
 from trainer.federation.client import ClientTrainer
 from trainer.federation.memory import ClientMemory
 from trainer.federation.optimiser import make_optimiser
@@ -131,11 +131,11 @@ def test_files_that_no_checkpoint_needs_go(tmp_path: Path, cache: Path) -> None:
     assert names == {f"round-{done:04d}.json" for done in kept} | clients
 
 
-def test_a_client_that_is_asked_twice_answers_alike(tmp_path: Path, cache: Path) -> None:
+def test_training_a_client_twice_in_a_round_gives_the_same_reply(tmp_path: Path, cache: Path) -> None:
     config = new_run(tmp_path / "run", **OPTIMISER, **PERSONAL)[1]
     ready = prepared(config, cache)
     memory = ClientMemory(tmp_path / "memory")
-    images, owned = ready.features(ready.dataset.train), owners(ready.dataset.train)[0]
+    images, owned = ready.features(ready.dataset.train), client_indices(ready.dataset.train)[0]
     trainer = ClientTrainer(ready.method, images, config.federation, config.optimiser, 0, memory=memory)
     state = ready.method.exchanged()
     for index in range(2):
@@ -147,7 +147,7 @@ def test_a_client_that_is_asked_twice_answers_alike(tmp_path: Path, cache: Path)
     assert {"context/step", "shift/exp_avg"} <= kept.optimiser.keys()
 
 
-def test_memory_needs_a_place(tmp_path: Path, cache: Path) -> None:
+def test_stateful_clients_need_a_memory(tmp_path: Path, cache: Path) -> None:
     for settings in (OPTIMISER, PERSONAL):
         config = new_run(tmp_path / next(iter(settings)), **settings)[1]
         ready = prepared(config, cache)
@@ -156,7 +156,7 @@ def test_memory_needs_a_place(tmp_path: Path, cache: Path) -> None:
             ClientTrainer(ready.method, images, config.federation, config.optimiser, 0)
 
 
-def test_what_the_loss_scale_learned_is_kept(tmp_path: Path, cache: Path) -> None:
+def test_the_gradient_scale_is_kept(tmp_path: Path, cache: Path) -> None:
     run, config = new_run(tmp_path / "run", federation__rounds=2, compute__precision="fp16", **OPTIMISER)
     train(run, prepared(config, cache))
     steps = [
@@ -166,7 +166,7 @@ def test_what_the_loss_scale_learned_is_kept(tmp_path: Path, cache: Path) -> Non
     assert steps == [3.0, 6.0], "three batches a round, none of which overflows"
 
 
-def test_sizes_are_told_before_the_first_round(tmp_path: Path, cache: Path) -> None:
+def test_sizes_are_reported_before_the_first_round(tmp_path: Path, cache: Path) -> None:
     said: list[str] = []
     run, config = new_run(tmp_path / "run", federation__rounds=1, federation__aggregation="median", **OPTIMISER)
     ready = prepared(config, cache)
@@ -251,14 +251,14 @@ class TestPersonalParts:
         torch.testing.assert_close(again.method.personal_parts(), drawn, atol=0, rtol=0)
         assert evaluate(run, ready)["test"] == result["test"]
         train_split = again.dataset.train
-        for client, owned in enumerate(owners(train_split)):
+        for client, owned in enumerate(client_indices(train_split)):
             restore(run, again.method, "last", client)
             logits, labels = scores(again.method, again.features(train_split))
             mine = np.where(np.isin(np.arange(len(logits)), owned), client, -1)
-            expected = client_figures(logits, labels, mine, result["test"]["threshold"])["each"][0]
+            expected = client_metrics(logits, labels, mine, result["test"]["threshold"])["each"][0]
             assert result["clients"]["each"][client] == pytest.approx(expected)
         restore(run, again.method)
-        globally = client_figures(*scores(again.method, again.features(train_split)), train_split.sites, 0.5)
+        globally = client_metrics(*scores(again.method, again.features(train_split)), train_split.sites, 0.5)
         assert globally["each"][0]["mAP"] != result["clients"]["each"][0]["mAP"]
 
     def test_a_client_without_parts_is_named(self, tmp_path: Path, cache: Path) -> None:

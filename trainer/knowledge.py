@@ -1,4 +1,4 @@
-"""What a run's method knows of conditions, from its settings: `method.context`."""
+"""The knowledge of conditions that a run's method gets, by its settings (`method.context`)."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ from trainer.methods.condition_prompts import same_labels
 from trainer.run_config import RunConfig
 from trainer.seeding import numpy_generator
 
-IMAGES_AT_ONCE = 500
-"""Of the sites' images while they are counted."""
+BATCH_SIZE = 500
+"""Images per batch when the sites' annotations are counted."""
 
 
-def known(
+def build_knowledge(
     config: RunConfig,
     dataset: MultiLabelDataset,
     clip: FrozenClip,
     bank: Bank | None,
     training_images: Callable[[], BatchSource],
 ) -> Knowledge | None:
-    """The knowledge that the settings ask for; None where they ask for none.
+    """The knowledge for `config.method.context`; None if the method has no context.
 
     Args:
         config: of the run.
-        dataset: whose labels it is about.
-        clip: encodes the values' words.
-        bank: the prompt bank.
+        dataset: its labels are used.
+        clip: encodes the values.
+        bank: the prompt bank, if the user gave one.
         training_images: their features, for `context=sites`.
 
     Raises:
-        TrainerError: no bank where it is needed, or one without affinities (values, for `sites`).
+        TrainerError: no bank although one is needed, or a bank without affinities (for `sites`, without values).
     """
     settings = config.method
     if not isinstance(settings, ContextConfig) or settings.context == "none":
         return None
     table = _table(settings, config, dataset, clip, bank, training_images)
-    return tables.knowledge(settings, table, clip, dataset.label_names)
+    return tables.to_knowledge(settings, table, clip, dataset.label_names)
 
 
 def _table(
@@ -56,13 +56,13 @@ def _table(
 ) -> tables.ContextTable:
     only = settings.context_conditions
     if settings.context == "oracle":
-        return tables.of_world(_world(config), only)
+        return tables.oracle_table(_world(config), only)
     if bank is None:
         raise TrainerError(f"method.context={settings.context} needs a prompt bank: --bank bank.json")
     same_labels(bank, dataset.label_names)
     if settings.context == "sites":
-        return tables.of_sites(bank, only, _counted(settings, clip, bank, training_images()))
-    table = tables.of_bank(bank, dataset.label_names, only)
+        return tables.site_table(bank, only, _observed(settings, clip, bank, training_images()))
+    table = tables.bank_table(bank, dataset.label_names, only)
     if settings.context == "bank":
         return table
     order = numpy_generator(settings.context_seed, "context").permutation(len(dataset.label_names))
@@ -76,8 +76,8 @@ def _world(config: RunConfig) -> AnyWorld | None:
     return world_of(data.seed, data.sites, data.images_per_site, data.strength, data.shift, data.scenes)
 
 
-def _counted(settings: ContextConfig, clip: FrozenClip, bank: Bank, images: BatchSource) -> tables.Counted:
-    values = [c.values for c in tables.valued(bank, settings.context_conditions)]
-    features = tables.encoded(clip, settings.context_template, [value for one in values for value in one])
+def _observed(settings: ContextConfig, clip: FrozenClip, bank: Bank, images: BatchSource) -> tables.ObservedLifts:
+    values = [c.values for c in tables.conditions_with_values(bank, settings.context_conditions)]
+    features = tables.encode_values(clip, settings.context_template, [value for one in values for value in one])
     scale = clip.scale / settings.context_temperature
-    return tables.count(images.batches(IMAGES_AT_ONCE), features, tables.members(values), scale)
+    return tables.observe_lifts(images.batches(BATCH_SIZE), features, tables.membership(values), scale)
