@@ -99,7 +99,7 @@ class Dialects:
         return self._fallback.get(question.stage, self.known(question).mode)
 
     def fall_back(self, question: Question, mode: OutputMode, why: str) -> None:
-        """Note that a stage is asked in a less strict mode than it was, and what the server does to the stricter one."""
+        """Note that a stage is asked in a less strict mode, and what the server does to the stricter one."""
         if question.stage not in self._fallback:
             self.notice(f"stage {question.stage}: the server {why}; asked for by {mode} instead")
         self._fallback[question.stage] = mode

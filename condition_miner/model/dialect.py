@@ -31,8 +31,9 @@ COMPLETION_TOKENS, NO_SYSTEM = "max_completion_tokens", "system"
 PARAMETERS = ("max_tokens", "temperature", "seed")
 """Parameters that are left out where a server refuses them."""
 _SYSTEM = re.compile(
-    r"system\W{0,3}(role|message|prompt|instruction)|role\b.{0,60}\bsystem|developer instruction|only user and assistant"
-    r"|(conversation )?roles? must (alternate|be)|\bsystem\b.{0,40}\bnot (be )?(supported|allowed|enabled)",
+    r"system\W{0,3}(role|message|prompt|instruction)|role\b.{0,60}\bsystem|developer instruction"
+    r"|only user and assistant|(conversation )?roles? must (alternate|be)"
+    r"|\bsystem\b.{0,40}\bnot (be )?(supported|allowed|enabled)",
     re.IGNORECASE | re.DOTALL,
 )
 
@@ -146,7 +147,7 @@ def dialect_answer(dialect: Dialect, seen: list[str], tokens: tuple[int, int], a
 
 
 def dialect_from(answer: Answer) -> Dialect | None:
-    """The dialect in the cached answer of a probe, of this version or of the first one; None if it is no such answer."""
+    """The dialect in the cached answer of a probe, of this version or the first one; None if it is no such answer."""
     try:
         found = json.loads(answer.text)
         mode = OutputMode(found["mode"])

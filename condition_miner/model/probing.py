@@ -86,7 +86,7 @@ class _Tried:
     """What a probe has found out so far."""
 
     question: dict[str, Any]
-    dialect: Dialect = Dialect()
+    dialect: Dialect = field(default_factory=Dialect)
     seen: list[str] = field(default_factory=list)
     tokens_in: int = 0
     tokens_out: int = 0

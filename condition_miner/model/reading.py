@@ -7,6 +7,7 @@ counts that has the asked form. Truncated JSON, duplicate keys, NaN and Infinity
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from condition_miner.model.thinking import strip_thinking
 from condition_miner.model.untrusted import Unreadable, finite_number, no_constant, whole_number, words
 
 T = TypeVar("T")
+_OBJECT = re.compile(r"\{[ \t\r\n]*(?:[\"}]|\Z)")
+"""What an object begins with."""
 
 
 class InvalidAnswer(ValueError):
@@ -99,20 +102,14 @@ def _objects_in_prose(text: str) -> Iterator[dict[str, Any]]:
     A brace behind which no key follows is prose. An object that breaks off or is broken ends the search with an error,
     so that no inner object of it is taken for the answer; so the search takes linear time, too.
     """
-    start = text.find("{")
-    while start >= 0:
+    end = 0
+    while begun := _OBJECT.search(text, end):
         try:
             with _explained():
-                found, end = _DECODER.raw_decode(text, start)
+                found, end = _DECODER.raw_decode(text, begun.start())
         except json.JSONDecodeError as error:
-            if not text[start + 1 : error.pos].isspace() and error.pos != start + 1:
-                raise InvalidAnswer(f"not JSON: {error.msg} at character {error.pos}") from error
-            if error.pos >= len(text):
-                raise InvalidAnswer(f"not JSON: {error.msg} at character {error.pos}") from error
-            end = max(error.pos, start + 1)
-        else:
-            yield found
-        start = text.find("{", end)
+            raise InvalidAnswer(f"not JSON: {error.msg} at character {error.pos}") from error
+        yield found
 
 
 @contextmanager

@@ -32,7 +32,8 @@ _CONTENT = re.compile(
     re.IGNORECASE,
 )
 _QUOTA = re.compile(
-    r"insufficient[ _-]?(quota|balance|fund|credit|user)|arrear|overdue|(not|no) (enough|sufficient|more) (credit|balance|fund)"
+    r"insufficient[ _-]?(quota|balance|fund|credit|user)|arrear|overdue"
+    r"|(not|no) (enough|sufficient|more) (credit|balance|fund)"
     r"|(credit|balance|fund)s?( balance)? (is|are|has|have)? ?(too low|exhausted|insufficient|run out|used up|depleted)"
     r"|billing[ _](hard[ _]limit|not[ _]active|is disabled)|payment required|good standing|out of credit|欠费|余额不足",
     re.IGNORECASE,
@@ -44,8 +45,10 @@ _ACCOUNT = re.compile(
     re.IGNORECASE,
 )
 _SERVER = re.compile(
-    r"no models? (is |are )?(currently )?(loaded|available|found)|load a model|model[ _](is[ _])?(not[ _](found|loaded|exist|supported)|does not exist)"
-    r"|model.{0,80}(not found|does(n.t| not) exist|not loaded|is not available|has been (deprecated|decommissioned|retired))"
+    r"no models? (is |are )?(currently )?(loaded|available|found)|load a model"
+    r"|model[ _](is[ _])?(not[ _](found|loaded|exist|supported)|does not exist)"
+    r"|model.{0,80}(not found|does(n.t| not) exist|not loaded|is not available)"
+    r"|model.{0,80}has been (deprecated|decommissioned|retired)"
     r"|maintenance|deployment.{0,40}(not exist|not found)|unknown model|invalid model|no such model|API version",
     re.IGNORECASE,
 )
@@ -56,6 +59,16 @@ _FORM = re.compile(
 )
 _TOO_LONG = re.compile(r"context (size|length|window)|context_length|too long|too large|maximum context", re.IGNORECASE)
 _LOADING = re.compile(r"loading|starting|warming|overloaded|try again|capacity|temporar", re.IGNORECASE)
+_MAINTENANCE = re.compile(r"maintenance", re.IGNORECASE)
+_REFUSING = (400, 403, 422, 451)
+"""Statuses with which a content filter refuses a question."""
+_NO_CREDIT = "the account has no credit left; top it up, then run the same command again"
+_BY_STATUS = {
+    401: "the key was refused; check OPENAI_API_KEY",
+    403: "this may not be done with this key or from this place; check OPENAI_API_KEY",
+    404: "check --model, and that --base-url ends in /v1",
+}
+"""What the user should do about a status, whatever its words are."""
 _RETRY_DELAY = re.compile(r'"?retryDelay"?\s*[:=]?\s*"?(\d{1,6}(?:\.\d+)?)s')
 _STATUS_OF_WORDS = (
     (re.compile(r"rate.?limit|too many|429|throttl|resource_exhausted", re.IGNORECASE), 429),
@@ -81,7 +94,7 @@ def failure(
     ended = _of_the_run(status, said, told)
     if ended:
         return MiningFailed(f"{where}: {reason}; {ended}")
-    if _CONTENT.search(told) and status in (400, 403, 422, 451):
+    if status in _REFUSING and _CONTENT.search(told):
         return ContentRefused(f"refused for its content: {reason}")
     if status >= 500 and status not in OVERLOAD_STATUSES and _FORM.search(told):
         return BadRequest(reason, told)
@@ -93,25 +106,19 @@ def failure(
 
 def _of_the_run(status: int, said: str, told: str) -> str | None:
     """What the user should do where no request can succeed; None if only this one failed."""
+    advice = _BY_STATUS.get(status)
     if status == 402 or (status < 500 and _QUOTA.search(told)):
-        return "the account has no credit left; top it up, then run the same command again"
-    if _CONTENT.search(told) and status in (400, 403, 422, 451):
-        return None
-    if status == 401:
-        return "the key was refused; check OPENAI_API_KEY"
-    if status == 403:
-        return "this may not be done with this key or from this place; check OPENAI_API_KEY"
-    if status == 404:
-        return "check --model, and that --base-url ends in /v1"
-    if status in (400, 422) and not _TOO_LONG.search(told):
+        advice = _NO_CREDIT
+    elif status in _REFUSING and _CONTENT.search(told):
+        advice = None
+    elif status in (400, 422) and not _TOO_LONG.search(told):
         if _SERVER.search(told):
-            return "look after the server's models, or name another --model; then run the same command again"
-        # Words that name a parameter say what is wrong with the request, whatever else they mention.
-        if _ACCOUNT.search(said) and not _FORM.search(said):
-            return "look after the account and OPENAI_API_KEY; then run the same command again"
-    if status >= 500 and not _LOADING.search(told) and re.search("maintenance", told, re.IGNORECASE):
-        return "run the same command again when it is over"
-    return None
+            advice = "look after the server's models, or name another --model; then run the same command again"
+        elif _ACCOUNT.search(said) and not _FORM.search(said):
+            advice = "look after the account and OPENAI_API_KEY; then run the same command again"
+    elif status >= 500 and _MAINTENANCE.search(told) and not _LOADING.search(told):
+        advice = "run the same command again when it is over"
+    return advice
 
 
 def error_in(content: Any) -> tuple[int, Any] | None:

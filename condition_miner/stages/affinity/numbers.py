@@ -96,7 +96,7 @@ def united(readings: Readings) -> Readings:
 
 
 def averaged(several: Sequence[Readings]) -> Readings:
-    """The mean log-probabilities of the words that all readings of the same labels have; NaN where no reading has one."""
+    """The mean log-probabilities of the words that all readings of the same labels have; NaN where none has it."""
     if not several:
         return Readings((), np.zeros((0, 0)))
     common = set(several[0].words).intersection(*(readings.words for readings in several))

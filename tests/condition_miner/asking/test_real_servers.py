@@ -1,4 +1,4 @@
-"""The peculiarities of real servers, from the reference data's scripted server: each is borne, or ends in one clear line."""
+"""The peculiarities of real servers, played by the reference data's script: borne, or ended with one clear line."""
 
 from __future__ import annotations
 
@@ -18,67 +18,17 @@ from prompt_bank.recording.store import load
 from tests.condition_miner.shell import CommandResult, Shell
 from tests.shared import shared
 
-BORNE = [
-    "fine",
-    "or_error_once",
-    "or_error_choice",
-    "fastapi_seed",
-    "mistral_seed_list",
-    "gemini_seed",
-    "string_error_seed",
-    "openai_shape_seed",
-    "maxtok_string",
-    "mct_extra",
-    "gemma",
-    "o1mini",
-    "fin_null",
-    "fin_eos",
-    "fin_empty",
-    "fin_eos2",
-    "fin_stopseq",
-    "magistral",
-    "qwen_reasoning_content",
-    "qwen_reasoning_always",
-    "qwen_reasoning_empty",
-    "t_magistral",
-    "t_harmony",
-    "t_harmony_plain",
-    "t_harmony_detok",
-    "t_exaone",
-    "t_gemma4",
-    "t_reflection",
-    "t_think_attr",
-    "t_imend",
-    "t_bom",
-    "t_crlf_fence",
-    "t_tildes",
-    "t_fence_jsonc",
-    "t_json_prefix",
-    "t_two_think",
-    "t_twice",
-    "t_list1",
-    "t_string",
-    "t_brace_twice",
-    "t_prose_braces",
-    "t_fence_braces_after",
-    "t_truefalse",
-    "schema500",
-    "schema_failopen",
-    "lmstudio",
-    "lmstudio_noschema",
-    "thinks600",
-    "models_list",
-    "models_name",
-    "models_lmstudio",
-    "sse",
-    "textplain",
-    "leading_ws",
-    "comments",
-    "lmstudio_roles",
-    "x_digits",
-    "x_surrogate",
-    "x_finish",
-]
+BORNE_NAMES = (
+    "fine or_error_once or_error_choice fastapi_seed mistral_seed_list gemini_seed string_error_seed "
+    "openai_shape_seed maxtok_string mct_extra gemma o1mini fin_null fin_eos fin_empty fin_eos2 "
+    "fin_stopseq magistral qwen_reasoning_content qwen_reasoning_always qwen_reasoning_empty t_magistral "
+    "t_harmony t_harmony_plain t_harmony_detok t_exaone t_gemma4 t_reflection t_think_attr t_imend t_bom "
+    "t_crlf_fence t_tildes t_fence_jsonc t_json_prefix t_two_think t_twice t_list1 t_string t_brace_twice "
+    "t_prose_braces t_fence_braces_after t_truefalse schema500 schema_failopen lmstudio lmstudio_noschema "
+    "thinks600 models_list models_name models_lmstudio sse textplain leading_ws comments lmstudio_roles "
+    "x_digits x_surrogate x_finish "
+)
+BORNE = BORNE_NAMES.split()
 """The bank is whole."""
 REPAIRED = ["t_trailing_comma", "t_newline_in_string", "t_smart", "t_single", "t_comment"]
 """JSON is never repaired: the questions have no valid answer."""
