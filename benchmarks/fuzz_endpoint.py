@@ -83,7 +83,8 @@ VALUES = st.recursive(
 HEADERS = st.sampled_from(
     (
         ("content-type", "text/html"), ("content-encoding", "gzip"), ("content-encoding", "br"), ("x", "y" * 70_000),
-        ("retry-after", "Wed, 99 Foo"), ("retry-after", "0"), ("location", "http://127.0.0.1:9/"), ("retry-after", "1e999"),
+        ("retry-after", "Wed, 99 Foo"), ("retry-after", "0"), ("location", "http://127.0.0.1:9/"),
+        ("retry-after", "1e999"),
         ("content-type", "text/event-stream"), ("transfer-encoding", "chunked"), ("set-cookie", "a=b"),
     )
 )  # fmt: skip

@@ -10,7 +10,7 @@ import pytest
 
 from condition_miner.errors import MinerError
 from prompt_bank.recording.store import load
-from tests.condition_miner.server import Fault, Handler, Server, completion, good, is_probe, next_tokens, status
+from tests.condition_miner.server import Fault, Handler, Server, completion, good, is_probe, next_tokens, schema, status
 from tests.condition_miner.shell import Shell
 
 STAGES = ("--stages", "describe,explain,abstract,attribute,measure")
@@ -140,8 +140,7 @@ def test_without_affinities_the_bank_is_made_and_says_so(shell: Shell, server: S
     server.completing = server.judging = status(404)
 
     def wrong(handler: Handler, body: dict[str, object]) -> None:
-        is_list = "values" in json.dumps(body.get("response_format"))
-        handler.send(completion("{}" if is_list else good(body)))
+        handler.send(completion("{}" if "values" in schema(body)["properties"] else good(body)))
 
     server.always = wrong
     server.judging = lambda handler, body: handler.send(completion("yes"))

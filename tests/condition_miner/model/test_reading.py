@@ -131,18 +131,12 @@ def test_absurd_numbers_are_no_answer(number: str) -> None:
         parse(f'{{"a": {number}}}')
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "<think>" * 60_000,
-        "</think>" * 60_000,
-        "```json\n" * 50_000,
-        '{"' * 150_000,
-        "{ " * 150_000,
-        "<|channel|>" * 40_000,
-    ]
-    + ['{"a":' * 60_000, "{" + ",".join(f'"k{i}":1' for i in range(50_000)) + ',"k0":1}', "<output>" + " " * 300_000],
-)
+HOSTILE: tuple[str, ...] = ("<think>" * 60_000, "</think>" * 60_000, "```json\n" * 50_000, '{"' * 150_000)
+HOSTILE += ("{ " * 150_000, "<|channel|>" * 40_000, '{"a":' * 60_000, "<output>" + " " * 300_000, "{" + " " * 300_000)
+HOSTILE += ("{" + ",".join(f'"k{i}":1' for i in range(50_000)) + ',"k0":1}', "analysis" + "assistant " * 40_000)
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=range(len(HOSTILE)))
 def test_hostile_texts_are_read_in_linear_time(text: str) -> None:
     began = time.perf_counter()
     with pytest.raises(InvalidAnswer):

@@ -18,7 +18,7 @@ KINDS: list[tuple[int, Any, type[Exception]]] = [
     (400, {"error": {"code": "Arrearage", "message": "Access denied"}}, MiningFailed),
     (400, {"error": "Model is not loaded"}, MiningFailed),
     (400, {"detail": "model 'x' not found, try pulling it first"}, MiningFailed),
-    (400, {"error": {"message": "Billing hard limit has been reached", "code": "billing_hard_limit_reached"}}, MiningFailed),
+    (400, {"error": {"message": "Billing hard limit has been reached"}}, MiningFailed),
     (402, "", MiningFailed),
     (429, {"error": {"message": "You exceeded your quota", "code": "insufficient_quota"}}, MiningFailed),
     (429, {"error": {"message": "Rate limit reached"}}, TransientFailure),
@@ -26,7 +26,7 @@ KINDS: list[tuple[int, Any, type[Exception]]] = [
     (500, {"detail": "CUDA out of memory"}, TransientFailure),
     (500, {"error": {"message": "failed to compile grammar"}}, BadRequest),
     (400, {"error": {"code": "content_filter", "message": "filtered"}}, ContentRefused),
-    (400, {"error": {"code": "data_inspection_failed", "message": "Input data may contain inappropriate content."}}, ContentRefused),
+    (400, {"error": {"code": "data_inspection_failed", "message": "Input may be inappropriate."}}, ContentRefused),
     (403, {"error": {"message": "Input was flagged by moderation"}}, ContentRefused),
     (403, {"error": {"message": "Your key may not use this model"}}, MiningFailed),
     (400, {"error": {"message": "property 'seed' is unsupported"}}, BadRequest),
@@ -111,8 +111,11 @@ def test_a_request_without_what_was_refused() -> None:
 
 @pytest.mark.parametrize(
     ("told", "meant"),
-    [(None, "stop"), ("", "stop"), ("eos_token", "stop"), ("stop_sequence", "stop"), ("\x1b[31m", "stop"), ("max_tokens", "length")]
-    + [("MAX_TOKENS", "length"), ("model_length", "length"), ("SAFETY", "content_filter"), ("error", "error")],
+    [
+        (None, "stop"), ("", "stop"), ("eos_token", "stop"), ("stop_sequence", "stop"), ("\x1b[31m", "stop"),
+        ("max_tokens", "length"), ("MAX_TOKENS", "length"), ("model_length", "length"), ("SAFETY", "content_filter"),
+        ("error", "error"),
+    ],
 )  # fmt: skip
 def test_reasons_for_the_end(told: Any, meant: str) -> None:
     assert finish_reason(told) == meant
