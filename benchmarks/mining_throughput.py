@@ -29,7 +29,7 @@ from condition_miner.answers.records import Answer, Question
 from condition_miner.asking.asker import Asker
 from condition_miner.asking.attempts import CheckedQuestion
 from condition_miner.model.address import Address
-from condition_miner.model.dialect import PROBE_CODES, PROBE_PROMPT
+from condition_miner.model.probing import PROBE_CODES, PROBE_PROMPT
 from condition_miner.model.reading import parse
 from condition_miner.settings import ServiceSettings
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
+from condition_miner.answers.records import Answer
 from condition_miner.asking.asker import Asker
+from condition_miner.asking.batch import Unanswerable
 from condition_miner.combinations.choosing import choose_combinations
 from condition_miner.errors import MinerError
 from condition_miner.messages.templates import MESSAGES, PromptTemplates
@@ -120,14 +123,28 @@ class Miner:
         mined = self._from_existing() if self.plan.alone else self._from_captions(questions)
         compared = None
         if self.plan.last >= STAGES.index("affinities"):
-            known = self.existing.conditions if self.existing else ()
-            conditions = affinities(questions, self.labels, mined.conditions, known)
-            mined = mined.model_copy(update={"conditions": tuple(conditions)})
+            mined = self._with_affinities(questions, mined)
             compared = control(questions, [label.name for label in self.labels])
         provenance = self._provenance(questions)
         if compared:
             provenance = provenance.model_copy(update={"control": compared})
+        served = _answered_by(questions.used).get("answered_by", {})
+        others = [name for name in served if name != self.model]
+        if others:
+            self.asker.notice(f"asked for the model {self.model}, the server says that it ran {', '.join(others[:5])}")
         return mined.model_copy(update={"provenance": provenance})
+
+    def _with_affinities(self, questions: Questions, mined: Bank) -> Bank:
+        """The bank with affinities; without them if the model can't be asked for them and there is a bank without."""
+        known = self.existing.conditions if self.existing else ()
+        try:
+            conditions = affinities(questions, self.labels, mined.conditions, known)
+        except Unanswerable as error:
+            if self.plan.alone:
+                raise
+            self.asker.leave_out("affinities", str(error).splitlines()[0])
+            return mined
+        return mined.model_copy(update={"conditions": tuple(conditions)})
 
     def _from_captions(self, questions: Questions) -> Bank:
         """The bank by all planned stages that rest on captions."""
@@ -196,7 +213,7 @@ class Miner:
             model=self.model,
             endpoint=self.asker.address.endpoint,
             templates={message: self.templates.hash(message, self.settings.about) for message in MESSAGES},
-            parameters=parameters | provenance(self.observed) | self.asker.provenance(),
+            parameters=parameters | provenance(self.observed) | self.asker.provenance() | _answered_by(used),
             requests=sum(answer.requests for answer in used),
             tokens=Tokens(into=sum(a.tokens_in for a in used), out=sum(a.tokens_out for a in used)),
             seed=self.settings.seed,
@@ -220,6 +237,7 @@ class Miner:
             "seed": self.settings.seed,
             **self.settings.model_dump(include=set(AFFINITY_SETTINGS)),
             **dict(zip(SPENT, spent, strict=True)),
+            **_answered_by(used),
         }
         earlier = before.parameters.get("affinities")
         earlier = earlier if isinstance(earlier, dict) else {}
@@ -235,6 +253,12 @@ class Miner:
                 "created": max((answer.at for answer in used), default=now()),
             }
         )
+
+
+def _answered_by(used: Sequence[Answer]) -> dict[str, dict[str, int]]:
+    """How many answers came from which model, as the server says; nothing if it never says."""
+    counted = Counter(answer.served for answer in used if answer.served)
+    return {"answered_by": dict(sorted(counted.items()))} if counted else {}
 
 
 def _conditions(elected: Sequence[ElectedCondition]) -> list[Condition]:

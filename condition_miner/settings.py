@@ -110,5 +110,7 @@ class ServiceSettings(BaseModel):
     """The longest Retry-After, in seconds, that is waited for; after a longer one the run stops."""
     attempts: int = Field(5, ge=1)
     """Requests per question until its answer is valid."""
+    max_failed: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+    """The share of a stage's questions without which the bank is made; None for asking/batch.py's limit."""
     budget_tokens: int | None = Field(None, ge=1)
     """The most input and output tokens of a run; None for no limit."""

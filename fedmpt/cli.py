@@ -7,6 +7,7 @@ command is imported; for the others, this module has a name and a line of help.
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from dataclasses import dataclass
 
@@ -108,6 +109,9 @@ def build(named: str | None) -> typer.Typer:
 
 def main() -> None:
     """Entry point of the `fedmpt` command."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a code page may lack signs of labels, or of our own
+            stream.reconfigure(errors="replace")
     named = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
     try:
         build(named)()

@@ -53,6 +53,7 @@ class Answer:
         tokens_in, tokens_out: input and output tokens of all attempts.
         requests: the number of attempts.
         at: time of the answer, UTC.
+        served: the model that the server says it ran; "" if it didn't say.
     """
 
     text: str
@@ -61,6 +62,11 @@ class Answer:
     tokens_out: int
     requests: int
     at: str
+    served: str = ""
+
+    def content(self) -> dict[str, Any]:
+        """All attributes, as JSON values; without `served` if it is empty, as rows were before it was kept."""
+        return {name: value for name, value in self.__dict__.items() if value or name != "served"}
 
 
 class Origin(NamedTuple):
@@ -111,7 +117,7 @@ def unpack_row(text: str) -> tuple[Question, Answer]:
 
 def row_json(question: Question, answer: Answer) -> str:
     """A question and its answer as canonical JSON."""
-    return canonical_json({"question": question.content(), "answer": answer.__dict__})
+    return canonical_json({"question": question.content(), "answer": answer.content()})
 
 
 def parse_row(text: str) -> tuple[Question, Answer]:
@@ -125,7 +131,8 @@ def parse_row(text: str) -> tuple[Question, Answer]:
         question, answer = Question(**content["question"]), Answer(**content["answer"])
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DamagedRow("not an answer of this cache's form") from error
-    texts = (question.stage, question.endpoint, question.template, answer.text, answer.finish_reason, answer.at)
+    texts = [question.stage, question.endpoint, question.template]
+    texts += [answer.text, answer.finish_reason, answer.at, answer.served]
     counts = (question.sample, answer.tokens_in, answer.tokens_out, answer.requests)
     typed = all(isinstance(v, str) for v in texts) and all(type(v) is int and v >= 0 for v in counts)
     if not typed or not isinstance(question.body, dict):

@@ -7,40 +7,25 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NoReturn
+from typing import Any
 
 from condition_miner.answers.cache import AnswerCache
 from condition_miner.answers.records import Answer, Question
-from condition_miner.asking.attempts import CheckedQuestion, NoValidAnswer, valid_answer
-from condition_miner.asking.batch import Batch
+from condition_miner.asking.attempts import CheckedQuestion, NoValidAnswer, SchemaIgnored, valid_answer
+from condition_miner.asking.batch import Batch, Missing
 from condition_miner.asking.budget import Budget, BudgetExceeded
+from condition_miner.asking.dialects import Dialects
 from condition_miner.asking.sending import Sender, Stopped
 from condition_miner.asking.workers import interruptible
 from condition_miner.errors import MiningFailed
-from condition_miner.model.address import IN_PROCESS, Address
-from condition_miner.model.backend import BadRequest, Reply, RequestFailed, TransientFailure
-from condition_miner.model.dialect import (
-    STRICTEST_FIRST,
-    Dialect,
-    OutputMode,
-    dialect_from,
-    less_strict,
-    probe,
-    probe_question,
-    wants_json,
-)
+from condition_miner.model.address import Address
+from condition_miner.model.backend import BadRequest, ContentRefused, Reply, RequestFailed, TransientFailure
+from condition_miner.model.dialect import Dialect, OutputMode, less_strict, wants_json
 from condition_miner.model.reading import InvalidAnswer
+from condition_miner.model.refusals import may_be_the_form, too_long
 from condition_miner.model.resolving import connect
 from condition_miner.settings import ServiceSettings
 from prompt_bank.recording.store import now
-
-MAX_REASONS = 5
-"""Different reasons of failure that an error lists."""
-
-
-class Unanswerable(MiningFailed):
-    """Answers are missing that the server cannot give, now or in an earlier run; to send again would not help."""
-
 
 Progress = Callable[[str, int, int], None]
 """Called with the stage, the number of answered questions and the number of all questions."""
@@ -72,6 +57,7 @@ class Asker:
         budget: the token budget of this run.
         sent: the number of requests sent so far.
         mode_counts: the number of answers in JSON by output mode.
+        lacking: the questions without which the bank is made.
     """
 
     cache: AnswerCache
@@ -85,32 +71,36 @@ class Asker:
     budget: Budget = field(init=False)
     sent: int = field(default=0, init=False)
     mode_counts: Counter[str] = field(default_factory=Counter, init=False)
+    lacking: list[Missing] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         self.budget = Budget(self.service.budget_tokens)
-        self._dialect: Dialect | None = None
-        self._fallback: dict[str, OutputMode] = {}
+        self._dialects = Dialects(self.cache, self.address, self.notice)
 
-    def answers(self, questions: list[CheckedQuestion]) -> list[Answer]:
+    def answers(self, questions: list[CheckedQuestion], optional: bool = False) -> list[Answer | None]:
         """The answers, in the order of the questions. Each is cached as soon as it is valid.
 
+        None stands for an answer that can't be had, if there are few of them (Batch.tolerable); they are told, and
+        noted in `lacking`.
+
+        Args:
+            questions: what is asked.
+            optional: whether any number of the answers may be missing.
+
         Raises:
-            MiningFailed: answers are missing. Those received are cached, and another run asks for the rest only.
+            AnswersMissing: too many answers are missing. Those received are cached; another run asks for the rest only.
+            MiningFailed: no request can succeed.
             KeyboardInterrupt: the user pressed Ctrl-C. The answers received are cached.
             DryRunStop: this is a dry run, and questions would be sent now.
         """
         if not questions:
             return []
         batch = Batch(questions)
-        damaged = len(self.cache.damaged)
-        for checked in batch.questions:
-            self._look_up(checked, batch)
-        if len(self.cache.damaged) > damaged:
-            count = len(self.cache.damaged) - damaged
-            self.notice(f"{count} damaged rows of the answer cache count as missing (fedmpt cache verify lists them)")
+        self._look_up_all(batch)
+        self._skip_failed(batch)
         self.progress(batch.stage, len(batch.found), len(batch.questions))
         if batch.missing and self.dry_run:
-            dialect = self._known_dialect(questions[0].question)
+            dialect = self._dialects.known(questions[0].question)
             raise DryRunStop(batch.stage, [dialect.wire_question(checked.question) for checked in batch.missing])
         if batch.missing and self.offline:
             raise MiningFailed(
@@ -119,13 +109,26 @@ class Asker:
                 "run again without --offline, or import the answers (fedmpt cache import FILE)"
             )
         if batch.missing:
-            self._skip_failed(batch)
+            asyncio.run(self._ask_all(batch))
+        self._judge(batch, optional)
+        self.mode_counts.update(batch.modes.values())
+        return [batch.found.get(checked.question.cache_key) for checked in questions]
+
+    def allows(self, probe: CheckedQuestion) -> bool:
+        """Whether a probe is answered. What it says of the server is remembered like an answer; nobody is told.
+
+        Raises:
+            AnswersMissing: the server is overloaded, or is down.
+            MiningFailed: no request can succeed.
+        """
+        batch = Batch([probe])
+        self._look_up_all(batch)
+        self._skip_failed(batch)
         if batch.missing:
             asyncio.run(self._ask_all(batch))
-        if batch.budget_exceeded or batch.failures or batch.skipped:
-            self._raise_missing(batch)
-        self.mode_counts.update(batch.modes.values())
-        return [batch.found[checked.question.cache_key] for checked in questions]
+        if batch.budget_exceeded or batch.overloaded:
+            raise batch.error(self._spent())
+        return bool(batch.found)
 
     def cached(self, checked: CheckedQuestion) -> Answer | None:
         """The answer to a question if it is in the cache. Nothing is sent."""
@@ -133,15 +136,30 @@ class Asker:
         self._look_up(checked, batch)
         return batch.found.get(checked.question.cache_key)
 
-    def provenance(self) -> dict[str, dict[str, int]]:
-        """The part of a bank's provenance about the answers: how many were requested in each output mode."""
-        return {"asked_by": dict(sorted(self.mode_counts.items()))}
+    def leave_out(self, stage: str, reason: str) -> None:
+        """Note that the bank is made without a whole stage."""
+        self.lacking.append(Missing(stage, "", reason, passing=False, kept=True))
+        self.notice(f"the bank is made without {stage}: {reason}")
+
+    def provenance(self) -> dict[str, Any]:
+        """The part of a bank's provenance about the answers: how many in each output mode, and which are missing."""
+        found: dict[str, Any] = {"asked_by": dict(sorted(self.mode_counts.items()))}
+        if self.lacking:
+            found["missing"] = [{"stage": one.stage, "about": one.about, "reason": one.reason} for one in self.lacking]
+        return found
+
+    def _look_up_all(self, batch: Batch) -> None:
+        damaged = len(self.cache.damaged)
+        for checked in batch.questions:
+            self._look_up(checked, batch)
+        if len(self.cache.damaged) > damaged:
+            count = len(self.cache.damaged) - damaged
+            self.notice(f"{count} damaged rows of the answer cache count as missing (fedmpt cache verify lists them)")
 
     def _look_up(self, checked: CheckedQuestion, batch: Batch) -> None:
-        """Take a cached answer of any output mode if it passes the current checks; else note that it is missing."""
-        dialect = self._known_dialect(checked.question)
-        for mode in _starting_with(dialect.mode):
-            answer = self.cache.get(dialect.wire_question(checked.question, mode))
+        """Take a cached answer of any form if it passes the current checks; else note that it is missing."""
+        for question, mode in self._dialects.forms(checked.question):
+            answer = self.cache.get(question)
             if answer is None:
                 continue
             try:
@@ -154,7 +172,7 @@ class Asker:
 
     def _skip_failed(self, batch: Batch) -> None:
         """Skip questions that the model could not answer in an earlier run, unless they are to be retried."""
-        if self.retry_failed:
+        if self.retry_failed and not self.offline:
             return
         asked_again = []
         for checked in batch.missing:
@@ -162,54 +180,30 @@ class Asker:
             if failure is None:
                 asked_again.append(checked)
             else:
-                batch.skipped.append(failure.reason)
+                batch.fail(checked, failure.reason, passing=False, kept=True)
         batch.missing = asked_again
-
-    def _known_dialect(self, question: Question) -> Dialect:
-        """The server's dialect as far as it is known without a request."""
-        if self._dialect is None:
-            if self.address.endpoint == IN_PROCESS:
-                return Dialect(OutputMode.WORDS)
-            answer = self.cache.get(probe_question(question.endpoint, str(question.body["model"])))
-            self._dialect = dialect_from(answer) if answer else None
-        return self._dialect or Dialect()
 
     async def _ask_all(self, batch: Batch) -> None:
         service, where = self.service, self.address.display
         async with connect(self.address, service) as backend:
             sender = Sender(backend, service, self.budget, where)
             try:
-                dialect = await self._probed_dialect(sender, batch.missing[0].question)
+                await self._dialects.probed(sender, batch.missing[0].question)
                 queue = list(reversed(batch.missing))
                 async with interruptible(sender, self.notice) as workers:
                     for _ in range(min(service.concurrency, len(queue))):
-                        workers.start(self._run_worker(sender, dialect, queue, batch))
+                        workers.start(self._run_worker(sender, queue, batch))
             except BudgetExceeded:
                 batch.budget_exceeded = True
             finally:
                 self.sent += sender.sent
 
-    async def _probed_dialect(self, sender: Sender, question: Question) -> Dialect:
-        """The server's dialect: a known one, else that of a probe, which is cached."""
-        known = self._known_dialect(question)
-        if self._dialect is not None or self.address.endpoint == IN_PROCESS or "prompt" in question.body:
-            return known
-        asked = probe_question(question.endpoint, str(question.body["model"]))
-        try:
-            self._dialect, answer = await probe(sender.send, asked, now())
-        except RequestFailed as error:
-            raise MiningFailed(f"{self.address.display}: the first question failed: {error}") from error
-        self.cache.put(asked, answer)
-        if self._dialect.mode is not OutputMode.SCHEMA:
-            self.notice(f"this server does not obey JSON schemas; answers are asked for by {self._dialect.mode}")
-        return self._dialect
-
-    async def _run_worker(self, sender: Sender, dialect: Dialect, queue: list[CheckedQuestion], batch: Batch) -> None:
+    async def _run_worker(self, sender: Sender, queue: list[CheckedQuestion], batch: Batch) -> None:
         """Answer questions from the queue until it is empty."""
         while queue and not sender.stopping:
             checked = queue.pop()
             try:
-                answer, mode = await self._valid_answer(sender, dialect, checked)
+                wired, answer, mode = await self._valid_answer(sender, checked)
             except BudgetExceeded:
                 batch.budget_exceeded = True
                 queue.clear()
@@ -217,78 +211,74 @@ class Asker:
             except Stopped:
                 return
             except RequestFailed as error:
-                batch.failures.append(str(error))
-                batch.passing += isinstance(error, TransientFailure)
-                if not isinstance(error, TransientFailure):
-                    requests = error.requests if isinstance(error, NoValidAnswer) else 0
-                    self.cache.put_failure(checked.question, str(error), requests, now())
+                self._note_failure(checked, error, batch)
                 continue
-            self.cache.put(dialect.wire_question(checked.question, mode), answer)
+            self.cache.put(wired, answer)
             self.cache.forget_failure(checked.question)
             batch.keep(checked, answer, mode)
             self.progress(batch.stage, len(batch.found), len(batch.questions))
 
-    async def _valid_answer(
-        self, sender: Sender, dialect: Dialect, checked: CheckedQuestion
-    ) -> tuple[Answer, OutputMode]:
-        """A valid answer. Falls back to a less strict output mode where the server refuses the request."""
-        stage, attempts = checked.question.stage, self.service.attempts
-        failure = self.cache.failure(checked.question)
+    def _note_failure(self, checked: CheckedQuestion, error: RequestFailed, batch: Batch) -> None:
+        """Note a failure, and remember it if it is the model's answer to this question and not the server's state."""
+        of_the_model = isinstance(error, NoValidAnswer | ContentRefused) or (
+            isinstance(error, BadRequest) and not wants_json(checked.question.body) and "logprob" in error.named
+        )
+        if of_the_model:
+            requests = error.requests if isinstance(error, NoValidAnswer) else 0
+            self.cache.put_failure(checked.question, str(error), requests, now())
+        batch.overloaded |= isinstance(error, TransientFailure) and error.overloaded
+        batch.fail(checked, str(error), isinstance(error, TransientFailure), of_the_model)
+
+    async def _valid_answer(self, sender: Sender, checked: CheckedQuestion) -> tuple[Question, Answer, OutputMode]:
+        """The question as it was asked, a valid answer, and the output mode.
+
+        Falls back to a less strict output mode, and leaves out parameters, where the server refuses the request.
+        """
+        question, attempts, json_wanted = checked.question, self.service.attempts, wants_json(checked.question.body)
+        failure = self.cache.failure(question)
         earlier = failure.requests if failure else 0
-        mode = begun = self._fallback.get(stage, dialect.mode)
+        mode, why = self._dialects.mode_of(question), ""
         while True:
+            dialect = self._dialects.known(question)
+            strict = mode is OutputMode.SCHEMA
             try:
-                answer = await valid_answer(partial(self._send, sender, dialect, mode), checked, attempts, earlier)
+                send = partial(self._send, sender, dialect, mode)
+                answer = await valid_answer(send, checked, attempts, earlier, strict)
             except BadRequest as error:
-                if mode is OutputMode.WORDS or _too_long(error) or not wants_json(checked.question.body):
-                    raise RequestFailed(str(error)) from error
-                mode, refusal = less_strict(mode), error
-                continue
-            if mode is not begun and stage not in self._fallback:
-                self._fallback[stage] = mode
-                self.notice(f"stage {stage}: the server refuses {begun} ({refusal}); asked for by {mode} instead")
-            return answer, mode
+                if not too_long(error) and self._dialects.adapted(question, dialect, error):
+                    continue
+                if mode is OutputMode.WORDS or too_long(error) or not json_wanted:
+                    raise
+                why = f"refuses {mode} ({error})"
+            except SchemaIgnored as error:
+                why = f"ignores {mode} ({error})"
+            except TransientFailure as error:
+                if mode is OutputMode.WORDS or not json_wanted or not may_be_the_form(error):
+                    raise
+                why = ""  # it may have failed over this question alone, so the stage stays as it is
+            else:
+                if why:
+                    self._dialects.fall_back(question, mode, why)
+                return self._dialects.wire_question(question, dialect, mode), answer, mode
+            mode = less_strict(mode)
 
     @staticmethod
     async def _send(sender: Sender, dialect: Dialect, mode: OutputMode, body: dict[str, Any]) -> Reply:
         return await sender.send(dialect.wire_body(body, mode))
 
-    def _raise_missing(self, batch: Batch) -> NoReturn:
-        """Raise MiningFailed with the number of missing answers and the reasons."""
-        count, stage = len(batch.questions), batch.stage
-        lines = []
-        if batch.budget_exceeded:
-            lines.append(
-                f"the budget of {self.budget.limit} tokens is used up ({self.budget.spent} spent): "
-                f"stage {stage} lacks {count - len(batch.found)} of {count} answers. The others are kept; "
-                "run the same command again for the rest"
-            )
-        if batch.failures:
-            lines.append(
-                f"{len(batch.failures)} of {count} questions of stage {stage} failed: {_tally(batch.failures)}. "
-                "The other answers are kept; run the same command again for the rest "
-                "(--retry-failed for those that the model could not answer; fedmpt cache info lists them)"
-            )
-        if batch.skipped:
-            lines.append(
-                f"{len(batch.skipped)} of {count} questions of stage {stage} failed in an earlier run: "
-                f"{_tally(batch.skipped)}. Ask them again with --retry-failed"
-            )
-        kind = MiningFailed if batch.budget_exceeded or batch.passing else Unanswerable
-        raise kind("\n".join(lines))
+    def _spent(self) -> str:
+        return f"the budget of {self.budget.limit} tokens is used up ({self.budget.spent} spent)"
 
+    def _judge(self, batch: Batch, optional: bool) -> None:
+        """Note what is missing.
 
-def _starting_with(mode: OutputMode) -> list[OutputMode]:
-    return [mode, *(other for other in STRICTEST_FIRST if other is not mode)]
-
-
-def _too_long(error: BadRequest) -> bool:
-    """Whether a request was refused for its length, which another output mode would not reduce."""
-    return any(word in str(error).lower() for word in ("context", "too long", "too large"))
-
-
-def _tally(reasons: list[str]) -> str:
-    most = Counter(reasons).most_common(MAX_REASONS)
-    more = len(set(reasons)) - len(most)
-    listed = "; ".join(f"{count} × {reason}" for reason, count in most)
-    return f"{listed}; and {more} other reasons" if more else listed
+        Raises:
+            AnswersMissing: too much is.
+        """
+        if not batch.failures and not batch.budget_exceeded:
+            return
+        if batch.budget_exceeded or not (optional or batch.tolerable(self.service)):
+            raise batch.error(self._spent())
+        self.lacking += batch.failures
+        again = "--retry-failed asks them again" if all(f.kept for f in batch.failures) else "another run asks again"
+        self.notice(f"{batch.summary()}. The bank is made without them; {again}")

@@ -9,11 +9,14 @@ from typing import Any
 from condition_miner.answers.records import Answer, Question
 from condition_miner.model.backend import Reply, RequestFailed
 from condition_miner.model.dialect import wants_json
-from condition_miner.model.reading import InvalidAnswer, strip_reasoning
+from condition_miner.model.reading import InvalidAnswer, parse
+from condition_miner.model.thinking import strip_thinking
 from prompt_bank.recording.store import now
 
 MAX_TOKENS_FACTOR = 4
 """The highest token limit for a truncated answer, as a multiple of the first limit."""
+IGNORED_ATTEMPTS = 2
+"""After so many answers of another form a server is taken not to hold the model to the schema."""
 Check = Callable[[str], object]
 """Raises InvalidAnswer if a raw answer is invalid."""
 Send = Callable[[dict[str, Any]], Awaitable[Reply]]
@@ -28,15 +31,28 @@ class NoValidAnswer(RequestFailed):
         super().__init__(f"no valid answer in {requests} attempts ({problem})")
 
 
+class SchemaIgnored(RequestFailed):
+    """The server took a schema and the answers have another form: it does not hold the model to it (any more)."""
+
+
 @dataclass(frozen=True)
 class CheckedQuestion:
-    """A question, written with a JSON schema, and the check of its answers."""
+    """A question, written with a JSON schema, and the check of its answers.
+
+    Attributes:
+        question: the question.
+        check: raises InvalidAnswer if a raw answer is invalid.
+        about: what it asks about, in words for people.
+    """
 
     question: Question
     check: Check
+    about: str = ""
 
 
-async def valid_answer(send: Send, checked: CheckedQuestion, attempts: int, earlier: int = 0) -> Answer:
+async def valid_answer(
+    send: Send, checked: CheckedQuestion, attempts: int, earlier: int = 0, strict: bool = False
+) -> Answer:
     """A valid answer.
 
     Log-probabilities are requested once.
@@ -50,15 +66,17 @@ async def valid_answer(send: Send, checked: CheckedQuestion, attempts: int, earl
         checked: the question.
         attempts: the most requests.
         earlier: failed attempts of earlier runs; the seeds go on after theirs.
+        strict: whether the server is to hold the model to the form.
 
     Raises:
         NoValidAnswer: no attempt gave a valid answer.
+        SchemaIgnored: the first answers have another form although the server is to hold the model to it.
         RequestFailed: a request failed.
     """
     if not wants_json(checked.question.body):
         return await _probabilities(send, checked)
     first = body = _resampled(checked.question.body, earlier) if earlier else checked.question.body
-    tokens_in = tokens_out = 0
+    tokens_in = tokens_out = ignored = 0
     problem = ""
     for attempt in range(1, attempts + 1):
         reply = await send(body)
@@ -70,7 +88,10 @@ async def valid_answer(send: Send, checked: CheckedQuestion, attempts: int, earl
         except InvalidAnswer as error:
             problem = str(error)
         else:
-            return Answer(reply.text, reply.finish_reason, tokens_in, tokens_out, attempt, now())
+            return Answer(reply.text, reply.finish_reason, tokens_in, tokens_out, attempt, now(), reply.model)
+        ignored += strict and reply.finish_reason == "stop" and not _in_form(reply.text, first)
+        if ignored == attempt == IGNORED_ATTEMPTS:
+            raise SchemaIgnored(problem)
         if reply.finish_reason == "length":
             body = _with_higher_limit(body, first["max_tokens"])
         elif attempt % 2:
@@ -87,7 +108,17 @@ async def _probabilities(send: Send, checked: CheckedQuestion) -> Answer:
         checked.check(reply.text)
     except InvalidAnswer as error:
         raise NoValidAnswer(str(error), 1) from error
-    return Answer(reply.text, reply.finish_reason, reply.tokens_in, reply.tokens_out, 1, now())
+    return Answer(reply.text, reply.finish_reason, reply.tokens_in, reply.tokens_out, 1, now(), reply.model)
+
+
+def _in_form(text: str, body: dict[str, Any]) -> bool:
+    """Whether an answer is an object with the keys that the schema wants."""
+    wanted = body["response_format"]["json_schema"]["schema"].get("required", [])
+    try:
+        answer = parse(text)
+    except InvalidAnswer:
+        return False
+    return isinstance(answer, dict) and set(wanted) <= set(answer)
 
 
 def _check_finished(reply: Reply) -> None:
@@ -111,7 +142,7 @@ def _with_feedback(body: dict[str, Any], answer: str, problem: str, attempt: int
     again = f"Your answer cannot be used: {problem}. Answer again, with JSON of the asked form only."
     conversation = [
         *body["messages"],
-        {"role": "assistant", "content": strip_reasoning(answer)[:4000] or "…"},
+        {"role": "assistant", "content": strip_thinking(answer)[:4000] or "…"},
         {"role": "user", "content": again},
     ]
     return {**_resampled(body, attempt), "messages": conversation}

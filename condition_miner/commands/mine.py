@@ -76,6 +76,13 @@ def mine_conditions(
     budget_tokens: Annotated[
         int | None, typer.Option(help="Stop before this run has used more tokens, in and out.")
     ] = None,
+    max_failed: Annotated[
+        float | None,
+        typer.Option(
+            help="Share of a stage's questions that may fail: the bank is made without them, and says so. "
+            "[0.05, or 3 questions]"
+        ),
+    ] = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say how many requests and tokens it would take; send nothing.")
     ] = False,
@@ -127,7 +134,7 @@ def mine_conditions(
         asked |= {"max_tokens": max_tokens, "seed": seed}
         settings: MinerSettings = settings_from_options(MinerSettings, asked)
         limits = {"concurrency": concurrency, "timeout": timeout, "retries": retries}
-        limits |= {"longest_wait": longest_wait, "budget_tokens": budget_tokens}
+        limits |= {"longest_wait": longest_wait, "budget_tokens": budget_tokens, "max_failed": max_failed}
         service: ServiceSettings = settings_from_options(ServiceSettings, limits)
         if not dry_run and (price_in, price_out) != (None, None):
             raise MinerError("--price-in and --price-out belong to --dry-run")

@@ -13,22 +13,36 @@ class Reply:
 
     Attributes:
         text: content of the message.
-        finish_reason: "stop", "length" …
+        finish_reason: "stop", "length", "content_filter", "refusal" or "no content".
         tokens_in, tokens_out: input and output tokens as the server counted them; 0 if it didn't.
+        model: the model that the server says it ran; "" if it doesn't say.
     """
 
     text: str
     finish_reason: str
     tokens_in: int
     tokens_out: int
+    model: str = ""
 
 
 class RequestFailed(Exception):
     """A request failed permanently; other requests may succeed."""
 
 
+class ContentRefused(RequestFailed):
+    """The server refuses what the question speaks of: a content filter, or moderation."""
+
+
 class BadRequest(RequestFailed):
-    """The server rejects the form of the request (400, 422); it may accept another output mode."""
+    """The server rejects the form of the request (400, 422); it may accept another form.
+
+    Attributes:
+        named: the words in which a parameter may be named.
+    """
+
+    def __init__(self, reason: str, named: str = "") -> None:
+        self.named = named or reason
+        super().__init__(reason)
 
 
 class TransientFailure(RequestFailed):
@@ -37,10 +51,13 @@ class TransientFailure(RequestFailed):
     Attributes:
         retry_after: seconds that the server asks to wait; None if it doesn't say.
         overloaded: whether fewer concurrent requests would help.
+        status: the HTTP status; None if there was none.
     """
 
-    def __init__(self, reason: str, retry_after: float | None = None, overloaded: bool = False) -> None:
-        self.retry_after, self.overloaded = retry_after, overloaded
+    def __init__(
+        self, reason: str, retry_after: float | None = None, overloaded: bool = False, status: int | None = None
+    ) -> None:
+        self.retry_after, self.overloaded, self.status = retry_after, overloaded, status
         super().__init__(reason)
 
 

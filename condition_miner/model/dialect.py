@@ -1,22 +1,17 @@
 """The dialect of a server: its output mode (JSON schema, JSON object, or instructions in words) and its parameters.
 
-Some servers constrain the model to a schema, some reject schemas or parts of them, and some silently ignore them. So
-the first request to a server is a probe, whose answer shows whether the schema was enforced.
+Servers refuse parameters that others need. What a refusal names is left out from then on: a change of the dialect.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from condition_miner.answers.records import Answer, Question, canonical_json
-from condition_miner.model.backend import BadRequest, Reply
-from condition_miner.model.reading import InvalidAnswer, parse
-
-Send = Callable[[dict[str, Any]], Awaitable[Reply]]
 
 
 class OutputMode(StrEnum):
@@ -31,17 +26,16 @@ STRICTEST_FIRST = (OutputMode.SCHEMA, OutputMode.OBJECT, OutputMode.WORDS)
 
 SCHEMA_INSTRUCTION = "Answer with one JSON object and nothing else. It must match this JSON schema:\n"
 
-PROBE_CODES = ("H1", "H2")
-PROBE_SCHEMA = {
-    "type": "object",
-    "properties": {"hue_code": {"type": "string", "enum": list(PROBE_CODES)}},
-    "required": ["hue_code"],
-    "additionalProperties": False,
-}
-"""The prompt of the probe does not mention this schema, so only a server that enforces it answers in its form."""
-PROBE_PROMPT = "What colour is a clear sky at noon? Answer in JSON."
-PROBE_MAX_TOKENS = 200
-"""Output tokens of the probe; an unconstrained model may write long answers."""
+COMPLETION_TOKENS, NO_SYSTEM = "max_completion_tokens", "system"
+"""Changes: the limit of tokens has its other name (OpenAI's reasoning models); the system's text goes to the user's."""
+PARAMETERS = ("max_tokens", "temperature", "seed")
+"""Parameters that are left out where a server refuses them."""
+_SYSTEM = re.compile(
+    r"system\W{0,3}(role|message|prompt|instruction)|role\b.{0,60}\bsystem|developer instruction"
+    r"|only user and assistant|(conversation )?roles? must (alternate|be)"
+    r"|\bsystem\b.{0,40}\bnot (be )?(supported|allowed|enabled)",
+    re.IGNORECASE | re.DOTALL,
+)
 
 
 @dataclass(frozen=True)
@@ -50,38 +44,90 @@ class Dialect:
 
     Attributes:
         mode: the strictest output mode that it enforces.
-        completion_tokens: whether the token limit is called max_completion_tokens (OpenAI's reasoning models).
-        without: parameters that it rejects.
+        changes: what its requests have otherwise, in the order in which it was found out: COMPLETION_TOKENS, NO_SYSTEM,
+            or the name of a parameter that is left out.
     """
 
     mode: OutputMode = OutputMode.SCHEMA
-    completion_tokens: bool = False
-    without: tuple[str, ...] = ()
+    changes: tuple[str, ...] = ()
 
     def wire_body(self, body: dict[str, Any], mode: OutputMode | None = None) -> dict[str, Any]:
         """A request body in this dialect. One with a JSON schema takes the dialect's mode, or `mode` instead."""
         if "prompt" in body:
             return body
-        wire = {name: value for name, value in body.items() if name not in self.without}
-        if self.completion_tokens:
-            wire["max_completion_tokens"] = wire.pop("max_tokens")
+        wire = dict(body)
         mode = mode or self.mode
-        if mode is OutputMode.SCHEMA or not wants_json(body):
-            return wire
-        schema = body["response_format"]["json_schema"]["schema"]
-        first, *rest = body["messages"]
-        told = f"{first['content']}\n\n{SCHEMA_INSTRUCTION}{json.dumps(schema, ensure_ascii=False)}"
-        wire["messages"] = [{**first, "content": told}, *rest]
-        del wire["response_format"]
-        if mode is OutputMode.OBJECT:
-            wire["response_format"] = {"type": "json_object"}
+        if mode is not OutputMode.SCHEMA and wants_json(body):
+            schema = body["response_format"]["json_schema"]["schema"]
+            first, *rest = body["messages"]
+            told = f"{first['content']}\n\n{SCHEMA_INSTRUCTION}{json.dumps(schema, ensure_ascii=False)}"
+            wire["messages"] = [{**first, "content": told}, *rest]
+            del wire["response_format"]
+            if mode is OutputMode.OBJECT:
+                wire["response_format"] = {"type": "json_object"}
+        return self._changed(wire)
+
+    def _changed(self, wire: dict[str, Any]) -> dict[str, Any]:
+        """A request body with the changes."""
+        for change in self.changes:
+            if change == COMPLETION_TOKENS and "max_tokens" in wire:
+                wire[COMPLETION_TOKENS] = wire.pop("max_tokens")
+            elif change == NO_SYSTEM:
+                wire["messages"] = without_system(wire["messages"])
+            else:
+                wire.pop(change, None)
+                if change == "max_tokens":
+                    wire.pop(COMPLETION_TOKENS, None)
         return wire
 
     def wire_question(self, question: Question, mode: OutputMode | None = None) -> Question:
         """A question with its body in this dialect, as `wire_body`."""
-        if (mode or self.mode) is OutputMode.SCHEMA and not self.completion_tokens and not self.without:
+        if (mode or self.mode) is OutputMode.SCHEMA and not self.changes:
             return question
         return replace(question, body=self.wire_body(question.body, mode))
+
+    def adapted(self, refusal: str) -> Dialect | None:
+        """The dialect without what a server's refusal names; None if it names nothing new."""
+        change = self._change_for(refusal)
+        return replace(self, changes=(*self.changes, change)) if change else None
+
+    def earlier(self) -> list[Dialect]:
+        """This dialect and those that it was before its changes: answers are kept under the one of their time."""
+        return [replace(self, changes=self.changes[:count]) for count in range(len(self.changes), -1, -1)]
+
+    def _change_for(self, refusal: str) -> str | None:
+        if NO_SYSTEM not in self.changes and _SYSTEM.search(refusal):
+            return NO_SYSTEM
+        named = {name: at for name in (*PARAMETERS, COMPLETION_TOKENS) if (at := _place(name, refusal)) is not None}
+        if COMPLETION_TOKENS not in self.changes and (COMPLETION_TOKENS in named or _is_unknown("max_tokens", refusal)):
+            return COMPLETION_TOKENS
+        if COMPLETION_TOKENS in named:
+            named.setdefault("max_tokens", named[COMPLETION_TOKENS])
+        found = [name for name in sorted(named, key=lambda name: named[name]) if name in PARAMETERS]
+        return next((name for name in found if name not in self.changes), None)
+
+
+def without_system(messages: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The messages with the system's text in front of the user's, for models whose template has no system role."""
+    told = [message["content"] for message in messages if message["role"] == "system"]
+    rest = [message for message in messages if message["role"] != "system"]
+    if not told or not rest:
+        return messages
+    return [{**rest[0], "content": "\n\n".join((*told, rest[0]["content"]))}, *rest[1:]]
+
+
+def _place(name: str, refusal: str) -> int | None:
+    """Where a refusal names a parameter, as a word of its own."""
+    found = re.search(rf"(?<![A-Za-z0-9_]){name}(?![A-Za-z0-9_])", refusal)
+    return found.start() if found else None
+
+
+def _is_unknown(name: str, refusal: str) -> bool:
+    """Whether a refusal says that it does not know a parameter, rather than that its value is wrong."""
+    unknown = (
+        r"unknown|unrecogni[sz]ed|unsupported parameter|unexpected|extra|not permitted|is not supported|cannot find"
+    )
+    return _place(name, refusal) is not None and re.search(unknown, refusal, re.IGNORECASE) is not None
 
 
 def wants_json(body: dict[str, Any]) -> bool:
@@ -94,87 +140,20 @@ def less_strict(mode: OutputMode) -> OutputMode:
     return STRICTEST_FIRST[min(STRICTEST_FIRST.index(mode) + 1, len(STRICTEST_FIRST) - 1)]
 
 
-def probe_question(endpoint: str, model: str) -> Question:
-    """The dialect probe of a model. Its cached answer is a dialect."""
-    body = {
-        "model": model,
-        "messages": [{"role": "user", "content": PROBE_PROMPT}],
-        "temperature": 0.0,
-        "seed": 0,
-        "max_tokens": PROBE_MAX_TOKENS,
-        "response_format": {
-            "type": "json_schema",
-            "json_schema": {"name": "probe", "strict": True, "schema": PROBE_SCHEMA},
-        },
-    }
-    return Question("probe", endpoint, body, "")
-
-
-async def probe(send: Send, question: Question, at: str) -> tuple[Dialect, Answer]:
-    """Detect a server's dialect with a few tiny requests.
-
-    Returns:
-        The dialect, and the answer to cache: the dialect and the raw replies.
-
-    Raises:
-        RequestFailed: the server is overloaded, or its reply is no completion.
-        MiningFailed: no request can succeed.
-    """
-    dialect, seen = Dialect(), []
-    tokens = [0, 0]
-    while dialect.mode is not OutputMode.WORDS:
-        try:
-            reply = await send(_probe_body(dialect, question.body))
-        except BadRequest as error:
-            seen.append(str(error))
-            dialect = _adapted(dialect, str(error)) or replace(dialect, mode=less_strict(dialect.mode))
-            continue
-        seen.append(reply.text)
-        tokens[0] += reply.tokens_in
-        tokens[1] += reply.tokens_out
-        if _obeyed(dialect.mode, reply):
-            break
-        dialect = replace(dialect, mode=less_strict(dialect.mode))
-    text = canonical_json({**dialect.__dict__, "seen": seen})
-    return dialect, Answer(text, "stop", tokens[0], tokens[1], len(seen), at)
+def dialect_answer(dialect: Dialect, seen: list[str], tokens: tuple[int, int], at: str) -> Answer:
+    """A dialect as the cached answer of a probe, with the raw replies that showed it."""
+    content = {"mode": dialect.mode, "changes": dialect.changes, "seen": seen}
+    return Answer(canonical_json(content), "stop", *tokens, max(1, len(seen)), at)
 
 
 def dialect_from(answer: Answer) -> Dialect | None:
-    """The dialect in the cached answer of a probe; None if another version of the probe wrote it."""
+    """The dialect in the cached answer of a probe, of this version or the first one; None if it is no such answer."""
     try:
         found = json.loads(answer.text)
-        without = tuple(str(name) for name in found["without"])
-        return Dialect(OutputMode(found["mode"]), bool(found["completion_tokens"]), without)
-    except (ValueError, KeyError, TypeError):
+        mode = OutputMode(found["mode"])
+        if "changes" in found:
+            return Dialect(mode, tuple(str(name) for name in found["changes"]))
+        renamed = (COMPLETION_TOKENS,) if found["completion_tokens"] else ()
+        return Dialect(mode, (*renamed, *(str(name) for name in found["without"])))
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
-
-
-def _probe_body(dialect: Dialect, body: dict[str, Any]) -> dict[str, Any]:
-    """The body of the probe in a dialect. It never describes the schema in words."""
-    wire = dialect.wire_body(body, OutputMode.SCHEMA)
-    if dialect.mode is OutputMode.OBJECT:
-        wire["response_format"] = {"type": "json_object"}
-    return wire
-
-
-def _obeyed(mode: OutputMode, reply: Reply) -> bool:
-    if reply.finish_reason != "stop":
-        return False
-    try:
-        answer = parse(reply.text)
-    except InvalidAnswer:
-        return False
-    if mode is OutputMode.OBJECT:
-        # If the server enforces JSON, the raw text is JSON.
-        return isinstance(answer, dict) and reply.text.strip().startswith("{")
-    return isinstance(answer, dict) and list(answer) == ["hue_code"] and answer["hue_code"] in PROBE_CODES
-
-
-def _adapted(dialect: Dialect, refusal: str) -> Dialect | None:
-    """The dialect without the parameter that an error message names; None if it names no new one."""
-    if "max_completion_tokens" in refusal and not dialect.completion_tokens:
-        return replace(dialect, completion_tokens=True)
-    for name in ("temperature", "seed"):
-        if name in refusal and name not in dialect.without:
-            return replace(dialect, without=(*dialect.without, name))
-    return None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import os
+import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Any, Self
 from condition_miner.errors import MinerError, MiningFailed
 from condition_miner.model.address import LOCAL, Address
 from condition_miner.model.backend import BadRequest, Reply, RequestFailed, TransientFailure
-from condition_miner.model.next_tokens import most_likely_of
+from condition_miner.model.refusals import error_in, failure
+from condition_miner.model.replies import model_names, reply_to, stream_content
+from condition_miner.model.untrusted import Unreadable, load_json, words
 from condition_miner.settings import ServiceSettings
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
 
-CONNECT_SECONDS = 10.0
-"""Time limit for connecting to a server."""
-OVERLOAD_STATUSES = (429, 503, 504, 529)
-"""HTTP statuses of an overloaded server."""
-TRANSIENT_STATUSES = (408, 409, *OVERLOAD_STATUSES)
-"""HTTP statuses after which a retry may succeed, besides those from 500 on."""
+NO_KEY = "none"
+"""What is sent where no key is set; a client must send one."""
+AZURE = (".azure.com", ".azure-api.net")
+"""Hosts that take the key in a header of their own."""
 
 
 class Endpoint:
@@ -37,18 +37,14 @@ class Endpoint:
         service: time limit of a request.
 
     Raises:
-        MinerError: the endpoint is not on this machine, and OPENAI_API_KEY is not set.
+        MinerError: the endpoint is not on this machine and OPENAI_API_KEY is not set, or it can't be a key; the
+            environment names a proxy or certificates that can't be used.
     """
 
     def __init__(self, address: Address, service: ServiceSettings) -> None:
-        key = os.environ.get("OPENAI_API_KEY")
-        if not key and address.endpoint != LOCAL:
-            raise MinerError(
-                f"{address.endpoint} wants a key: set OPENAI_API_KEY; or name a server of your own with --base-url"
-            )
         self._where = address.display
         self._seconds = service.timeout
-        self._client = _client(address.base_url, key or "none", service.timeout)
+        self._client = _client(address, service.timeout)
         self._answered = False
 
     async def __aenter__(self) -> Self:
@@ -66,16 +62,18 @@ class Endpoint:
             MiningFailed: they cannot be listed.
         """
         try:
-            page = await self._client.get("/models", cast_to=object)
-        except Exception as error:
-            failure = self._classify(error)
-            if isinstance(failure, MiningFailed):
-                raise failure from error
-            raise MiningFailed(f"{self._where}: no list of models ({failure}); name one with --model") from error
-        listed = page.get("data") if isinstance(page, dict) else None
-        if not isinstance(listed, list):
-            raise MiningFailed(f"{self._where}: no list of models (is it an OpenAI-compatible endpoint?)")
-        return [str(model["id"]) for model in listed if isinstance(model, dict) and "id" in model]
+            listed = model_names(await self._content("GET", "/models", None))
+        except MiningFailed as error:
+            if isinstance(error.__cause__, UnknownPath):
+                raise MiningFailed(f"{error}; name a model with --model") from error
+            raise
+        except RequestFailed as error:
+            raise MiningFailed(f"{self._where}: no list of models ({error}); name one with --model") from error
+        if listed is None:
+            raise MiningFailed(
+                f"{self._where}: no list of models (is it an OpenAI-compatible endpoint?); name one with --model"
+            )
+        return listed
 
     async def complete(self, body: dict[str, Any]) -> Reply:
         """Send one request, without retries.
@@ -86,33 +84,69 @@ class Endpoint:
         """
         path = "/completions" if "prompt" in body else "/chat/completions"
         try:
+            content = await self._content("POST", path, body)
+        except (MiningFailed, RequestFailed) as error:
+            if "prompt" in body and isinstance(error.__cause__, UnknownPath):
+                raise BadRequest("this server has no completions besides chats", "logprobs") from error
+            raise
+        reply = reply_to(body, content)
+        self._answered = True
+        return reply
+
+    async def _content(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
+        """The JSON of an answer that is no error.
+
+        Raises:
+            RequestFailed: as `complete`.
+            MiningFailed: as `complete`.
+        """
+        import httpx2
+
+        try:
             # The client's own time limit is per read, which a slowly trickling answer never exceeds.
             async with asyncio.timeout(self._seconds):
-                completion = await self._client.post(path, cast_to=object, body=body)
+                if method == "GET":
+                    response = await self._client.get(path, cast_to=httpx2.Response)
+                else:
+                    response = await self._client.post(path, cast_to=httpx2.Response, body=body)
         except Exception as error:
-            if "prompt" in body and getattr(error, "status_code", None) in (404, 405, 501):
-                raise BadRequest("this server has no completions besides chats") from error
-            raise self._classify(error) from error
-        self._answered = True
-        return _next_tokens(completion) if body.get("logprobs") else _reply(completion)
+            raise self._classify(error) from _harmless(error)
+        try:
+            content = _json_of(response)
+        except Unreadable as error:
+            raise TransientFailure(
+                f"the server's answer is not JSON ({error}); is it an OpenAI-compatible endpoint?"
+            ) from error
+        found = error_in(content)
+        if found and method == "POST":
+            status, told = found
+            raise failure(status, told, self._where, retry_after(response.headers), in_body=True)
+        return content
 
     def _classify(self, error: Exception) -> RequestFailed | MiningFailed:
         """The failure of this request, or of the whole run, that an error of the client means."""
         import openai
 
+        refused = _cause_of(error, "BodyRefused")
+        if refused is not None:
+            return MiningFailed(f"{self._where}: {refused}; is it an OpenAI-compatible endpoint?")
         if isinstance(error, openai.APITimeoutError | TimeoutError):
             return TransientFailure(f"no answer in {self._seconds:g} s (--timeout)", overloaded=True)
-        if isinstance(error, openai.APIConnectionError):
-            return self._by_connection(error)
         if isinstance(error, openai.APIStatusError):
             return self._by_status(error)
-        no_json = "the server's answer is not JSON; is it an OpenAI-compatible endpoint?"
-        return RequestFailed(
-            no_json if isinstance(error, json.JSONDecodeError) else _server_message(error) or type(error).__name__
-        )
+        if isinstance(error, openai.APIConnectionError):
+            return self._by_connection(error)
+        if isinstance(error, zlib.error):
+            return TransientFailure("the server's answer cannot be unpacked")
+        return TransientFailure(f"the server's answer cannot be read ({type(error).__name__})")
 
     def _by_connection(self, error: Exception) -> TransientFailure | MiningFailed:
-        if not _never_connected(error):
+        if _cause_of(error, "error") is not None:
+            return TransientFailure("the server's answer cannot be unpacked")
+        certificate = _cause_of(error, "SSLCertVerificationError")
+        if certificate is not None:
+            return MiningFailed(f"{self._where}: its certificate is not trusted ({words(certificate)})")
+        if _cause_of(error, "ConnectError", "ConnectionRefusedError") is None:
             return TransientFailure("the connection broke")
         if self._answered:
             return TransientFailure("no server answers there any more")
@@ -120,16 +154,21 @@ class Endpoint:
 
     def _by_status(self, error: Any) -> RequestFailed | MiningFailed:
         status: int = error.status_code
-        reason = f"{status} {_server_message(error)}".strip()
-        if status in (401, 403):
-            return MiningFailed(f"{self._where}: the key was refused ({status}); check OPENAI_API_KEY")
-        if status == 404:
-            return MiningFailed(f"{self._where}: {reason}; check --model, and that --base-url ends in /v1")
-        if status == 429 and getattr(error, "code", None) == "insufficient_quota":
-            return MiningFailed(f"{self._where}: {reason}; the account has no credit left")
-        if status in TRANSIENT_STATUSES or status >= 500:
-            return TransientFailure(reason, retry_after(error.response.headers), status in OVERLOAD_STATUSES)
-        return BadRequest(reason) if status in (400, 422) else RequestFailed(reason)
+        if 300 <= status < 400:
+            place = words(error.response.headers.get("location", "nowhere"))
+            return MiningFailed(
+                f"{self._where}: answers that it is to be found at {place} ({status}); nothing is sent there. "
+                "If you trust that place, name it with --base-url"
+            )
+        try:
+            body = load_json(error.response.content)
+        except Unreadable:
+            body = error.response.content.decode("utf-8", "replace")
+        return failure(status, body, self._where, retry_after(error.response.headers))
+
+
+class UnknownPath(Exception):
+    """The server answered that the path of a request is none of its own."""
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -147,70 +186,67 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return max(0.0, (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - datetime.now(UTC).timestamp())
 
 
-def _client(base_url: str, key: str, seconds: float) -> AsyncOpenAI:
-    from openai import AsyncOpenAI, Timeout
+def api_key(address: Address) -> str:
+    """The key in OPENAI_API_KEY, without blanks around it.
 
-    limit = Timeout(seconds, connect=min(seconds, CONNECT_SECONDS))
-    return AsyncOpenAI(base_url=base_url, api_key=key, timeout=limit, max_retries=0)
-
-
-def _choice(completion: Any) -> dict[str, Any]:
-    """The first choice, checked: a server of another kind (a login page) may answer anything with 200."""
-    choices = completion.get("choices") if isinstance(completion, dict) else None
-    if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-        raise RequestFailed("the server's answer has no choices; is it an OpenAI-compatible endpoint?")
-    choice: dict[str, Any] = choices[0]
-    return choice
-
-
-def _next_tokens(completion: Any) -> Reply:
-    """A reply whose text is the log-probabilities of its first token."""
-    found = most_likely_of(_choice(completion))
-    if found is None:
-        raise BadRequest("the server gives no log-probabilities")
-    return Reply(found.text(), "stop", *_usage(completion.get("usage")))
+    Raises:
+        MinerError: there is none and the endpoint is not on this machine, or it has a sign that no key has. The
+            message does not show it.
+    """
+    key = os.environ.get("OPENAI_API_KEY", "").strip()
+    if not key and address.endpoint != LOCAL:
+        raise MinerError(
+            f"{address.endpoint} wants a key: set OPENAI_API_KEY; or name a server of your own with --base-url"
+        )
+    if any(not "!" <= sign <= "~" for sign in key):
+        raise MinerError("OPENAI_API_KEY has a blank, a line break or another sign that no key has: set it anew")
+    return key or NO_KEY
 
 
-def _reply(completion: Any) -> Reply:
-    """A reply from plain JSON."""
-    choice = _choice(completion)
-    message, reason = choice.get("message"), str(choice.get("finish_reason"))
-    if not isinstance(message, dict):
-        raise RequestFailed("the server's answer has no message; is it an OpenAI-compatible endpoint?")
-    tokens_in, tokens_out = _usage(completion.get("usage"))
-    content = message.get("content")
-    if message.get("refusal"):
-        return Reply("", "refusal", tokens_in, tokens_out)
-    # A reasoning model that spent its whole token limit on reasoning has no content.
-    if content is None:
-        return Reply("", reason if reason != "stop" else "no content", tokens_in, tokens_out)
-    if not isinstance(content, str):
-        raise RequestFailed("the server's answer is no text")
-    return Reply(content, reason, tokens_in, tokens_out)
+def _client(address: Address, seconds: float) -> AsyncOpenAI:
+    from condition_miner.model.http import client_for
+
+    key, http = api_key(address), client_for(address, seconds)
+    from openai import AsyncOpenAI
+
+    headers = {"api-key": key} if address.host.endswith(AZURE) else None
+    return AsyncOpenAI(
+        base_url=address.request_url,
+        api_key=key,
+        timeout=http.timeout,
+        max_retries=0,
+        http_client=http,
+        default_query=address.query,
+        default_headers=headers,
+    )
 
 
-def _usage(usage: Any) -> tuple[int, int]:
-    if not isinstance(usage, dict):
-        return 0, 0
-    counts = (usage.get("prompt_tokens"), usage.get("completion_tokens"))
-    tokens_in, tokens_out = (count if type(count) is int and count >= 0 else 0 for count in counts)
-    return tokens_in, tokens_out
+def _json_of(response: Any) -> Any:
+    """The JSON of a response, whatever type of content its header says.
+
+    Raises:
+        Unreadable: it has none.
+    """
+    content: bytes = response.content
+    start = content[:200].lstrip(b"\xef\xbb\xbf \t\r\n")
+    if start.startswith((b"data:", b"event:")):
+        return stream_content(content.decode("utf-8", "replace"))
+    return load_json(content)
 
 
-def _never_connected(error: BaseException) -> bool:
-    """Whether the cause of an error, at any depth, is a refused connection."""
+def _harmless(error: Exception) -> Exception | None:
+    """The error as the cause of ours, unless it may show the request's headers, and so the key."""
+    status = getattr(error, "status_code", None)
+    if status in (404, 405, 501):
+        return UnknownPath(str(status))
+    return None
+
+
+def _cause_of(error: BaseException, *names: str) -> BaseException | None:
+    """The cause of an error, at any depth, whose class has one of these names."""
     seen: BaseException | None = error
-    while seen is not None:
-        if type(seen).__name__ == "ConnectError" or isinstance(seen, ConnectionRefusedError):
-            return True
+    for _ in range(20):
+        if seen is None or type(seen).__name__ in names:
+            return seen
         seen = seen.__cause__ or seen.__context__
-    return False
-
-
-def _server_message(error: Exception) -> str:
-    """The server's error message in one short line, without headers, which may have the key."""
-    body = getattr(error, "body", None)
-    said = body.get("message") if isinstance(body, dict) else None
-    if isinstance(said, dict):
-        said = said.get("message")
-    return "".join(c for c in " ".join(str(said).split()) if c.isprintable())[:300] if said else ""
+    return None

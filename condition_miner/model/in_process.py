@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import socket
 import threading
 import time
 from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from condition_miner.answers.records import canonical_json
 from condition_miner.errors import MinerError
 from condition_miner.model.backend import BadRequest, Reply, RequestFailed
+from condition_miner.model.dialect import without_system
+from condition_miner.model.untrusted import words
 from condition_miner.settings import ServiceSettings
 
+CONNECT_SECONDS = 3.0
+"""Time limit for finding out whether the hub can be reached."""
 COSINE_DIGITS = 4
 """Decimals of a cosine that are kept."""
 _MODEL_FILES = (".json", ".safetensors", ".jinja", ".model", ".txt")
@@ -95,17 +102,41 @@ def _load(name: str) -> tuple[Any, Any]:
     from transformers.utils import get_available_devices, logging
 
     logging.disable_progress_bar()
-    where, _, revision = name.partition("@") if not Path(name).is_dir() else (name, "", "")
-    options: dict[str, Any] = {"trust_remote_code": False, **({"revision": revision} if revision else {})}
+    here = Path(name).is_dir()
+    where, _, revision = name.partition("@") if not here else (name, "", "")
+    unreachable = None if here else _unreachable_hub()
+    options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": here or unreachable is not None}
+    options |= {"revision": revision} if revision else {}
     device = next(each for each in ("cuda", "xpu", "mps", "cpu") if each in get_available_devices())
     kind = _cpu_precision() if device == "cpu" else "auto"
     try:
         tokenizer = AutoTokenizer.from_pretrained(where, **options)
         model = AutoModelForCausalLM.from_pretrained(where, use_safetensors=True, dtype=kind, **options)
     except (OSError, ValueError, KeyError, ImportError) as error:
+        if unreachable is not None:
+            raise MinerError(
+                f"--model {name}: is no folder here and not in the local cache, and the hub cannot be reached "
+                f"({unreachable}); name a folder, or go online once"
+            ) from error
         said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise MinerError(f"--model {name}: cannot be loaded ({said[:300]})") from error
+        raise MinerError(f"--model {name}: cannot be loaded ({words(said)})") from error
     return tokenizer, model.to(device).eval().requires_grad_(False)
+
+
+def _unreachable_hub() -> str | None:
+    """Why the hub can't be reached, found out at once and not after all the retries of a download; None if it can."""
+    from huggingface_hub.constants import ENDPOINT, HF_HUB_OFFLINE
+
+    if HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    hub = urlsplit(ENDPOINT)
+    through = urlsplit(getproxies().get(hub.scheme) or ENDPOINT)
+    port = through.port or (443 if through.scheme == "https" else 80)
+    try:
+        socket.create_connection((through.hostname or "", port), CONNECT_SECONDS).close()
+    except OSError as error:
+        return f"{through.hostname}: {error.strerror or error}"
+    return None
 
 
 def _cpu_precision() -> str:
@@ -126,15 +157,27 @@ def _next_tokens(name: str, body: dict[str, Any], stop: threading.Event) -> Repl
     return Reply(found.text(), "stop", into, len(prompts))
 
 
+def _chat(tokenizer: Any, messages: list[dict[str, str]]) -> Any:
+    """The tokens of a chat; where the template takes no system message, its text goes in front of the user's."""
+    from jinja2.exceptions import TemplateError
+
+    options = {"add_generation_prompt": True, "return_tensors": "pt", "return_dict": True}
+    try:
+        return tokenizer.apply_chat_template(messages, **options)
+    except TemplateError as error:
+        try:
+            return tokenizer.apply_chat_template(without_system(messages), **options)
+        except TemplateError:
+            raise BadRequest(f"the model's chat template refuses these messages ({words(error)})") from error
+
+
 def _generate(name: str, body: dict[str, Any], seconds: float, stop: threading.Event) -> Reply:
     from transformers import GenerationConfig, StoppingCriteriaList, set_seed
 
     tokenizer, model = _load(name)
     if not tokenizer.chat_template:
         raise MinerError(f"--model {name}: has no chat template; take a model that was trained to answer (-Instruct)")
-    inputs = tokenizer.apply_chat_template(
-        body["messages"], add_generation_prompt=True, return_tensors="pt", return_dict=True
-    ).to(model.device)
+    inputs = _chat(tokenizer, body["messages"]).to(model.device)
     into = int(inputs["input_ids"].shape[1])
     longest = getattr(model.config, "max_position_embeddings", None)
     if longest is not None and into + body["max_tokens"] > longest:

@@ -1,26 +1,31 @@
 """Parses the JSON in a model's answer: strictly, then without what surrounds it. The JSON itself is never repaired.
 
-Removed are the reasoning of a reasoning model, a code fence, and prose around a single JSON object. Truncated JSON,
-duplicate keys, NaN and Infinity make an answer invalid.
+Removed are the thoughts of a reasoning model, a code fence, and prose around JSON objects. Of several objects the one
+counts that has the asked form. Truncated JSON, duplicate keys, NaN and Infinity make an answer invalid.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Any, NoReturn
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
 
-_TOO_DEEP = "the JSON is nested too deeply"
-_TAGS = "think|thinking|thought|reasoning"
-_REASONING = re.compile(rf"<({_TAGS})>.*?</\1>", re.DOTALL | re.IGNORECASE)
-# A chat template may put the opening tag into the prompt; a truncated answer has no closing tag.
-_REASONING_BEFORE = re.compile(rf"^.*</(?:{_TAGS})>", re.DOTALL | re.IGNORECASE)
-_REASONING_AFTER = re.compile(rf"<(?:{_TAGS})>.*$", re.DOTALL | re.IGNORECASE)
-_FENCE = re.compile(r"^```[a-zA-Z]*\s*\n(.*)\n\s*```$", re.DOTALL)
+from condition_miner.model.thinking import strip_thinking
+from condition_miner.model.untrusted import Unreadable, finite_number, no_constant, whole_number, words
+
+T = TypeVar("T")
+_OBJECT = re.compile(r"\{[ \t\r\n]*(?:[\"}]|\Z)")
+"""What an object begins with."""
 
 
 class InvalidAnswer(ValueError):
     """An invalid answer. Its message is shown to the user, and sent to the model as feedback."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(words(problem))
 
 
 def parse(text: str) -> Any:
@@ -29,67 +34,104 @@ def parse(text: str) -> Any:
     Raises:
         InvalidAnswer: no JSON, several objects, duplicate keys, NaN or Infinity, or too deep nesting.
     """
+    return parse_fitting(text, lambda value: value)
+
+
+def parse_fitting(text: str, fit: Callable[[Any], T]) -> T:
+    """What `fit` makes of the one JSON value in an answer that it takes.
+
+    Args:
+        text: the raw answer.
+        fit: raises InvalidAnswer for a value of another form.
+
+    Raises:
+        InvalidAnswer: there is no such value, or there are several different ones.
+    """
+    fitting: list[T] = []
+    problem: InvalidAnswer | None = None
+    for value in _values(text):
+        try:
+            made = fit(value)
+        except InvalidAnswer as error:
+            problem = problem or error
+            continue
+        if made not in fitting:
+            fitting.append(made)
+        if len(fitting) > 1:
+            raise InvalidAnswer("there are several JSON objects in the answer")
+    if fitting:
+        return fitting[0]
+    raise problem or InvalidAnswer("there is no JSON in the answer")
+
+
+def _values(text: str) -> Iterator[Any]:
+    """The whole text as one JSON value, else the JSON objects in it."""
     try:
-        return _load(text.strip())
+        yield _unwrapped(_load(text.strip("\ufeff \t\r\n")))
+        return
     except json.JSONDecodeError:
         pass
-    stripped = strip_reasoning(text)
-    fenced = _FENCE.match(stripped)
-    if fenced:
-        stripped = fenced[1].strip()
+    stripped = strip_thinking(text)
     if not stripped:
         raise InvalidAnswer("the answer is empty")
     try:
-        return _load(stripped)
+        yield _unwrapped(_load(stripped))
     except json.JSONDecodeError:
-        return _object_in_prose(stripped)
+        yield from _objects_in_prose(stripped)
 
 
-def strip_reasoning(text: str) -> str:
-    """The text without reasoning in tags such as <think>, also if the opening or the closing tag is missing."""
-    text = _REASONING.sub("", text)
-    text = _REASONING_BEFORE.sub("", text)
-    return _REASONING_AFTER.sub("", text).strip()
+def _unwrapped(value: Any) -> Any:
+    """The object itself where it is the only item of a list, or stands as JSON in a string."""
+    if isinstance(value, str):
+        try:
+            inner = _load(value)
+        except json.JSONDecodeError:
+            return value
+        return inner if isinstance(inner, dict) else value
+    return value[0] if isinstance(value, list) and len(value) == 1 and isinstance(value[0], dict) else value
 
 
 def _load(text: str) -> Any:
-    try:
+    with _explained():
         return _DECODER.decode(text)
-    except RecursionError as error:
-        raise InvalidAnswer(_TOO_DEEP) from error
 
 
-def _object_in_prose(text: str) -> Any:
-    """The single JSON object in a prose text.
+def _objects_in_prose(text: str) -> Iterator[dict[str, Any]]:
+    """The JSON objects in a prose text, in order.
 
-    It must begin at the first brace, and no brace may follow it, so that no inner object of a truncated object is taken
-    for the answer.
+    A brace behind which no key follows is prose. An object that breaks off or is broken ends the search with an error,
+    so that no inner object of it is taken for the answer; so the search takes linear time, too.
     """
-    start = text.find("{")
-    if start < 0:
-        raise InvalidAnswer("there is no JSON in the answer")
+    end = 0
+    while begun := _OBJECT.search(text, end):
+        try:
+            with _explained():
+                found, end = _DECODER.raw_decode(text, begun.start())
+        except json.JSONDecodeError as error:
+            raise InvalidAnswer(f"not JSON: {error.msg} at character {error.pos}") from error
+        yield found
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turns what the decoder raises into InvalidAnswer, but for errors of syntax."""
     try:
-        found, end = _DECODER.raw_decode(text, start)
+        yield
     except RecursionError as error:
-        raise InvalidAnswer(_TOO_DEEP) from error
-    except json.JSONDecodeError as error:
-        raise InvalidAnswer(f"not JSON: {error.msg} at character {error.pos}") from error
-    if "{" in text[end:]:
-        raise InvalidAnswer("there are several JSON objects in the answer")
-    return found
+        raise InvalidAnswer("the JSON is nested too deeply") from error
+    except Unreadable as error:
+        raise InvalidAnswer(str(error)) from error
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
+        counted = Counter(name for name, _ in pairs)
+        twice = next(name for name, count in counted.items() if count > 1)
         raise InvalidAnswer(f"the key '{twice[:60]}' stands twice")
     return content
 
 
-def _no_constant(name: str) -> NoReturn:
-    raise InvalidAnswer(f"{name} is no JSON value")
-
-
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=no_constant, parse_int=whole_number, parse_float=finite_number
+)

@@ -45,7 +45,7 @@ def abstract(questions: Questions, captions: Sequence[Caption], vocabulary: Voca
     """The elected conditions, at most as many as wanted, those with most votes first.
 
     Raises:
-        MiningFailed: answers are missing, or contain no usable condition.
+        MiningFailed: too many answers are missing, or contain no usable condition.
     """
     s = questions.settings
     wanted = s.proposals()
@@ -57,7 +57,7 @@ def abstract(questions: Questions, captions: Sequence[Caption], vocabulary: Voca
         QuestionSpec({"explanations": some, "count": wanted}, abstract_schema(wanted), parse_proposals, number)
         for number, some in enumerate(shown)
     ]
-    answers: list[list[Proposal]] = questions.answers("abstract", specs)
+    answers: list[list[Proposal]] = [answer for answer in questions.answers("abstract", specs) if answer]
     for attempt in range(MAX_REFINEMENTS):
         back = names_to_refine(answers, vocabulary, wanted)
         if not back:
@@ -135,8 +135,13 @@ def _refined(
             refine_schema(),
             parse_refined,
             attempt,
+            bad.proposal.name,
         )
         for bad in back
     ]
-    instead = dict(zip((fold(bad.proposal.name) for bad in back), questions.answers("refine", specs), strict=True))
+    # A name without an answer stays as it is, and is not elected.
+    found = zip(
+        (fold(bad.proposal.name) for bad in back), questions.answers("refine", specs, optional=True), strict=True
+    )
+    instead = {name: proposal for name, proposal in found if proposal}
     return [[instead.get(fold(p.name), p) for p in answer] for answer in answers]

@@ -6,6 +6,7 @@ mined before and means the same takes the values and numbers; else a new one is 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,7 @@ def affinities(
         known: of the bank that is mined again; a new condition takes the words of one that means the same.
 
     Raises:
-        MiningFailed: answers are missing.
+        MiningFailed: too many answers are missing.
     """
     from condition_miner.stages.affinity.numbers import centred
 
@@ -52,10 +53,10 @@ def affinities(
     homes = homes_of(SOUGHT, conditions)
     for sought in SOUGHT:
         told = readings[sought.name]
-        if not told.words:
+        if not told.words or all(all(map(math.isnan, row)) for row in told.numbers.tolist()):
             questions.asker.notice(f"no answer tells the labels apart by {sought.name}, which is left out")
             continue
-        rows = {name: tuple(row) for name, row in zip(names, centred(told.numbers).tolist(), strict=True)}
+        rows = _rows(names, centred(told.numbers).tolist())
         asked = (Reading(kind=way.kind, wordings=_wordings(sought, way), model=questions.model),)
         update = {"values": told.words, "affinity": Affinity(rows=rows, asked=asked)}
         home = homes.get(sought.name)
@@ -64,6 +65,16 @@ def affinities(
         else:
             found = [c.model_copy(update=update) if c.id == home else c for c in found]
     return found
+
+
+def _rows(labels: Sequence[str], numbers: Sequence[Sequence[float]]) -> dict[str, tuple[float | None, ...]]:
+    """The rows of an affinity: a cell without an answer is null, a label without any has no row."""
+    rows = {}
+    for label, row in zip(labels, numbers, strict=True):
+        cells = tuple(None if math.isnan(number) else number for number in row)
+        if any(cell is not None for cell in cells):
+            rows[label] = cells
+    return rows
 
 
 def _read(questions: Questions, labels: Sequence[str], way: Way) -> dict[str, Readings]:

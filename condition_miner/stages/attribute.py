@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from condition_miner.model.reading import InvalidAnswer, parse
+from condition_miner.model.reading import InvalidAnswer, parse_fitting
 from condition_miner.stages.questions import Questions, QuestionSpec, batches
-from condition_miner.stages.schemas import object_schema
+from condition_miner.stages.schemas import entries, object_schema
 from condition_miner.stages.vocabulary import concepts
 from prompt_bank.schema import Caption, Condition
 
@@ -23,17 +23,17 @@ EXAMPLES = 3
 
 
 def attribute(questions: Questions, captions: Sequence[Caption], conditions: Sequence[Condition]) -> list[Condition]:
-    """The conditions with the kinds of factors assigned to them.
+    """The conditions with the kinds of factors assigned to them; a kind whose question has no answer belongs to none.
 
     Raises:
-        MiningFailed: answers are missing.
+        MiningFailed: too many answers are missing.
     """
     examples = _example_words(captions)
     home = {kind: found for kind in examples if (found := condition_by_name(kind, conditions)) is not None}
     open_kinds = [kind for kind in examples if kind not in home]
     there = _assign(questions, open_kinds, examples, conditions)
     back = _assign(questions, open_kinds, examples, conditions[::-1])
-    home |= {kind: there[kind] for kind in open_kinds if there[kind] == back[kind] != NONE}
+    home |= {kind: there[kind] for kind in there if there[kind] == back.get(kind, NONE) != NONE}
     return [
         c.model_copy(update={"kinds": tuple(kind for kind in examples if home.get(kind) == c.id)}) for c in conditions
     ]
@@ -52,12 +52,14 @@ def parse_attribution(text: str, numbers: list[str], ids: list[str]) -> list[str
     Raises:
         InvalidAnswer: it has other numbers, or an unknown id.
     """
-    answer = parse(text)
-    if not isinstance(answer, dict) or set(answer) != set(numbers):
-        raise InvalidAnswer(f"the answer must be an object with the keys {', '.join(numbers)}")
-    if any(value not in (*ids, NONE) for value in answer.values()):
-        raise InvalidAnswer(f"each value must be one of {', '.join((*ids, NONE))}")
-    return [answer[number] for number in numbers]
+
+    def fit(answer: Any) -> list[str]:
+        found = entries(answer, numbers)
+        if any(value not in (*ids, NONE) for value in found):
+            raise InvalidAnswer(f"each value must be one of {', '.join((*ids, NONE))}")
+        return found
+
+    return parse_fitting(text, fit)
 
 
 def answer_schema(numbers: list[str], ids: list[str]) -> dict[str, Any]:
@@ -88,10 +90,12 @@ def _assign(
         factors = {str(i): {"kind": kind, "words": examples[kind]} for i, kind in enumerate(block, start=1)}
         numbers = list(factors)
         read = partial(parse_attribution, numbers=numbers, ids=ids)
-        specs.append(QuestionSpec({"conditions": told, "factors": factors}, answer_schema(numbers, ids), read))
+        variables = {"conditions": told, "factors": factors}
+        specs.append(QuestionSpec(variables, answer_schema(numbers, ids), read, about=", ".join(block)))
     answers = questions.answers("attribute", specs)
     return {
         kind: found
         for block, answer in zip(asked, answers, strict=True)
+        if answer
         for kind, found in zip(block, answer, strict=True)
     }

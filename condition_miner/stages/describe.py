@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from condition_miner.errors import MiningFailed
 from condition_miner.model.reading import InvalidAnswer
 from condition_miner.stages.questions import Questions, QuestionSpec
 from condition_miner.stages.schemas import (
@@ -42,21 +43,23 @@ class DescribeAnswer(AnswerModel):
 
 
 def describe(questions: Questions, labels: Sequence[Label], combinations: Sequence[tuple[str, ...]]) -> list[Caption]:
-    """Captions of all combinations, in order, at least one each.
+    """Captions of all combinations, in order, at least one each; none of a combination whose question has no answer.
 
     Raises:
-        MiningFailed: answers are missing.
+        MiningFailed: too many answers are missing.
     """
     named = {label.name: (label.name, *label.aliases) for label in labels}
     read = partial(
         parse_descriptions, count=questions.settings.captions, ascii_only=all(label.name.isascii() for label in labels)
     )
     texts = _texts(questions, combinations, read, sample=0)
-    again = [c for c in combinations if max(len(labels_named(text, c, named)) for text in texts[c]) < len(c)]
+    if not texts:
+        raise MiningFailed("no combination of labels was described; try another --model")
+    again = [c for c in texts if max(len(labels_named(text, c, named)) for text in texts[c]) < len(c)]
     for combination, more in _texts(questions, again, read, sample=1).items():
         texts[combination] = tuple(dict.fromkeys(texts[combination] + more))
     captions: list[Caption] = []
-    for combination in combinations:
+    for combination in texts:
         for text, there in _best(texts[combination], combination, named, questions.settings.captions):
             captions.append(Caption(id=f"cap-{len(captions) + 1:04d}", labels=there, text=text))
     return captions
@@ -114,11 +117,14 @@ def labels_named(text: str, labels: Sequence[str], named: dict[str, tuple[str, .
 def _texts(
     questions: Questions, combinations: Sequence[tuple[str, ...]], read: Any, sample: int
 ) -> dict[tuple[str, ...], tuple[str, ...]]:
+    """The descriptions of the combinations whose questions have an answer; of the second ones any number may lack."""
     count = questions.settings.captions
     specs = [
-        QuestionSpec({"labels": list(c), "count": count}, answer_schema(count), read, sample) for c in combinations
+        QuestionSpec({"labels": list(c), "count": count}, answer_schema(count), read, sample, " + ".join(c))
+        for c in combinations
     ]
-    return dict(zip(combinations, questions.answers("describe", specs), strict=True))
+    found = zip(combinations, questions.answers("describe", specs, optional=sample > 0), strict=True)
+    return {combination: texts for combination, texts in found if texts}
 
 
 def _best(

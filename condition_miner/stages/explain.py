@@ -42,10 +42,10 @@ class ExplainedEntry(AnswerModel):
 def explain(
     questions: Questions, captions: Sequence[Caption], labels: Sequence[Label], vocabulary: Vocabulary
 ) -> list[Caption]:
-    """The captions with the factors that explain them; without factors if the model named no usable one.
+    """The captions with the factors that explain them; without factors if the model named no usable one, or nothing.
 
     Raises:
-        MiningFailed: answers are missing.
+        MiningFailed: too many answers are missing.
     """
     named = {label.name: (label.name, *label.aliases) for label in labels}
     asked = batches([(caption, mask_labels(caption, named)) for caption in captions], questions.settings.batch)
@@ -55,10 +55,12 @@ def explain(
         told = {str(number): text for number, (_, text) in enumerate(block, start=1)}
         numbers = list(told)
         variables = {"descriptions": told, "count": count}
-        specs.append(QuestionSpec(variables, answer_schema(numbers, count), partial(parse_factors, numbers=numbers)))
+        read = partial(parse_factors, numbers=numbers)
+        about = "; ".join(dict.fromkeys(" + ".join(caption.labels) for caption, _ in block))
+        specs.append(QuestionSpec(variables, answer_schema(numbers, count), read, about=about))
     found: list[Caption] = []
     for block, answer in zip(asked, questions.answers("explain", specs), strict=True):
-        for (caption, text), factors in zip(block, answer, strict=True):
+        for (caption, text), factors in zip(block, answer or [()] * len(block), strict=True):
             kept = [unmask_labels(factor, caption) for factor in usable_factors(factors, text, vocabulary)]
             found.append(caption.model_copy(update={"factors": tuple(kept)}))
     return found

@@ -29,12 +29,14 @@ class QuestionSpec:
         schema: JSON schema of the answer.
         read: parses a raw answer; raises InvalidAnswer.
         sample: number that distinguishes repetitions of the same question; it is added to the seed.
+        about: what the question asks about, in words for people: the labels, for instance.
     """
 
     variables: dict[str, Any]
     schema: dict[str, Any]
     read: Callable[[str], Any]
     sample: int = 0
+    about: str = ""
 
 
 @dataclass
@@ -59,26 +61,34 @@ class Questions:
     sending: frozenset[str] | None = None
     used: list[Answer] = field(default_factory=list)
 
-    def answers(self, message: str, specs: Sequence[QuestionSpec]) -> list[Any]:
-        """The parsed answers to a message's questions, in order.
+    def answers(self, message: str, specs: Sequence[QuestionSpec], optional: bool = False) -> list[Any]:
+        """The parsed answers to a message's questions, in order; None for one that can't be had.
+
+        Args:
+            message: the message's name.
+            specs: its questions.
+            optional: whether any number of the answers may be missing.
 
         Raises:
-            MiningFailed: answers are missing.
+            MiningFailed: too many answers are missing.
         """
         stage = stage_of(message)
-        found = self.raw_answers(message, [self._checked_question(stage, message, spec) for spec in specs])
-        return [spec.read(answer.text) for spec, answer in zip(specs, found, strict=True)]
+        found = self.raw_answers(message, [self._checked_question(stage, message, spec) for spec in specs], optional)
+        return [answer and spec.read(answer.text) for spec, answer in zip(specs, found, strict=True)]
 
-    def next_tokens(self, message: str, prompts: Sequence[Sequence[str]], top: int) -> list[str]:
-        """For each group of prompts, which is one request, the answer's text, which NextTokens.parse reads.
+    def next_tokens(
+        self, message: str, prompts: Sequence[Sequence[str]], top: int, optional: bool = False
+    ) -> list[str | None]:
+        """For each group of prompts, which is one request, the answer's text, which NextTokens.parse reads, or None.
 
         Args:
             message: "next-token" or "spelling".
             prompts: groups of one prompt or, for a model in this process, several.
             top: the most likely tokens that are asked for.
+            optional: whether any number of the answers may be missing.
 
         Raises:
-            MiningFailed: answers are missing.
+            MiningFailed: too many answers are missing.
         """
         endpoint = self.asker.address.endpoint
         asked = [
@@ -88,17 +98,17 @@ class Questions:
             )
             for group in prompts
         ]
-        return [answer.text for answer in self.raw_answers(message, asked)]
+        return [answer.text if answer else None for answer in self.raw_answers(message, asked, optional)]
 
-    def raw_answers(self, message: str, asked: list[CheckedQuestion]) -> list[Answer]:
-        """The answers to questions of a message, in order.
+    def raw_answers(self, message: str, asked: list[CheckedQuestion], optional: bool = False) -> list[Answer | None]:
+        """The answers to questions of a message, in order; None for one that can't be had.
 
         Raises:
-            MiningFailed: answers are missing.
+            MiningFailed: too many answers are missing.
         """
         with self.sending_only(stage_of(message)):
-            found = self.asker.answers(asked)
-        self.used += found
+            found = self.asker.answers(asked, optional)
+        self.used += [answer for answer in found if answer]
         return found
 
     def draw_seed(self, stage: str) -> str:
@@ -130,7 +140,7 @@ class Questions:
         }
         template = self.templates.hash(message, self.settings.about)
         question = Question(message, self.asker.address.endpoint, body, template, sample)
-        return CheckedQuestion(question, spec.read)
+        return CheckedQuestion(question, spec.read, spec.about)
 
 
 def stage_of(message: str) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import unicodedata
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from condition_miner.model.reading import InvalidAnswer, parse
+from condition_miner.model.reading import InvalidAnswer, parse_fitting
 from fedmpt.common.words import BIDI_CONTROLS
 
 
@@ -45,7 +46,7 @@ def parse_answer(model: type[T], text: str) -> T:
     Raises:
         InvalidAnswer: it is not JSON of this form; says where.
     """
-    return _validate(model, parse(text))
+    return parse_fitting(text, partial(_validate, model))
 
 
 def parse_numbered(model: type[T], text: str, numbers: list[str]) -> list[T]:
@@ -54,10 +55,24 @@ def parse_numbered(model: type[T], text: str, numbers: list[str]) -> list[T]:
     Raises:
         InvalidAnswer: it has other numbers, or an entry of another form.
     """
-    answer = parse(text)
+
+    def fit(answer: Any) -> list[T]:
+        return [
+            _validate(model, entry, number) for number, entry in zip(numbers, entries(answer, numbers), strict=True)
+        ]
+
+    return parse_fitting(text, fit)
+
+
+def entries(answer: Any, numbers: list[str]) -> list[Any]:
+    """The values of an object with these keys, in their order.
+
+    Raises:
+        InvalidAnswer: it is no object, or has other keys.
+    """
     if not isinstance(answer, dict) or set(answer) != set(numbers):
         raise InvalidAnswer(f"the answer must be an object with the keys {', '.join(numbers)}")
-    return [_validate(model, answer[number], number) for number in numbers]
+    return [answer[number] for number in numbers]
 
 
 def object_schema(properties: dict[str, Any]) -> dict[str, Any]:

@@ -41,4 +41,4 @@ def reported(debug: bool) -> Iterator[None]:
 
 def cache_folder(cache_dir: Path | None) -> Path:
     """The cache folder: the option, else FEDMPT_CACHE_DIR, else ./cache."""
-    return cache_dir or Path(os.environ.get("FEDMPT_CACHE_DIR", "cache"))
+    return (cache_dir or Path(os.environ.get("FEDMPT_CACHE_DIR", "cache"))).expanduser()

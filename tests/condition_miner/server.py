@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from condition_miner.model.dialect import PROBE_CODES, PROBE_PROMPT, SCHEMA_INSTRUCTION
+from condition_miner.model.dialect import SCHEMA_INSTRUCTION
+from condition_miner.model.probing import PROBE_CODES, PROBE_PROMPT
 
 Fault = Callable[["Handler", dict[str, Any]], None]
 
@@ -44,7 +45,7 @@ def schema(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_probe(body: dict[str, Any]) -> bool:
-    return bool(body["messages"][-1]["content"] == PROBE_PROMPT)
+    return PROBE_PROMPT in str(body["messages"][-1]["content"])
 
 
 CONDITIONS: tuple[str, ...] = ("location", "weather", "time of day", "activity", "object scale")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,7 @@ def read_yes_no(questions: Questions, labels: Sequence[str]) -> dict[str, Readin
     """For each sought condition its values, and the log-odds that a label is usual under one.
 
     Raises:
-        MiningFailed: answers are missing.
+        MiningFailed: too many answers are missing.
     """
     import numpy as np
 
@@ -56,7 +57,7 @@ def read_yes_no(questions: Questions, labels: Sequence[str]) -> dict[str, Readin
     for sought in SOUGHT:
         values = listed_values(questions, sought, labels, wanted + wanted // 2)
         tried = centred(_log_odds(questions, sought, values, pilot))
-        order = np.argsort(-tried.std(axis=0), kind="stable")[:wanted]
+        order = np.argsort(-np.nan_to_num(tried).std(axis=0), kind="stable")[:wanted]
         kept = [values[int(v)] for v in sorted(order)]
         found[sought.name] = Readings(tuple(kept), _log_odds(questions, sought, kept, labels))
     return found
@@ -66,7 +67,7 @@ def read_lists(questions: Questions, labels: Sequence[str]) -> dict[str, Reading
     """For each sought condition its values, and the logarithm of the share of lists in which a label has one.
 
     Raises:
-        MiningFailed: answers are missing.
+        MiningFailed: too many answers are missing.
     """
     import numpy as np
 
@@ -82,20 +83,26 @@ def read_lists(questions: Questions, labels: Sequence[str]) -> dict[str, Reading
                 shuffled = random.Random(f"{seed}/{draw}/{label}").sample(values, len(values))
                 variables = {"question": sought.question, "values": shuffled, "label": label, "count": LISTED}
                 schema = object_schema({"values": array_schema({"type": "string", "enum": shuffled}, 1, LISTED)})
-                specs.append(QuestionSpec(variables, schema, partial(parse_listed, values=values), draw))
-        answers = questions.answers("listed", specs)
-        votes = np.zeros((len(labels), len(values)))
+                read = partial(parse_listed, values=values)
+                specs.append(QuestionSpec(variables, schema, read, draw, f"{label}, {sought.name}"))
+        answers = questions.answers("listed", specs if values else [])
+        votes, answered = np.zeros((len(labels), len(values))), np.zeros((len(labels), 1))
         for number, chosen in enumerate(answers):
-            votes[number % len(labels), [values.index(value) for value in chosen]] += 1
-        found[sought.name] = Readings(tuple(values), np.log((votes + 0.5) / (s.affinity_draws + 1)))
+            if chosen:
+                votes[number % len(labels), [values.index(value) for value in chosen]] += 1
+                answered[number % len(labels)] += 1
+        shares = np.where(answered > 0, (votes + 0.5) / (answered + 1), np.nan)
+        found[sought.name] = Readings(tuple(values), np.log(shares))
     return found
 
 
 def listed_values(questions: Questions, sought: Sought, labels: Sequence[str], most: int) -> list[str]:
     """The values that a condition has for these labels, those named most first; each label is asked for D times.
 
+    Labels are asked about together; those of a question without an answer are asked about one by one.
+
     Raises:
-        MiningFailed: answers are missing.
+        MiningFailed: too many answers are missing.
     """
     count, seed = min(LISTED, max(3, len(labels))), questions.draw_seed("affinities")
     specs = []
@@ -104,9 +111,18 @@ def listed_values(questions: Questions, sought: Sought, labels: Sequence[str], m
         for some in batches(shuffled, BATCH):
             variables = {"question": sought.question, "labels": some, "count": count}
             schema = object_schema({"values": array_schema(text_schema(LONGEST), 2, count)})
-            specs.append(QuestionSpec(variables, schema, parse_values, draw))
+            specs.append(QuestionSpec(variables, schema, parse_values, draw, ", ".join(some)))
+    answers = questions.answers("values", specs, optional=True)
+    failed = [spec for spec, answer in zip(specs, answers, strict=True) if not answer]
+    alone = [
+        replace(spec, variables={**spec.variables, "labels": [label]}, about=label)
+        for spec in failed
+        for label in spec.variables["labels"]
+    ]
+    if failed and len(labels) > 1:
+        answers += questions.answers("values", alone)
     names = {fold(label) for label in labels}
-    named = Counter(value for answer in questions.answers("values", specs) for value in answer)
+    named = Counter(value for answer in answers if answer for value in answer)
     singular = {v: v[:-1] if v.endswith("s") and v[:-1] in named else v for v in named}
     votes: Counter[str] = Counter()
     for value, count_of in named.items():
@@ -141,7 +157,7 @@ def parse_listed(text: str, values: Sequence[str]) -> list[str]:
 
 
 def _log_odds(questions: Questions, sought: Sought, values: Sequence[str], labels: Sequence[str]) -> Matrix:
-    """C × V log-odds of yes."""
+    """C × V log-odds of yes; NaN where there is no answer."""
     import numpy as np
 
     s = questions.settings
@@ -152,7 +168,7 @@ def _log_odds(questions: Questions, sought: Sought, values: Sequence[str], label
             body = yes_no_body(questions.model, questions.templates.messages("usual", variables, s.about), s.seed)
             template = questions.templates.hash("usual", s.about)
             question = Question("usual", questions.asker.address.endpoint, body, template)
-            asked.append(CheckedQuestion(question, parse_yes_no))
+            asked.append(CheckedQuestion(question, parse_yes_no, f"{label}, {value}"))
     answers = questions.raw_answers("usual", asked)
-    numbers = [parse_yes_no(answer.text) for answer in answers]
-    return np.array(numbers).reshape(len(values), len(labels)).T
+    numbers = [parse_yes_no(answer.text) if answer else np.nan for answer in answers]
+    return np.array(numbers, dtype=np.float64).reshape(len(values), len(labels)).T

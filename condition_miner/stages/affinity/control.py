@@ -22,18 +22,16 @@ HOW = f"cosine of the model's last states behind '{SENTENCE}', less their mean"
 
 
 def control(questions: Questions, labels: Sequence[str]) -> Control | None:
-    """The cosines of all labels; None where the model is a server's.
-
-    Raises:
-        MiningFailed: the answer is missing.
-    """
+    """The cosines of all labels; None where the model is a server's, or gives none."""
     endpoint = questions.asker.address.endpoint
     if endpoint != IN_PROCESS:
         return None
     body = {"model": questions.model, "prompt": [sentence(SENTENCE, label) for label in labels], "cosines": True}
     read = partial(parse_cosines, count=len(labels))
     asked = CheckedQuestion(Question("control", endpoint, body, ""), read)
-    (answer,) = questions.raw_answers("control", [asked])
+    (answer,) = questions.raw_answers("control", [asked], optional=True)
+    if answer is None:
+        return None
     rows = read(answer.text)
     return Control(how=HOW, rows={label: tuple(row) for label, row in zip(labels, rows, strict=True)})
 

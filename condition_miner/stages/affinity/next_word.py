@@ -33,7 +33,7 @@ def read_next_words(questions: Questions, labels: Sequence[str], top: int) -> di
         top: the most likely tokens that a server gives.
 
     Raises:
-        MiningFailed: answers are missing.
+        MiningFailed: too many answers are missing.
     """
     from condition_miner.stages.affinity.numbers import averaged, by_words, telling, united
 
@@ -52,9 +52,14 @@ def read_next_words(questions: Questions, labels: Sequence[str], top: int) -> di
     found = {}
     for sought in SOUGHT:  # one condition at a time, for the memory's sake
         own = [texts[at * each : (at + 1) * each] for at, name in enumerate(keys) if name == sought.name]
-        several = [by_words([NextTokens.parse(text, size) for text in reading]) for reading in own]
+        # Without any answer a reading tells nothing: a label in front of all its sentences may have been refused.
+        several = [by_words([_parsed(text, size) for text in reading]) for reading in own if any(reading)]
         found[sought.name] = telling(averaged(several), s.affinity_values)
     return {name: united(told) for name, told in _spelled(questions, labels, before[0], found).items()}
+
+
+def _parsed(text: str | None, prompts: int) -> NextTokens | None:
+    return None if text is None else NextTokens.parse(text, prompts)
 
 
 def _spelled(
@@ -68,13 +73,17 @@ def _spelled(
         before: the text before each sentence.
         found: readings whose words may be first tokens of words.
     """
+    import numpy as np
+
     from condition_miner.stages.affinity.numbers import Readings, centred
 
     alone = questions.asker.address.endpoint != IN_PROCESS
     wordings = {sought.name: sought.sentences[0] for sought in SOUGHT}
     open_words = []
     for name, told in found.items():
-        best = centred(told.numbers).argmax(axis=0)
+        if not told.words:
+            continue
+        best = np.nan_to_num(centred(told.numbers), nan=-np.inf).argmax(axis=0)
         open_words += [
             (name, at, f"{before} {sentence(wordings[name], labels[int(best[at])])} {word}")
             for at, word in enumerate(told.words)
@@ -85,9 +94,11 @@ def _spelled(
             break
         prompts = [prompt for _, _, prompt in open_words]
         groups = [[prompt] for prompt in prompts] if alone else [prompts]
-        texts = questions.next_tokens("spelling", groups, 1)
-        answers = (NextTokens.parse(text, len(group)) for text, group in zip(texts, groups, strict=True))
-        rest = [token for answer in answers for token in answer.most_likely()]
+        texts = questions.next_tokens("spelling", groups, 1, optional=True)
+        rest: list[str] = []
+        for text, group in zip(texts, groups, strict=True):
+            answer = _parsed(text, len(group))
+            rest += answer.most_likely() if answer else [""] * len(group)
         still = [(*one, more) for one, more in zip(open_words, rest, strict=True) if _REST_OF_WORD.fullmatch(more)]
         for name, at, _, more in still:
             words[name][at] += more.lower()

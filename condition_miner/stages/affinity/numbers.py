@@ -54,20 +54,27 @@ class Readings:
         return self.numbers[:, [at[word] for word in words]]
 
 
-def by_words(answers: Sequence[NextTokens]) -> Readings:
-    """The words in the answers for C labels, one label a row.
+def by_words(answers: Sequence[NextTokens | None]) -> Readings:
+    """The words in the answers for C labels, one label a row; a label without an answer has a row of NaN.
 
     Args:
-        answers: one of C prompts, or C of one prompt each.
+        answers: one of C prompts, or C of one prompt each; at least one is there.
     """
-    tokens = list(dict.fromkeys(token for answer in answers for token in answer.tokens))
-    rows = []
+    tokens = list(dict.fromkeys(token for answer in answers if answer for token in answer.tokens))
+    rows: list[list[float]] = []
+    asked = np.array([answer is not None for answer in answers for _ in (answer.rows if answer else [None])])
     for answer in answers:
+        if answer is None:
+            rows.append([np.nan] * len(tokens))
+            continue
         at = {token: column for column, token in enumerate(answer.tokens)}
         places = [at.get(token) for token in tokens]
-        rows += [[np.nan if p is None or row[p] is None else row[p] for p in places] for row in answer.rows]
+        for row in answer.rows:
+            cells = (None if place is None else row[place] for place in places)
+            rows.append([np.nan if cell is None else cell for cell in cells])
     numbers = np.clip(np.array(rows, dtype=np.float64), LEAST, 0.0)
-    least = np.nanmin(numbers, axis=1, keepdims=True) - BELOW_LEAST
+    least = np.where(np.isnan(numbers), np.inf, numbers).min(axis=1, keepdims=True) - BELOW_LEAST
+    least[~asked] = np.nan
     pattern = WORD if any(map(WORD.fullmatch, tokens)) else UNMARKED
     kept = [column for column, token in enumerate(tokens) if pattern.fullmatch(token)]
     words = [fold(tokens[column].lstrip("▁Ġ")) for column in kept]
@@ -89,10 +96,12 @@ def united(readings: Readings) -> Readings:
 
 
 def averaged(several: Sequence[Readings]) -> Readings:
-    """The mean log-probabilities of the words that all readings of the same labels have."""
+    """The mean log-probabilities of the words that all readings of the same labels have; NaN where none has it."""
+    if not several:
+        return Readings((), np.zeros((0, 0)))
     common = set(several[0].words).intersection(*(readings.words for readings in several))
     words = tuple(word for word in several[0].words if word in common)
-    return Readings(words, np.mean([readings.of(words) for readings in several], axis=0))
+    return Readings(words, _mean(np.array([readings.of(words) for readings in several]), 0))
 
 
 def telling(readings: Readings, most: int, banned: Collection[str] = STOP_WORDS) -> Readings:
@@ -101,9 +110,12 @@ def telling(readings: Readings, most: int, banned: Collection[str] = STOP_WORDS)
     A word v tells its part of the mutual information of label and word: the mean over the labels c of
     p(v|c) log p(v|c)/p(v), with p(v) the mean of p(v|c).
     """
-    chances = np.exp(readings.numbers)
+    numbers = readings.numbers[~np.isnan(readings.numbers).any(axis=1)]
+    if not numbers.size:
+        return Readings((), readings.numbers[:, :0])
+    chances = np.exp(numbers)
     mean = chances.mean(axis=0)
-    told = (chances * (readings.numbers - np.log(mean))).mean(axis=0)
+    told = (chances * (numbers - np.log(mean))).mean(axis=0)
     told *= [word not in banned for word in readings.words]
     order = np.argsort(-told, kind="stable")[:most]
     kept = [int(v) for v in order if told[v] > max(LEAST_SHARE * told[order[0]], 0.0)]
@@ -111,7 +123,18 @@ def telling(readings: Readings, most: int, banned: Collection[str] = STOP_WORDS)
 
 
 def centred(numbers: Matrix) -> Matrix:
-    """Log-probabilities less the means of their row and column: how much more usual than elsewhere."""
-    if not numbers.size:
+    """Log-probabilities less the means of their row and column: how much more usual than elsewhere. NaN stays NaN."""
+    known = ~np.isnan(numbers)
+    if not known.any():
         return numbers
-    return numbers - numbers.mean(axis=0, keepdims=True) - numbers.mean(axis=1, keepdims=True) + numbers.mean()
+    mean = numbers.mean() if known.all() else numbers[known].mean()
+    return numbers - _mean(numbers, 0)[None, :] - _mean(numbers, 1)[:, None] + mean
+
+
+def _mean(numbers: Matrix, axis: int) -> Matrix:
+    """The mean of the numbers that are known along an axis; NaN where none is."""
+    known = ~np.isnan(numbers)
+    if known.all():
+        return np.asarray(numbers.mean(axis=axis))
+    counts = known.sum(axis=axis)
+    return np.where(counts > 0, np.where(known, numbers, 0.0).sum(axis=axis) / np.maximum(counts, 1), np.nan)

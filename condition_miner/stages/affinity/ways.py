@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from condition_miner.answers.records import Question
-from condition_miner.asking.asker import Unanswerable
 from condition_miner.asking.attempts import CheckedQuestion
 from condition_miner.model.address import IN_PROCESS
 from condition_miner.model.next_tokens import NextTokens, next_token_body
@@ -42,10 +41,10 @@ class Way:
 
 
 def choose_way(questions: Questions) -> Way:
-    """The best way that the endpoint allows.
+    """The best way that the endpoint allows. A probe that fails, even for passing reasons, leads to the next way.
 
     Raises:
-        MiningFailed: no server answers.
+        MiningFailed: no request can succeed.
     """
     asker = questions.asker
     if asker.address.endpoint == IN_PROCESS:
@@ -60,11 +59,8 @@ def choose_way(questions: Questions) -> Way:
         if asker.offline:
             return Way("lists")  # the way that leaves no probe in the cache
         for way, asked in probes:
-            try:
-                asker.answers([asked])
-            except Unanswerable:
-                continue
-            return way
+            if asker.allows(asked):
+                return way
     return Way("lists")
 
 

@@ -149,16 +149,18 @@ def test_a_remote_endpoint_needs_a_key(shell: Shell) -> None:
 
 def test_unanswerable_questions_are_remembered_and_not_sent_again(shell: Shell, server: Server) -> None:
     server.faults = [text(None, refusal="no")] * 5
-    done = shell.mine(server, "--concurrency", "1")
+    done = shell.mine(server, "--concurrency", "1", "--max-failed", "0")
     assert done.code == 1
     reason = "no valid answer in 5 attempts (the model declined to answer)"
-    assert f"1 of 4 questions of stage describe failed: 1 × {reason}" in done.err
+    told = f"1 of 4 questions of stage describe failed, and are remembered (fedmpt cache info lists them): 1 × {reason}"
+    assert f"{told} (sofa + person)" in done.err
     sent = len(server.bodies)
     assert sent == 5 + DESCRIBE_QUESTIONS - 1
 
-    done = shell.mine(server)
+    done = shell.mine(server, "--max-failed", "0")
     assert done.code == 1
-    assert f"1 of 4 questions of stage describe failed in an earlier run: 1 × {reason}" in done.err
+    assert f"{told} (sofa + person)" in done.err
+    assert "--retry-failed asks them again, or go on without them: --max-failed 0.25" in done.err
     assert len(server.bodies) == sent
     assert reason in shell.run("cache", "info").out
     assert [f["reason"] for f in json.loads(shell.run("cache", "info", "--json").out)["failed"]] == [reason]
@@ -171,10 +173,10 @@ def test_unanswerable_questions_are_remembered_and_not_sent_again(shell: Shell, 
 
 
 def test_the_next_run_retries_transient_failures(shell: Shell, server: Server) -> None:
-    server.faults = [status(500)]
+    server.faults = [status(503)]
     done = shell.mine(server, "--retries", "0", "--concurrency", "1")
     assert done.code == 1
-    assert "1 of 4 questions of stage describe failed: 1 × 500 status 500" in done.err
+    assert "1 of 4 questions of stage describe failed: 1 × 503 status 503 (sofa + person)" in done.err
     sent = len(server.bodies)
     assert shell.mine(server).code == 0
     assert server.bodies[sent] == server.bodies[0]
@@ -209,7 +211,7 @@ def test_an_invalid_answer_is_retried_with_feedback(shell: Shell, server: Server
 
 def test_a_repeatedly_invalid_answer_is_retried_with_other_seeds(shell: Shell, server: Server) -> None:
     """Alternately with and without feedback, each time with another seed and a temperature of at least 0.5."""
-    server.faults = [text("{}")] * 4
+    server.faults = [text('{"occasions": [], "descriptions": []}')] * 4
     assert shell.mine(server, "--concurrency", "1", "--combinations", "1").code == 0
     tries = server.bodies[:5]
     assert [len(body["messages"]) for body in tries] == [2, 4, 2, 4, 2]

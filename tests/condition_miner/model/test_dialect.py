@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from condition_miner.model.dialect import PROBE_SCHEMA, Dialect, OutputMode, probe_question
+from condition_miner.model.dialect import Dialect, OutputMode
+from condition_miner.model.probing import PROBE_SCHEMA, probe_question
 from prompt_bank.recording.store import load
 from tests.condition_miner.server import Fault, Handler, Server, completion, good, is_probe, status, text
 from tests.condition_miner.shell import Shell
@@ -151,7 +152,7 @@ def test_the_request_body_in_each_mode() -> None:
     assert wired["response_format"] == {"type": "json_object"}
     assert wired["messages"][0]["content"].startswith(body["messages"][0]["content"])
     assert json.loads(wired["messages"][0]["content"].splitlines()[-1]) == PROBE_SCHEMA
-    words = Dialect(OutputMode.WORDS, without=("seed",)).wire_body(body)
+    words = Dialect(OutputMode.WORDS, ("seed",)).wire_body(body)
     assert "response_format" not in words
     assert "seed" not in words
     assert {k: v for k, v in words.items() if k != "messages"} == {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -226,3 +227,21 @@ def test_a_base_model_gives_affinities(shell: Shell, tmp_path: Path) -> None:
     assert "0 requests sent" in shell.mine(None, *words).out
     stored = load(shell.folder / "bank.json").bank.provenance.control
     assert stored and list(stored.rows) == ["cat", "sofa", "person", "bus"]
+
+
+def test_a_template_without_a_system_role(tmp_path: Path) -> None:
+    """The system's text goes in front of the user's; what else a template refuses is said in its words."""
+    refusing = "{% if messages[0]['role'] == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
+    reply = ask(make(tmp_path / "gemma", template=refusing + TEMPLATE))
+    assert reply.tokens_in == len("user: Be brief.\n\nHello\nassistant: ")
+    with pytest.raises(BadRequest, match="refuses these messages"):
+        ask(make(tmp_path / "never", template="{{ raise_exception('Never') }}"))
+
+
+def test_a_hub_that_cannot_be_reached_is_said_at_once(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    began = time.monotonic()
+    done = shell.run("mine-conditions", "--labels", "labels.txt", "--backend", "transformers", "--model", "org/none")
+    assert done.code == 2
+    assert "the hub cannot be reached (127.0.0.1: " in done.err
+    assert time.monotonic() - began < 10

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from condition_miner.answers.records import Answer
-from condition_miner.asking.asker import Asker, Unanswerable
+from condition_miner.asking.asker import Asker
 from condition_miner.asking.attempts import CheckedQuestion
 from condition_miner.errors import MiningFailed
 from condition_miner.messages.templates import PromptTemplates
@@ -57,7 +57,12 @@ class AnyModel:
     def cached(self, ask: CheckedQuestion) -> None:
         """Nothing is."""
 
-    def answers(self, asks: list[CheckedQuestion]) -> list[Answer]:
+    def allows(self, probe: CheckedQuestion) -> bool:
+        """Up to three of the four ways to ask are refused."""
+        self.refused -= 1
+        return self.refused < 0
+
+    def answers(self, asks: list[CheckedQuestion], optional: bool = False) -> list[Answer]:
         found = []
         for ask in asks:
             if "response_format" not in ask.question.body:
@@ -73,10 +78,7 @@ class AnyModel:
         return found
 
     def probabilities(self, ask: CheckedQuestion) -> Answer:
-        """Of tokens that are odd, too; up to three of the four ways to ask are refused."""
-        if ask.question.stage == "affinity-probe" and self.refused:
-            self.refused -= 1
-            raise Unanswerable("refused")
+        """Of tokens that are odd, too."""
         odd = [" \u202e", "yes", "No", " ", "", " the", " ネコネコ", "é", " Straße", " STRASSE", " streets", " street"]
         tokens = [*odd, *(f" {''.join(self.rng.choices('abcde', k=4))}" for _ in range(90))]
         chosen = ["yes", "no", *self.rng.sample(tokens, 60)]
