@@ -16,7 +16,8 @@ import numpy as np
 
 from trainer.config.data import DataConfig
 from trainer.data.base import MultiLabelDataset, Split
-from trainer.data.image_files import ImageFiles, Progress, find_unreadable
+from trainer.data.image_files import Examined, ImageFiles, Progress, examine_images
+from trainer.data.images import READING
 from trainer.errors import TrainerError
 from trainer.seeding import numpy_generator
 
@@ -106,7 +107,9 @@ def assemble(
     """
     splits = {split: with_min_labels(images, settings.min_labels or 0) for split, images in listing.splits().items()}
     _check_unique(name, splits)
-    splits, notes = _readable(listing.root, splits, settings.skip_unreadable, cache, progress)
+    paths = [path for images in splits.values() for path in images.paths]
+    examined = examine_images(listing.root, paths, cache, progress)
+    splits, notes = _readable(listing.root, splits, settings.skip_unreadable, examined)
     splits = {split: images.take(np.argsort(np.array(images.paths, dtype=object))) for split, images in splits.items()}
     if "validation" not in splits:
         splits["train"], splits["validation"] = _hold_out(splits["train"], settings)
@@ -119,7 +122,7 @@ def assemble(
         name=name,
         label_names=listing.label_names,
         **assembled,
-        fingerprint=_fingerprint(name, listing, assembled),
+        fingerprint=_fingerprint(name, listing, assembled, examined),
         site_names=site_names,
         notes=(*listing.notes, *notes),
     )
@@ -140,16 +143,15 @@ def _check_unique(name: str, splits: dict[str, SplitListing]) -> None:
 
 
 def _readable(
-    root: Path, splits: dict[str, SplitListing], skip: bool, cache: Path | None, progress: Progress | None
+    root: Path, splits: dict[str, SplitListing], skip: bool, examined: dict[str, Examined]
 ) -> tuple[dict[str, SplitListing], list[str]]:
     """The splits without unreadable images, and notes on those; an error unless `skip`."""
-    paths = [path for images in splits.values() for path in images.paths]
-    bad = find_unreadable(root, paths, cache, progress)
+    bad = {path: state.reason for path, state in examined.items() if state.reason}
     if not bad:
         return splits, []
     named = "; ".join(f"{path}: {reason}" for path, reason in list(bad.items())[:MAX_NAMED])
     more = f"; and {len(bad) - MAX_NAMED} more" if len(bad) > MAX_NAMED else ""
-    message = f"{len(bad)} of {len(paths)} images below {root} can't be read: {named}{more}"
+    message = f"{len(bad)} of {len(examined)} images below {root} can't be read: {named}{more}"
     if not skip:
         raise TrainerError(f"{message}. Mend them, or leave them out with --skip-unreadable")
     readable = {
@@ -174,13 +176,13 @@ def _split(name: str, images: SplitListing, root: Path, site_names: tuple[str, .
     return Split(name, paths, images.labels.astype(np.int8), sites, ImageFiles(root, paths))
 
 
-def _fingerprint(name: str, listing: Listing, splits: dict[str, Split]) -> str:
-    """Hash of names, ids, file sizes and labels; independent of the data root."""
-    described: list[Any] = [name, listing.label_names]
+def _fingerprint(name: str, listing: Listing, splits: dict[str, Split], examined: dict[str, Examined]) -> str:
+    """Hash of names, ids, the contents of files, labels and the way of reading; independent of the data root."""
+    described: list[Any] = [name, listing.label_names, READING]
     for split in splits.values():
-        sizes = [(listing.root / path).stat().st_size for path in split.ids]
+        contents = [examined[path].content for path in split.ids]
         labels = hashlib.sha256(np.ascontiguousarray(split.labels).tobytes()).hexdigest()
-        described.append([split.name, split.ids, sizes, labels])
+        described.append([split.name, split.ids, contents, labels])
     return hashlib.sha256(json.dumps(described).encode()).hexdigest()
 
 
