@@ -16,6 +16,7 @@ import numpy as np
 
 from trainer.config.data import DataConfig
 from trainer.data.base import MultiLabelDataset, Split
+from trainer.data.drawing import draw_images
 from trainer.data.image_files import Examined, ImageFiles, Progress, examine_images
 from trainer.data.images import READING
 from trainer.errors import TrainerError
@@ -162,10 +163,10 @@ def _readable(
 
 
 def _hold_out(train: SplitListing, settings: DataConfig) -> tuple[SplitListing, SplitListing]:
-    """Training and validation images; since ids are sorted, the split depends on the seed only."""
+    """Training and validation images; since ids are sorted, the split depends on the seed and the labels only."""
     count = round(settings.validation_share * len(train))
-    order = numpy_generator(settings.seed, "validation").permutation(len(train))
-    return train.take(np.sort(order[count:])), train.take(np.sort(order[:count]))
+    drawn = draw_images(train.labels, count, numpy_generator(settings.seed, "validation"))
+    return train.take(np.setdiff1d(np.arange(len(train)), drawn)), train.take(drawn)
 
 
 def _split(name: str, images: SplitListing, root: Path, site_names: tuple[str, ...]) -> Split:

@@ -16,6 +16,16 @@ FIGURES = ("mAP", "CP", "CR", "CF1", "OP", "OR", "OF1")
 """The metrics in their customary order."""
 
 
+def format_figure(value: float | None, sign: str = "") -> str:
+    """A figure in per cent with two decimals; "–" if it has no value."""
+    return "–" if value is None else f"{sign}{value:.2f}"
+
+
+def best_figure(compared: list[dict[str, Any]], key: str) -> float | None:
+    """The highest value of a metric over the runs; None if no run has one."""
+    return max((row[key] for row in compared if row[key] is not None), default=None)
+
+
 def rows(runs: list[Run]) -> list[dict[str, Any]]:
     """One row per run: name, method, test metrics and number of trained parameters.
 
@@ -57,8 +67,8 @@ def table(compared: list[dict[str, Any]]) -> Table:
     for row in compared:
         figures = []
         for key in ("mAP", "CF1", "OF1"):
-            best = row[key] == max(other[key] for other in compared)
-            figures.append(f"[bold]{row[key]:.2f}[/bold]" if best else f"{row[key]:.2f}")
+            best = row[key] is not None and row[key] == best_figure(compared, key)
+            figures.append(f"[bold]{format_figure(row[key])}[/bold]" if best else format_figure(row[key]))
         ends = row["intervals"]["mAP"] if row["intervals"] else None
         figures.insert(1, f"{(ends[1] - ends[0]) / 2:.2f}" if ends else "–")
         shown.add_row(
@@ -88,7 +98,7 @@ def evaluation_table(evaluation: dict[str, Any]) -> Table:
         shown.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for name, values in ways.items():
         if values:
-            shown.add_row(name, *(f"{values[key]:.2f}" for key in FIGURES))
+            shown.add_row(name, *(format_figure(values[key]) for key in FIGURES))
     ends = evaluation["intervals"]
     if ends:
         halves = (f"±{(ends[key][1] - ends[key][0]) / 2:.2f}" for key in FIGURES)

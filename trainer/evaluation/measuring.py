@@ -136,7 +136,7 @@ def client_metrics(logits: Tensor, labels: Tensor, sites: np.ndarray, threshold:
         {
             "client": int(owner),
             "images": int((sites == owner).sum()),
-            **{n: None if math.isnan(v) else v for n, v in zip(NAMES, row, strict=True)},
+            **{n: None if math.isnan(row[0]) else v for n, v in zip(NAMES, row, strict=True)},
         }
         for owner, row in zip(owners, found.tolist(), strict=True)
     ]
@@ -183,7 +183,7 @@ def _with_personal_parts(run: Run, prepared: Prepared, rounds: int, split: Split
 
 def _intervals(prepared: Prepared, logits: Tensor, labels: Tensor, threshold: float) -> dict[str, Any] | None:
     settings, seed = prepared.config.evaluation, prepared.config.seeds.bootstrap
-    if not settings.bootstrap:
+    if not settings.bootstrap or not bool((labels == 1).any()):
         return None
     ends = intervals(
         logits,
@@ -193,6 +193,8 @@ def _intervals(prepared: Prepared, logits: Tensor, labels: Tensor, threshold: fl
         level=settings.confidence,
         generator=numpy_generator(seed, "bootstrap"),
     )
+    if not np.isfinite(list(ends.values())).all():  # hardly a positive among the images
+        return None
     return {"level": settings.confidence, "resamples": settings.bootstrap, **{n: list(e) for n, e in ends.items()}}
 
 
