@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainer.errors import TrainerError
 from trainer.run.folder import Run
+from trainer.run.identity import recorded_identity
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,6 +24,9 @@ def rows(runs: list[Run]) -> list[dict[str, Any]]:
         TrainerError: a run is not evaluated, or the runs were evaluated on different images.
     """
     evaluations = [run.evaluation() for run in runs]
+    for run, evaluation in zip(runs, evaluations, strict=True):
+        if evaluation["dataset_fingerprint"] != recorded_identity(run)["data"]["fingerprint"]:
+            raise TrainerError(f"{run.folder}: evaluated on other data than it was trained on; evaluate it again")
     protocols = {(e["dataset"], e["dataset_fingerprint"]) for e in evaluations}
     if len(protocols) > 1:
         listed = ", ".join(f"{run.name} ({e['dataset']})" for run, e in zip(runs, evaluations, strict=True))
