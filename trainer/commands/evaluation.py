@@ -56,15 +56,17 @@ def compare(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Set evaluated runs side by side.
+    """Set evaluated runs side by side. A run that is damaged or not evaluated is named and left out.
 
     Example:  fedmpt compare runs/zero-shot-scenes-1 runs/fedmpt-scenes-1
     """
     with reported(debug):
-        from trainer.evaluation.comparison import rows, table
-        from trainer.run.folder import Run
+        from trainer.evaluation.comparison import rows, table, usable
 
-        compared = rows([Run.open(folder) for folder in runs])
+        readable, problems = usable(runs)
+        for problem in problems:
+            typer.echo(f"warning: left out: {problem}", err=True)
+        compared = rows(readable)
         if as_json:
             typer.echo(json.dumps(compared, indent=2, ensure_ascii=False))
         else:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedmpt.common.errors import FedmptError
 from trainer.errors import TrainerError
 from trainer.run.folder import Run
 from trainer.run.identity import recorded_identity
@@ -15,6 +16,26 @@ if TYPE_CHECKING:
 
 FIGURES = ("mAP", "CP", "CR", "CF1", "OP", "OR", "OF1")
 """The metrics in their customary order."""
+
+
+def usable(folders: list[Path]) -> tuple[list[Run], list[FedmptError]]:
+    """The evaluated runs whose files can be read, and what is wrong with the others.
+
+    Raises:
+        FedmptError: none of the runs can be used.
+    """
+    runs: list[Run] = []
+    problems: list[FedmptError] = []
+    for folder in folders:
+        try:
+            run = Run.open(folder)
+            rows([run])
+            runs.append(run)
+        except FedmptError as error:
+            problems.append(error)
+    if not runs and problems:
+        raise problems[0]
+    return runs, problems
 
 
 def rows(runs: list[Run]) -> list[dict[str, Any]]:

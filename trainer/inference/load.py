@@ -109,7 +109,7 @@ def from_export(folder: Path, device: str = "auto", backbone: str | None = None)
     clip = _clip(folder, config, pick_device(device), backbone)
     tensors = read_tensors(folder, WEIGHTS)
     text = tensors.pop("text_features", None)
-    if text is None or text.shape[-2:] != (len(config.labels), clip.dim):
+    if text is None or tuple(text.shape[-2:]) != (len(config.labels), clip.dim):
         found = "none" if text is None else f"{tuple(text.shape)}"
         raise TrainerError(
             f"{folder / WEIGHTS}: expected text features of {len(config.labels)} labels, {clip.dim} wide, not {found}"
@@ -129,7 +129,27 @@ def from_export(folder: Path, device: str = "auto", backbone: str | None = None)
         "backbone": clip.name,
         "patch_source": config.backbone.patch_source,
     }
-    return Model(method, text, config.threshold, source)
+    model = Model(method, text, config.threshold, source)
+    _try_out(folder / WEIGHTS, model)
+    return model
+
+
+def _try_out(path: Path, model: Model) -> None:
+    """Check that text features are of the model by an image without content: their leading axes are the method's own.
+
+    Raises:
+        TrainerError: they are not.
+    """
+    size, count = model.method.clip.preprocess.size, len(model.conditions or ())
+    problem = f"{path}: the text features {tuple(model.text.shape)} are not of this model"
+    if not model.text.is_floating_point() or (count and model.text.dim() > 2 and model.text.shape[0] != count):
+        raise TrainerError(problem)
+    try:
+        shape = model.probabilities([torch.zeros(3, size, size)]).shape
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise TrainerError(f"{problem} ({error})") from error
+    if shape != (1, len(model.labels)):
+        raise TrainerError(problem)
 
 
 def _method(settings: MethodConfig, clip: FrozenClip, labels: tuple[str, ...], bank: Bank | None) -> Method:

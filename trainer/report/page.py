@@ -58,7 +58,7 @@ def write_report(run: Run, prepared: Prepared, against: list[Run]) -> Path:
         places=f"Heat maps: {_places(model, prepared)}.",
         chosen=chosen_settings(prepared.config),
         settings=json.dumps(prepared.config.model_dump(mode="json"), indent=2, ensure_ascii=False),
-        environment=json.loads((run.folder / "environment.json").read_text(encoding="utf-8")),
+        environment=run.environment(),
     )
     return run.write_text("report.html", content)
 
