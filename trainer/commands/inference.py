@@ -13,7 +13,7 @@ import typer
 from fedmpt.common.console import DebugOption, JsonOption, reported
 from fedmpt.common.startup import collector_paused
 from fedmpt.common.words import printable
-from trainer.commands.common import DeviceOption, RunArgument
+from trainer.commands.common import BackboneOption, DeviceOption, RunArgument
 
 if TYPE_CHECKING:
     from trainer.data.images import UnreadableImage
@@ -60,10 +60,7 @@ def predict(
         bool, typer.Option("--skip-unreadable", help="Leave out files that cannot be read; they are still listed.")
     ] = False,
     checkpoint: CheckpointOption = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option(help="Of an export without its backbone: the CLIP's .safetensors file, or a tag of open_clip."),
-    ] = None,
+    backbone: BackboneOption = None,
     batch: Annotated[int, typer.Option(min=1, help="Images scored at once.")] = 32,
     device: DeviceOption = None,
     debug: DebugOption = False,
@@ -121,6 +118,7 @@ def export(
         ),
     ] = None,
     checkpoint: CheckpointOption = None,
+    backbone: BackboneOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Write a run's model as a folder that works without the training data, for trainer.load and fedmpt predict.
@@ -132,7 +130,7 @@ def export(
             from trainer.inference.export import export as write
             from trainer.run.folder import Run
 
-            folder = write(Run.open(run), out, with_backbone=with_backbone, checkpoint=checkpoint)
+            folder = write(Run.open(run), out, with_backbone=with_backbone, checkpoint=checkpoint, backbone=backbone)
         size = sum(path.stat().st_size for path in folder.iterdir())
         typer.echo(f"{folder}: {size / 1e6:.1f} MB; {folder / 'README.md'} says how to use it")
 

@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedmpt.common.errors import FedmptError
 from trainer.errors import TrainerError
 from trainer.run.folder import Run
+from trainer.run.identity import recorded_identity
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,6 +28,26 @@ def best_figure(compared: list[dict[str, Any]], key: str) -> float | None:
     return max((row[key] for row in compared if row[key] is not None), default=None)
 
 
+def usable(folders: list[Path]) -> tuple[list[Run], list[FedmptError]]:
+    """The evaluated runs whose files can be read, and what is wrong with the others.
+
+    Raises:
+        FedmptError: none of the runs can be used.
+    """
+    runs: list[Run] = []
+    problems: list[FedmptError] = []
+    for folder in folders:
+        try:
+            run = Run.open(folder)
+            rows([run])
+            runs.append(run)
+        except FedmptError as error:
+            problems.append(error)
+    if not runs and problems:
+        raise problems[0]
+    return runs, problems
+
+
 def rows(runs: list[Run]) -> list[dict[str, Any]]:
     """One row per run: name, method, test metrics and number of trained parameters.
 
@@ -33,6 +55,9 @@ def rows(runs: list[Run]) -> list[dict[str, Any]]:
         TrainerError: a run is not evaluated, or the runs were evaluated on different images.
     """
     evaluations = [run.evaluation() for run in runs]
+    for run, evaluation in zip(runs, evaluations, strict=True):
+        if evaluation["dataset_fingerprint"] != recorded_identity(run)["data"]["fingerprint"]:
+            raise TrainerError(f"{run.folder}: evaluated on other data than it was trained on; evaluate it again")
     protocols = {(e["dataset"], e["dataset_fingerprint"]) for e in evaluations}
     if len(protocols) > 1:
         listed = ", ".join(f"{run.name} ({e['dataset']})" for run, e in zip(runs, evaluations, strict=True))

@@ -23,6 +23,7 @@ from trainer.evaluation.metrics import (
     oracle_metrics,
     precision_recall_f1,
 )
+from trainer.run.identity import check_identity
 from trainer.run.restoring import clients_with_personal_parts, restore
 from trainer.seeding import numpy_generator
 
@@ -43,8 +44,9 @@ def evaluate(run: Run, prepared: Prepared, checkpoint: str = "last") -> dict[str
     personal parts is evaluated; the metrics of clients are those of their own models.
 
     Raises:
-        TrainerError: the run has no such checkpoint.
+        TrainerError: the run has no such checkpoint, or was trained with other data, bank or backbone.
     """
+    check_identity(run, prepared)
     method, dataset = prepared.method, prepared.dataset
     rounds = restore(run, method, checkpoint)
     threshold = choose_threshold(*_columns(scores(method, prepared.features(dataset.validation)), method.seen))

@@ -17,6 +17,7 @@ from trainer.report.gates import gate_summary
 from trainer.report.sites import site_summary
 from trainer.report.templates import page_environment
 from trainer.run.folder import Run
+from trainer.run.identity import check_identity
 from trainer.run.restoring import restore
 from trainer.run_config import RunConfig
 
@@ -30,9 +31,10 @@ def write_report(run: Run, prepared: Prepared, against: list[Run]) -> Path:
         against: other runs, evaluated on the same test images.
 
     Raises:
-        TrainerError: a run that is not evaluated, or was evaluated on other images.
+        TrainerError: a run that is not evaluated, was evaluated on other images, or was trained with other data.
     """
     evaluation = run.evaluation()
+    check_identity(run, prepared)
     compared = rows([run, *against])
     method, dataset = prepared.method, prepared.dataset
     restore(run, method, str(evaluation["rounds"]))
@@ -56,7 +58,7 @@ def write_report(run: Run, prepared: Prepared, against: list[Run]) -> Path:
         places=f"Heat maps: {_places(model, prepared)}.",
         chosen=chosen_settings(prepared.config),
         settings=json.dumps(prepared.config.model_dump(mode="json"), indent=2, ensure_ascii=False),
-        environment=json.loads((run.folder / "environment.json").read_text(encoding="utf-8")),
+        environment=run.environment(),
     )
     return run.write_text("report.html", content)
 
