@@ -10,7 +10,7 @@ import torch
 
 from prompt_bank.schema import Bank
 from trainer.backbone.clip import FrozenClip
-from trainer.backbone.load import load_backbone
+from trainer.backbone.load import RecordedWeights, load_backbone, load_recorded
 from trainer.data.base import MultiLabelDataset, Split
 from trainer.data.batches import BatchSource
 from trainer.data.encoding import Encoding, frozen_blocks
@@ -94,16 +94,33 @@ def pick_device(name: str) -> torch.device:
         raise TrainerError(f"device '{name}' is not available here; use --device auto or cpu") from error
 
 
-def prepare(config: RunConfig, bank: Bank | None, cache: Path, reporter: Reporter | None = None) -> Prepared:
+def prepare(
+    config: RunConfig,
+    bank: Bank | None,
+    cache: Path,
+    reporter: Reporter | None = None,
+    recorded: RecordedWeights | None = None,
+) -> Prepared:
     """Load data and backbone, and construct the method.
+
+    Args:
+        config: the run's settings.
+        bank: the run's bank, if it has one.
+        cache: of features.
+        reporter: of progress.
+        recorded: if the settings come from a run's folder, the weights that it records; None if they are the user's.
 
     Raises:
         TrainerError: an unknown name, missing weights, or a bank that does not fit the data.
     """
     reporter = reporter or Reporter()
     dataset = load_dataset(config.data, cache, reporter.images)
-    clip = load_backbone(config.backbone.name, config.backbone.pretrained, pick_device(config.device))
-    return assemble(config, dataset, clip, bank, cache, reporter or Reporter())
+    named, device = config.backbone, pick_device(config.device)
+    if recorded is None:
+        clip = load_backbone(named.name, named.pretrained, device)
+    else:
+        clip = load_recorded(named.name, named.pretrained, recorded, device)
+    return assemble(config, dataset, clip, bank, cache, reporter)
 
 
 def assemble(

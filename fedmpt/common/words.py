@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import unicodedata
 from collections.abc import Sequence
 from difflib import get_close_matches
+from pathlib import Path
 
 BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Bidirectional control characters, which can make a word look like another one."""
@@ -25,6 +27,11 @@ def fold_loosely(text: str) -> str:
 def printable(text: str) -> str:
     """The text with a � for each control character, safe for a terminal."""
     return "".join("�" if unicodedata.category(sign) in ("Cc", "Cs") else sign for sign in text)
+
+
+def path_text(path: Path) -> str:
+    """A path as text that can be encoded: bytes of a name that are not UTF-8 become "\\xe4" and the like."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def suggestions(wanted: str, known: Sequence[str]) -> str:

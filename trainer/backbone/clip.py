@@ -5,7 +5,6 @@ Shape letters: B images, M patches, C prompts, T token positions, D joint width,
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from trainer.backbone.block import value_path
+from trainer.backbone.tensor_files import hash_tensors
 from trainer.errors import TrainerError
 
 PatchSource = Literal["last", "value"]
@@ -126,8 +126,8 @@ class FrozenClip(nn.Module):
 
     @cached_property
     def weights_hash(self) -> str:
-        """See `hash_weights`; of all weights."""
-        return hash_weights(self.model.state_dict())
+        """See `hash_tensors`; of all weights."""
+        return hash_tensors(self.model.state_dict())
 
     def vision_weights(self) -> dict[str, Tensor]:
         """The image tower's weights and κ: sufficient for inference with precomputed text features."""
@@ -136,8 +136,8 @@ class FrozenClip(nn.Module):
 
     @cached_property
     def vision_hash(self) -> str:
-        """See `hash_weights`; of `vision_weights`."""
-        return hash_weights(self.vision_weights())
+        """See `hash_tensors`; of `vision_weights`."""
+        return hash_tensors(self.vision_weights())
 
     @torch.no_grad()
     def encode_image(self, pixels: Tensor, patch_source: PatchSource = "last") -> ImageFeatures:
@@ -213,15 +213,6 @@ class FrozenClip(nn.Module):
     @cached_property
     def _transform(self) -> Any:
         return self.preprocess.transform()
-
-
-def hash_weights(weights: dict[str, Tensor]) -> str:
-    """sha256 over names, dtypes, shapes and bytes, sorted by name."""
-    digest = hashlib.sha256()
-    for key, value in sorted(weights.items()):
-        digest.update(f"{key}/{value.dtype}/{tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def _check_architecture(model: Any, name: str) -> None:

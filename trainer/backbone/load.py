@@ -5,50 +5,92 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from trainer.backbone.architectures import SHIPPED, check_name, tokenizer
 from trainer.backbone.clip import FrozenClip, Preprocess
-from trainer.errors import TrainerError, unknown_name
+from trainer.backbone.fetching import is_path, locate
+from trainer.backbone.tensor_files import check_like, read_tensors
+from trainer.errors import TrainerError
 
-SHIPPED = "scenes-tiny"
-"""The backbone whose weights come with the package."""
+
+@dataclass(frozen=True)
+class RecordedWeights:
+    """The weights with which a run was trained, as its folder records them.
+
+    Attributes:
+        sha256: see `FrozenClip.weights_hash`; None if the run has not begun.
+        given: where the user says they are: a .safetensors file, or a tag to fetch; None: where the run says.
+    """
+
+    sha256: str | None
+    given: str | None = None
 
 
-def load_backbone(name: str, pretrained: str | None, device: torch.device | str = "cpu") -> FrozenClip:
+def load_backbone(
+    name: str, pretrained: str | None, device: torch.device | str = "cpu", fetch: bool = True
+) -> FrozenClip:
     """Load a CLIP with its weights.
 
     Args:
-        name: "scenes-tiny", or a model of open_clip, "ViT-B-16-quickgelu" for instance.
+        name: "scenes-tiny", or a plain CLIP of open_clip, "ViT-B-16-quickgelu" for instance (see `architecture_names`).
         pretrained: for open_clip models: a tag ("openai"; downloaded or from the local cache) or the path of a
             .safetensors file. None for scenes-tiny.
         device: of the model.
+        fetch: whether a tag's weights may be downloaded.
 
     Raises:
         TrainerError: an unknown name or tag, missing or mismatching weights, or a file that is not safetensors.
     """
+    check_name(name)
     if name == SHIPPED:
         if pretrained is not None:
-            raise TrainerError(f"{SHIPPED} comes with its weights; leave out --pretrained {pretrained}")
+            raise TrainerError(f"{SHIPPED} comes with its weights; leave out {pretrained}")
         return _scenes_tiny().to(device)
-    import open_clip
-
-    if open_clip.get_model_config(name) is None:
-        raise unknown_name("backbone", name, [SHIPPED, *open_clip.list_models()])
     if pretrained is None:
+        import open_clip
+
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none is known"
         raise TrainerError(f"{name} needs weights: --pretrained with a .safetensors file or a tag ({tags})")
-    path, config = _locate(name, pretrained)
+    path, config = locate(name, pretrained, fetch)
     return from_file(name, path, config).to(device)
+
+
+def load_recorded(
+    name: str, pretrained: str | None, recorded: RecordedWeights, device: torch.device | str = "cpu"
+) -> FrozenClip:
+    """Load the backbone that a run's folder names; the folder may be a stranger's.
+
+    Nothing is fetched that the user did not name, and the weights must be those with which the run was trained.
+
+    Raises:
+        TrainerError: see `load_backbone`; or the weights are others.
+    """
+    try:
+        clip = load_backbone(name, recorded.given or pretrained, device, fetch=recorded.given is not None)
+    except TrainerError as error:
+        if recorded.given is not None or pretrained is None:
+            raise
+        tag = "" if is_path(pretrained) else f", or --backbone {pretrained} to fetch them"
+        said = f"name the weights with --backbone FILE.safetensors{tag}; for train --resume the option is --pretrained"
+        raise type(error)(f"{error}\n{said}") from error
+    if recorded.sha256 is not None and f"sha256:{clip.weights_hash}" != recorded.sha256:
+        raise TrainerError(
+            f"the weights of {name} have sha256 {clip.weights_hash[:16]}…, the run was trained on "
+            f"{recorded.sha256.removeprefix('sha256:')[:16]}…: the backbone changed; name the run's own with --backbone"
+        )
+    return clip
 
 
 def from_file(name: str, path: Path, config: dict[str, Any] | None = None) -> FrozenClip:
     """Build an open_clip model and load its weights from a safetensors file.
 
     Args:
-        name: an open_clip model name.
+        name: one of `architecture_names`, but not scenes-tiny.
         path: weights under open_clip's or OpenAI's names.
         config: open_clip's settings of the pretrained tag (quick_gelu, mean, std, interpolation), if there are any.
 
@@ -57,12 +99,14 @@ def from_file(name: str, path: Path, config: dict[str, Any] | None = None) -> Fr
     """
     import open_clip
 
+    check_name(name)
+    weights = read_tensors(path)
     config = config or {}
     with _without_warnings():  # open_clip warns of random initialisation; the weights are loaded below
         model = open_clip.create_model(name, pretrained=None, load_weights=False)
     if config.get("quick_gelu") and not _uses_quick_gelu(model):
         raise TrainerError(f"these weights were trained with QuickGELU: use {name}-quickgelu")
-    fill_weights(model, path)
+    _fill(model, path, weights)
     defaults = open_clip.transform.PreprocessCfg()
     size = model.visual.image_size
     preprocess = Preprocess(
@@ -71,68 +115,27 @@ def from_file(name: str, path: Path, config: dict[str, Any] | None = None) -> Fr
         std=tuple(config.get("std") or defaults.std),
         interpolation=config.get("interpolation") or defaults.interpolation,
     )
-    return FrozenClip(model, open_clip.get_tokenizer(name), preprocess, name)
+    return FrozenClip(model, tokenizer(name), preprocess, name)
 
 
 def fill_weights(model: Any, path: Path) -> None:
     """Copy the weights of a safetensors file into a model. The keys must be exactly the model's.
 
     Raises:
-        TrainerError: the file is missing, is not safetensors, or does not match the model.
+        TrainerError: the file is missing, is not safetensors, has numbers that are not finite, or does not match the
+            model in names, shapes or data types.
     """
-    weights = read_weights(path)
+    _fill(model, path, read_tensors(path))
+
+
+def _fill(model: Any, path: Path, weights: dict[str, torch.Tensor]) -> None:
     # OpenAI's checkpoints contain three entries of metadata.
     for entry in ("input_resolution", "context_length", "vocab_size"):
         weights.pop(entry, None)
     own = model.state_dict()
-    missing = sorted(own.keys() - weights.keys())
-    surplus = sorted(weights.keys() - own.keys())
-    shapes = sorted(k for k in own.keys() & weights.keys() if own[k].shape != weights[k].shape)
-    for what, keys in (("lacks", missing), ("has unknown", surplus), ("has other shapes for", shapes)):
-        if keys:
-            listed = ", ".join(keys[:4]) + (f" and {len(keys) - 4} more" if len(keys) > 4 else "")
-            raise TrainerError(f"{path}: the file {what} {listed}; it is not of this model")
+    if difference := check_like(weights, own):
+        raise TrainerError(f"{path}: the file {difference}; it is not of this model")
     model.load_state_dict({k: v.to(own[k].dtype) for k, v in weights.items()})
-
-
-def read_weights(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a safetensors file.
-
-    Raises:
-        TrainerError: the file is missing or of another format.
-    """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    if path.suffix != ".safetensors":
-        raise TrainerError(f"{path}: weights are read from .safetensors only (other formats can run code)")
-    if not path.is_file():
-        raise TrainerError(f"{path}: there is no such weights file")
-    try:
-        return load_file(path)
-    except SafetensorError as error:
-        raise TrainerError(f"{path}: not a readable safetensors file ({error})") from error
-
-
-def _locate(name: str, pretrained: str) -> tuple[Path, dict[str, Any]]:
-    """The weights file of a path or a tag, and open_clip's settings of the tag."""
-    if pretrained.endswith(".safetensors") or Path(pretrained).exists():
-        return Path(pretrained), {}
-    import open_clip
-    from open_clip.pretrained import download_pretrained, get_pretrained_cfg
-
-    config = get_pretrained_cfg(name, pretrained)
-    if not config:
-        known = open_clip.list_pretrained_tags_by_model(name)
-        raise unknown_name(f"pretrained weights of {name}", pretrained, known)
-    try:
-        path = download_pretrained(config)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise TrainerError(
-            f"the weights {name}/{pretrained} could not be fetched ({type(error).__name__}); "
-            "download their .safetensors file and pass its path with --pretrained"
-        ) from error
-    return Path(path), config
 
 
 @contextmanager
@@ -150,8 +153,6 @@ def _uses_quick_gelu(model: Any) -> bool:
 
 
 def _scenes_tiny() -> FrozenClip:
-    import open_clip
-
     from trainer.backbone import scenes_tiny
 
-    return FrozenClip(scenes_tiny.load_model(), open_clip.SimpleTokenizer(), scenes_tiny.PREPROCESS, SHIPPED)
+    return FrozenClip(scenes_tiny.load_model(), tokenizer(SHIPPED), scenes_tiny.PREPROCESS, SHIPPED)

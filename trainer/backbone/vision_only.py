@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
 
+from trainer.backbone.architectures import architecture, tokenizer
 from trainer.backbone.clip import FrozenClip, Preprocess
-from trainer.backbone.load import SHIPPED, read_weights
+from trainer.backbone.tensor_files import check_like, read_tensors
 from trainer.errors import TrainerError
 
 
@@ -39,25 +39,11 @@ class VisionClip(FrozenClip):
         return torch.full((len(texts), self.dim), math.nan, device=self.device)
 
 
-def architecture(name: str) -> dict[str, Any]:
-    """open_clip's configuration of a backbone: "scenes-tiny", or a model of open_clip."""
-    if name == SHIPPED:
-        from trainer.backbone import scenes_tiny
-
-        return copy.deepcopy(scenes_tiny.CONFIG)
-    import open_clip
-
-    return dict(open_clip.get_model_config(name))
-
-
-def load_vision(
-    name: str, config: dict[str, Any], path: Path, preprocess: Preprocess, device: torch.device | str = "cpu"
-) -> VisionClip:
+def load_vision(name: str, path: Path, preprocess: Preprocess, device: torch.device | str = "cpu") -> VisionClip:
     """Load an image tower from a file of `FrozenClip.vision_weights`.
 
     Args:
-        name: the backbone's name.
-        config: its `architecture`.
+        name: one of `architecture_names`.
         path: a .safetensors file.
         preprocess: the preprocessing that the tower expects.
         device: of the tower.
@@ -67,15 +53,14 @@ def load_vision(
     """
     import open_clip
 
-    weights = {key: value.to(device) for key, value in read_weights(path).items()}
-    try:
-        with torch.device("meta"):
-            model = open_clip.model.CLIP(**copy.deepcopy(config))
-        scale = weights.pop("logit_scale")
-        model.visual.load_state_dict({key.removeprefix("visual."): v for key, v in weights.items()}, assign=True)
-    except (RuntimeError, KeyError, TypeError) as error:
-        said = str(error).splitlines()[0]
-        raise TrainerError(f"{path}: the weights are not those of {name}'s image tower ({said})") from error
+    weights = read_tensors(path)
+    with torch.device("meta"):
+        model = open_clip.model.CLIP(**architecture(name))
+    own = {key: value for key, value in model.state_dict().items() if key.startswith("visual.") or key == "logit_scale"}
+    if difference := check_like(weights, own):
+        raise TrainerError(f"{path}: the weights are not those of {name}'s image tower (the file {difference})")
+    weights = {key: value.to(device, own[key].dtype) for key, value in weights.items()}
+    scale = weights.pop("logit_scale")
+    model.visual.load_state_dict({key.removeprefix("visual."): v for key, v in weights.items()}, assign=True)
     model.logit_scale = nn.Parameter(scale)
-    tokenizer = open_clip.SimpleTokenizer() if name == SHIPPED else open_clip.get_tokenizer(name)
-    return VisionClip(model, tokenizer, preprocess, name)
+    return VisionClip(model, tokenizer(name), preprocess, name)

@@ -11,13 +11,13 @@ import typer
 from fedmpt.common.console import CacheOption, DebugOption, JsonOption, reported
 from fedmpt.common.startup import collector_paused
 from trainer.commands.common import (
+    BackboneOption,
     DeviceOption,
+    MovedDataOption,
     RunArgument,
     StreamOption,
     console,
-    prepare_run,
-    read_bank,
-    with_options,
+    reopened,
 )
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ def evaluate(
     run: RunArgument,
     checkpoint: Annotated[str, typer.Option(help="last, best (on validation) or a number of rounds.")] = "last",
     device: DeviceOption = None,
+    data_root: MovedDataOption = None,
+    backbone: BackboneOption = None,
     cache_dir: CacheOption = None,
     no_feature_cache: StreamOption = False,
     as_json: JsonOption = False,
@@ -40,11 +42,9 @@ def evaluate(
     with reported(debug):
         with collector_paused():
             from trainer.evaluation.measuring import evaluate as measure
-            from trainer.run.folder import Run
 
-        opened = Run.open(run)
-        settings = with_options(opened.config(), device, no_feature_cache)
-        result = measure(opened, prepare_run(settings, read_bank(opened.bank), cache_dir), checkpoint)
+        opened, prepared = reopened(run, cache_dir, device, no_feature_cache, data_root, backbone)
+        result = measure(opened, prepared, checkpoint)
         if as_json:
             typer.echo(json.dumps(result, indent=2, ensure_ascii=False))
         else:
@@ -56,15 +56,17 @@ def compare(
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
-    """Set evaluated runs side by side.
+    """Set evaluated runs side by side. A run that is damaged or not evaluated is named and left out.
 
     Example:  fedmpt compare runs/zero-shot-scenes-1 runs/fedmpt-scenes-1
     """
     with reported(debug):
-        from trainer.evaluation.comparison import rows, table
-        from trainer.run.folder import Run
+        from trainer.evaluation.comparison import rows, table, usable
 
-        compared = rows([Run.open(folder) for folder in runs])
+        readable, problems = usable(runs)
+        for problem in problems:
+            typer.echo(f"warning: left out: {problem}", err=True)
+        compared = rows(readable)
         if as_json:
             typer.echo(json.dumps(compared, indent=2, ensure_ascii=False))
         else:
@@ -78,6 +80,8 @@ def report(
         typer.Option("--against", metavar="RUN", help="Other runs to compare with; may be repeated."),
     ] = None,
     device: DeviceOption = None,
+    data_root: MovedDataOption = None,
+    backbone: BackboneOption = None,
     cache_dir: CacheOption = None,
     no_feature_cache: StreamOption = False,
     debug: DebugOption = False,
@@ -91,9 +95,7 @@ def report(
             from trainer.report.page import write_report
             from trainer.run.folder import Run
 
-        opened = Run.open(run)
-        settings = with_options(opened.config(), device, no_feature_cache)
-        prepared = prepare_run(settings, read_bank(opened.bank), cache_dir)
+        opened, prepared = reopened(run, cache_dir, device, no_feature_cache, data_root, backbone)
         typer.echo(str(write_report(opened, prepared, [Run.open(other) for other in against or []])))
 
 

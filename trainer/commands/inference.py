@@ -12,7 +12,8 @@ import typer
 
 from fedmpt.common.console import DebugOption, JsonOption, reported
 from fedmpt.common.startup import collector_paused
-from trainer.commands.common import DeviceOption, RunArgument
+from fedmpt.common.words import printable
+from trainer.commands.common import BackboneOption, DeviceOption, RunArgument
 
 if TYPE_CHECKING:
     from trainer.data.images import UnreadableImage
@@ -59,10 +60,7 @@ def predict(
         bool, typer.Option("--skip-unreadable", help="Leave out files that cannot be read; they are still listed.")
     ] = False,
     checkpoint: CheckpointOption = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option(help="Of an export without its backbone: the CLIP's .safetensors file, or a tag of open_clip."),
-    ] = None,
+    backbone: BackboneOption = None,
     batch: Annotated[int, typer.Option(min=1, help="Images scored at once.")] = 32,
     device: DeviceOption = None,
     debug: DebugOption = False,
@@ -72,10 +70,12 @@ def predict(
     Example:  fedmpt predict runs/fedmpt-scenes-1 photos/ --explain why
     """
     with reported(debug):
-        from trainer.data.images import find_images
+        from trainer.data.images import find_images, passed_over
         from trainer.errors import TrainerError
 
         paths = find_images(images)
+        if others := passed_over(images):
+            typer.echo(f"note: passed over for their suffixes: {printable(others)}", err=True)
         unreadable = _bad_headers(paths)
         if unreadable and not skip_unreadable:
             raise TrainerError(_listed(unreadable) + "\nnothing was predicted; leave them out with --skip-unreadable")
@@ -118,6 +118,7 @@ def export(
         ),
     ] = None,
     checkpoint: CheckpointOption = None,
+    backbone: BackboneOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Write a run's model as a folder that works without the training data, for trainer.load and fedmpt predict.
@@ -129,7 +130,7 @@ def export(
             from trainer.inference.export import export as write
             from trainer.run.folder import Run
 
-            folder = write(Run.open(run), out, with_backbone=with_backbone, checkpoint=checkpoint)
+            folder = write(Run.open(run), out, with_backbone=with_backbone, checkpoint=checkpoint, backbone=backbone)
         size = sum(path.stat().st_size for path in folder.iterdir())
         typer.echo(f"{folder}: {size / 1e6:.1f} MB; {folder / 'README.md'} says how to use it")
 
@@ -148,8 +149,6 @@ def _bad_headers(paths: list[Path]) -> list[UnreadableImage]:
 
 
 def _listed(unreadable: list[UnreadableImage]) -> str:
-    from fedmpt.common.words import printable
-
     lines = "".join(f"\n  {printable(str(error))}" for error in unreadable)
     return f"{len(unreadable)} unreadable image{'s' if len(unreadable) > 1 else ''}:{lines}"
 

@@ -9,7 +9,7 @@ import typer
 
 from fedmpt.common.console import CacheOption, DebugOption, reported
 from fedmpt.common.startup import collector_paused
-from trainer.commands.common import BankOption, DeviceOption, StreamOption, prepare_run, read_bank
+from trainer.commands.common import BankOption, DeviceOption, StreamOption, prepare_run, read_bank, reopened
 from trainer.commands.evaluation import print_evaluation
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def train(
     """
     with reported(debug):
         with collector_paused():
-            from trainer.data.partition import check_partition, save_partition
+            from trainer.data.partition import save_partition
             from trainer.errors import TrainerError
             from trainer.resolving import parse_assignment, resolve
             from trainer.run.folder import Run
@@ -88,10 +88,8 @@ def train(
             overrides |= dict.fromkeys(("data.seed", "seeds.initial", "seeds.clients", "seeds.batches"), seed)
         overrides |= dict(parse_assignment(text) for text in assignments or [])
         if resume is not None:
-            run = _reopened(resume, config, preset, overrides, bank, out)
-            settings = run.config()
-            prepared = prepare_run(settings, read_bank(run.bank), cache_dir)
-            check_partition(run.partition, prepared.dataset)
+            _only_where_things_are(overrides, config, preset, bank, out)
+            run, prepared = reopened(resume, cache_dir, data_root=data_root, backbone=pretrained)
         else:
             if checkpoint is not None:
                 raise TrainerError("--checkpoint says where --resume goes on; a new run begins at round 0")
@@ -103,20 +101,17 @@ def train(
         _train_and_evaluate(run, prepared, checkpoint or "last")
 
 
-def _reopened(
-    folder: Path,
-    config: Path | None,
-    preset: str | None,
-    overrides: dict[str, Any],
-    bank: Path | None,
-    out: Path | None,
-) -> Run:
+def _only_where_things_are(
+    overrides: dict[str, Any], config: Path | None, preset: str | None, bank: Path | None, out: Path | None
+) -> None:
+    """With --resume, options may say where data and weights are now, but not change what the run is."""
     from trainer.errors import TrainerError
-    from trainer.run.folder import Run
 
-    if config or preset or overrides or bank or out:
-        raise TrainerError("--resume goes on with the run's own settings and bank; leave the other options out")
-    return Run.open(folder)
+    if config or preset or bank or out or overrides.keys() - {"data.data_root", "backbone.pretrained"}:
+        raise TrainerError(
+            "--resume goes on with the run's own settings and bank; leave out all other options but --data-root and "
+            "--pretrained, which say where its files are now"
+        )
 
 
 def _train_and_evaluate(run: Run, prepared: Prepared, checkpoint: str) -> None:

@@ -2,8 +2,8 @@
 
 Shape letters: n images, M patches, D joint width.
 
-A cache entry is a folder of .npy files with a `meta.json` that records the number of finished images, so that an
-interrupted computation can be resumed. The folder's name contains a hash of everything that determines the features.
+An interrupted computation is resumed; a damaged entry counts as missing (see `trainer.data.feature_entry`). A complete
+entry is only read, so the cache may be a shared, read-only folder.
 """
 
 from __future__ import annotations
@@ -24,13 +24,12 @@ from torch import Tensor
 
 from fedmpt.common.words import format_bytes
 from trainer.backbone.clip import FrozenClip
+from trainer.data import feature_entry
 from trainer.data.base import MultiLabelDataset, Split
 from trainer.data.batches import Batch
 from trainer.data.encoding import ON_DISK, Encoding
+from trainer.data.feature_entry import CacheEntry, checksum
 from trainer.errors import TrainerError
-
-CHUNK = 128
-"""Images encoded between two updates of meta.json."""
 
 Progress = Callable[[int, int], None]
 """Called with (images done, total)."""
@@ -88,14 +87,18 @@ def feature_store(
         OSError: the cache cannot be written.
     """
     folder = cache / "features" / _key(dataset, split, encoding)
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / "lock"):
-        done = _done(folder, encoding, len(split))
-        if done < len(split):
-            _announce(split, encoding, folder, done, say)
-            _compute(split, encoding, folder, done, progress)
-    arrays = {name: _mapped(folder / f"{name}.npy") for name in encoding.shapes(len(split))}
-    return FeatureStore(arrays, split.labels, split.ids)
+    entry = CacheEntry(folder, encoding, len(split))
+    if not entry.complete():
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / "lock"):
+            done, problem = entry.done()
+            if problem and say:
+                place = f"features of {split.name} in {folder}"
+                say(f"{place} are damaged ({problem}): encoded again from image {done:,} on")
+            if done < len(split):
+                _announce(split, encoding, folder, done, say)
+                _compute(split, entry, done, progress)
+    return FeatureStore({name: entry.array(name) for name in entry.shapes}, split.labels, split.ids)
 
 
 def _key(dataset: MultiLabelDataset, split: Split, encoding: Encoding) -> str:
@@ -106,24 +109,6 @@ def _key(dataset: MultiLabelDataset, split: Split, encoding: Encoding) -> str:
         *encoding.cache_key(),
     )
     return f"{dataset.name}-{split.name}-{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]}"
-
-
-def _mapped(path: Path) -> np.ndarray:
-    array: np.ndarray = np.load(path, mmap_mode="r", allow_pickle=False)
-    return array
-
-
-def _done(folder: Path, encoding: Encoding, count: int) -> int:
-    """The number of finished images in a cache entry; 0 if it is damaged, so that it is recomputed."""
-    try:
-        done = int(json.loads((folder / "meta.json").read_text(encoding="utf-8"))["done"])
-        for name, shape in encoding.shapes(count).items():
-            array = _mapped(folder / f"{name}.npy")
-            if array.shape != shape or array.dtype != ON_DISK[encoding.storage]:
-                return 0
-    except (FileNotFoundError, ValueError, KeyError, TypeError, EOFError):
-        return 0
-    return done
 
 
 def _announce(split: Split, encoding: Encoding, folder: Path, done: int, say: Callable[[str], None] | None) -> None:
@@ -144,25 +129,17 @@ def _announce(split: Split, encoding: Encoding, folder: Path, done: int, say: Ca
         say(f"{size}, {done:,} images done" if done else size)
 
 
-def _record(folder: Path, done: int) -> None:
-    temporary = folder / "meta.json.tmp"
-    temporary.write_text(json.dumps({"done": done}), encoding="utf-8")
-    temporary.replace(folder / "meta.json")
-
-
-def _compute(split: Split, encoding: Encoding, folder: Path, done: int, progress: Progress | None) -> None:
-    mode: Any = "r+" if done else "w+"
-    type_ = ON_DISK[encoding.storage]
-    stores = {
-        name: np.lib.format.open_memmap(folder / f"{name}.npy", mode=mode, dtype=type_, shape=shape)
-        for name, shape in encoding.shapes(len(split)).items()
-    }
-    for pixels in pixel_batches(split, encoding.clip, CHUNK, done):
-        for name, values in encoding.encode_for_storage(pixels).items():
-            stores[name][done : done + len(values)] = values.cpu().view(torch.uint16).numpy().view(type_)
+def _compute(split: Split, entry: CacheEntry, done: int, progress: Progress | None) -> None:
+    stores = {name: entry.array(name, "r+" if done else "w+") for name in entry.shapes}
+    sums = entry.sums(done) if done else {name: [] for name in entry.shapes}
+    for pixels in pixel_batches(split, entry.encoding.clip, feature_entry.CHUNK, done):
+        for name, values in entry.encoding.encode_for_storage(pixels).items():
+            rows = stores[name][done : done + len(values)]
+            rows[:] = values.cpu().view(torch.uint16).numpy().view(entry.type)
             stores[name].flush()
+            sums[name].append(checksum(rows))
         done += len(pixels)
-        _record(folder, done)
+        entry.record(done, sums)
         if progress:
             progress(done, len(split))
 
@@ -185,5 +162,5 @@ def pixel_batches(split: Split, clip: FrozenClip, size: int, start: int = 0) -> 
     """Batches (size, 3, H, W) of preprocessed images from index `start` on, prefetched by worker processes."""
     workers = min(os.cpu_count() or 1, 8)
     data = _Pixels(split, clip.preprocess.transform(), start)
-    small = len(data) <= 2 * CHUNK
+    small = len(data) <= 2 * feature_entry.CHUNK
     yield from torch.utils.data.DataLoader(data, batch_size=size, num_workers=0 if small else workers)

@@ -6,14 +6,46 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fedmpt.common.errors import FedmptError
 from trainer.errors import TrainerError
 from trainer.run.folder import Run
+from trainer.run.identity import recorded_identity
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 FIGURES = ("mAP", "CP", "CR", "CF1", "OP", "OR", "OF1")
 """The metrics in their customary order."""
+
+
+def format_figure(value: float | None, sign: str = "") -> str:
+    """A figure in per cent with two decimals; "–" if it has no value."""
+    return "–" if value is None else f"{sign}{value:.2f}"
+
+
+def best_figure(compared: list[dict[str, Any]], key: str) -> float | None:
+    """The highest value of a metric over the runs; None if no run has one."""
+    return max((row[key] for row in compared if row[key] is not None), default=None)
+
+
+def usable(folders: list[Path]) -> tuple[list[Run], list[FedmptError]]:
+    """The evaluated runs whose files can be read, and what is wrong with the others.
+
+    Raises:
+        FedmptError: none of the runs can be used.
+    """
+    runs: list[Run] = []
+    problems: list[FedmptError] = []
+    for folder in folders:
+        try:
+            run = Run.open(folder)
+            rows([run])
+            runs.append(run)
+        except FedmptError as error:
+            problems.append(error)
+    if not runs and problems:
+        raise problems[0]
+    return runs, problems
 
 
 def rows(runs: list[Run]) -> list[dict[str, Any]]:
@@ -23,6 +55,9 @@ def rows(runs: list[Run]) -> list[dict[str, Any]]:
         TrainerError: a run is not evaluated, or the runs were evaluated on different images.
     """
     evaluations = [run.evaluation() for run in runs]
+    for run, evaluation in zip(runs, evaluations, strict=True):
+        if evaluation["dataset_fingerprint"] != recorded_identity(run)["data"]["fingerprint"]:
+            raise TrainerError(f"{run.folder}: evaluated on other data than it was trained on; evaluate it again")
     protocols = {(e["dataset"], e["dataset_fingerprint"]) for e in evaluations}
     if len(protocols) > 1:
         listed = ", ".join(f"{run.name} ({e['dataset']})" for run, e in zip(runs, evaluations, strict=True))
@@ -57,8 +92,8 @@ def table(compared: list[dict[str, Any]]) -> Table:
     for row in compared:
         figures = []
         for key in ("mAP", "CF1", "OF1"):
-            best = row[key] == max(other[key] for other in compared)
-            figures.append(f"[bold]{row[key]:.2f}[/bold]" if best else f"{row[key]:.2f}")
+            best = row[key] is not None and row[key] == best_figure(compared, key)
+            figures.append(f"[bold]{format_figure(row[key])}[/bold]" if best else format_figure(row[key]))
         ends = row["intervals"]["mAP"] if row["intervals"] else None
         figures.insert(1, f"{(ends[1] - ends[0]) / 2:.2f}" if ends else "–")
         shown.add_row(
@@ -88,7 +123,7 @@ def evaluation_table(evaluation: dict[str, Any]) -> Table:
         shown.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for name, values in ways.items():
         if values:
-            shown.add_row(name, *(f"{values[key]:.2f}" for key in FIGURES))
+            shown.add_row(name, *(format_figure(values[key]) for key in FIGURES))
     ends = evaluation["intervals"]
     if ends:
         halves = (f"±{(ends[key][1] - ends[key][0]) / 2:.2f}" for key in FIGURES)

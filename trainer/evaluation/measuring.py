@@ -23,6 +23,7 @@ from trainer.evaluation.metrics import (
     oracle_metrics,
     precision_recall_f1,
 )
+from trainer.run.identity import check_identity
 from trainer.run.restoring import clients_with_personal_parts, restore
 from trainer.seeding import numpy_generator
 
@@ -43,8 +44,9 @@ def evaluate(run: Run, prepared: Prepared, checkpoint: str = "last") -> dict[str
     personal parts is evaluated; the metrics of clients are those of their own models.
 
     Raises:
-        TrainerError: the run has no such checkpoint.
+        TrainerError: the run has no such checkpoint, or was trained with other data, bank or backbone.
     """
+    check_identity(run, prepared)
     method, dataset = prepared.method, prepared.dataset
     rounds = restore(run, method, checkpoint)
     threshold = choose_threshold(*_columns(scores(method, prepared.features(dataset.validation)), method.seen))
@@ -136,7 +138,7 @@ def client_metrics(logits: Tensor, labels: Tensor, sites: np.ndarray, threshold:
         {
             "client": int(owner),
             "images": int((sites == owner).sum()),
-            **{n: None if math.isnan(v) else v for n, v in zip(NAMES, row, strict=True)},
+            **{n: None if math.isnan(row[0]) else v for n, v in zip(NAMES, row, strict=True)},
         }
         for owner, row in zip(owners, found.tolist(), strict=True)
     ]
@@ -183,7 +185,7 @@ def _with_personal_parts(run: Run, prepared: Prepared, rounds: int, split: Split
 
 def _intervals(prepared: Prepared, logits: Tensor, labels: Tensor, threshold: float) -> dict[str, Any] | None:
     settings, seed = prepared.config.evaluation, prepared.config.seeds.bootstrap
-    if not settings.bootstrap:
+    if not settings.bootstrap or not bool((labels == 1).any()):
         return None
     ends = intervals(
         logits,
@@ -193,6 +195,8 @@ def _intervals(prepared: Prepared, logits: Tensor, labels: Tensor, threshold: fl
         level=settings.confidence,
         generator=numpy_generator(seed, "bootstrap"),
     )
+    if not np.isfinite(list(ends.values())).all():  # hardly a positive among the images
+        return None
     return {"level": settings.confidence, "resamples": settings.bootstrap, **{n: list(e) for n, e in ends.items()}}
 
 

@@ -17,10 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
 
+from fedmpt.common.errors import FedmptError
 from fedmpt.common.files import write_atomically
+from fedmpt.common.foreign_json import parse_json, read_bytes
+from trainer.backbone.tensor_files import read_checked, save_checked
 from trainer.config.sections import FederationConfig
 from trainer.errors import TrainerError
 from trainer.federation.replies import State
@@ -149,15 +150,16 @@ def _index(folder: Path, rounds: int) -> Path:
 
 def _read_index(path: Path) -> dict[int, int]:
     try:
-        return _ROUNDS.validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
+        parse_json(content := read_bytes(path))
+        return _ROUNDS.validate_json(content)
+    except (FedmptError, ValidationError) as error:
         raise TrainerError(f"{path}: which client kept what cannot be read; go on from another checkpoint") from error
 
 
 def _read(path: Path) -> State:
     try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
+        return read_checked(path, path.name)
+    except TrainerError as error:
         raise TrainerError(
             f"{path}: what a client kept cannot be read ({error}); go on from another checkpoint"
         ) from error
@@ -165,7 +167,7 @@ def _read(path: Path) -> State:
 
 def _write(path: Path, tensors: State) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, save({name: value.contiguous() for name, value in tensors.items()}))
+    save_checked(path, tensors, path.name)
 
 
 def _with_prefix(tensors: State, prefix: str) -> State:

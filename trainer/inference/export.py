@@ -13,8 +13,7 @@ from safetensors.torch import save
 from prompt_bank.prompts.layout import active_conditions
 from prompt_bank.recording.store import load as load_bank
 from prompt_bank.schema import Bank, Condition, Label
-from trainer.backbone.load import SHIPPED
-from trainer.backbone.vision_only import architecture
+from trainer.backbone.architectures import SHIPPED, architecture
 from trainer.errors import TrainerError
 from trainer.federation.memory import PERSONAL
 from trainer.inference.exported import (
@@ -32,7 +31,14 @@ from trainer.inference.model import Model
 from trainer.run.folder import Run
 
 
-def export(run: Run, out: Path, *, with_backbone: bool | None = None, checkpoint: str | None = None) -> Path:
+def export(
+    run: Run,
+    out: Path,
+    *,
+    with_backbone: bool | None = None,
+    checkpoint: str | None = None,
+    backbone: str | None = None,
+) -> Path:
     """Write a run's model into a new folder.
 
     Args:
@@ -40,6 +46,7 @@ def export(run: Run, out: Path, *, with_backbone: bool | None = None, checkpoint
         out: the folder; must be empty or not exist.
         with_backbone: whether to include the image tower's weights; None: only those of scenes-tiny.
         checkpoint: see `trainer.inference.load.load`.
+        backbone: see `trainer.inference.load.load`.
 
     Returns:
         The folder.
@@ -49,7 +56,7 @@ def export(run: Run, out: Path, *, with_backbone: bool | None = None, checkpoint
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise TrainerError(f"{out}: there is something already; choose another --out")
-    model = from_run(run, "cpu", checkpoint)
+    model = from_run(run, "cpu", checkpoint, backbone=backbone)
     included = model.method.clip.name == SHIPPED if with_backbone is None else with_backbone
     config = _config(run, model, included)
     # Written to a temporary folder and renamed, so that `out` is never incomplete.
@@ -90,7 +97,7 @@ def _config(run: Run, model: Model, included: bool) -> ExportedConfig:
         labels=model.labels,
         threshold=model.threshold,
         conditions=model.conditions,
-        figures={key: evaluation["test"][key] for key in ("mAP", "CF1", "OF1")},
+        figures={k: v for k in ("mAP", "CF1", "OF1") if (v := evaluation["test"][k]) is not None},
         dataset=evaluation["dataset"],
         method=settings.method,
         backbone=ExportedBackbone(
@@ -136,7 +143,7 @@ def _without_folder(pretrained: str | None) -> str | None:
 def _readme(config: ExportedConfig) -> str:
     own_file = not config.backbone.included and (config.backbone.pretrained or "").endswith(".safetensors")
     argument = f', backbone="{config.backbone.pretrained}"' if own_file else ""
-    figures = ", ".join(f"{name} {value:.1f}" for name, value in config.figures.items())
+    figures = ", ".join(f"{name} {value:.1f}" for name, value in config.figures.items()) or "no figures"
     backbone = "is in this folder" if config.backbone.included else f"is not here: {config.how_to_get_backbone()}"
     return textwrap.dedent(f"""\
         # {" ".join(config.run.split())}

@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field, ValidationError, model_validator
 from torch import Tensor
 
+from fedmpt.common.foreign_json import read_json
 from prompt_bank.schema import Bank
+from trainer.backbone import tensor_files
+from trainer.backbone.architectures import SHIPPED, architecture
 from trainer.backbone.clip import PatchSource, Preprocess
-from trainer.backbone.load import SHIPPED, read_weights
 from trainer.config.settings import Settings
 from trainer.errors import TrainerError
 from trainer.run_config import MethodConfig
@@ -27,15 +29,17 @@ from trainer.run_config import MethodConfig
 CONFIG, WEIGHTS, BACKBONE, SUMS = "config.json", "model.safetensors", "backbone.safetensors", "SHA256SUMS"
 
 Sha256 = Field(pattern=r"^[0-9a-f]{64}$")
+Mean = Annotated[float, Field(ge=-10, le=10)]
+Deviation = Annotated[float, Field(gt=0, le=10)]
 
 
 class ExportedPreprocess(Settings):
     """See `trainer.backbone.clip.Preprocess`."""
 
-    size: int = Field(gt=0)
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    interpolation: str
+    size: int = Field(gt=0, le=4096)
+    mean: tuple[Mean, Mean, Mean]
+    std: tuple[Deviation, Deviation, Deviation]
+    interpolation: Literal["bicubic", "bilinear", "nearest"]
 
     def to_preprocess(self) -> Preprocess:
         """For the backbone."""
@@ -48,13 +52,25 @@ class ExportedBackbone(Settings):
     name: str
     pretrained: str | None
     architecture: dict[str, Any]
-    """open_clip's model configuration."""
+    """open_clip's configuration of the name, for other programs. The tower is built from the name alone."""
     patch_source: PatchSource
     preprocess: ExportedPreprocess
     vision_sha256: str = Sha256
     """See `FrozenClip.vision_hash`."""
     included: bool
     """Whether the folder contains the image tower's weights."""
+
+    @model_validator(mode="after")
+    def _is_known(self) -> Self:
+        try:
+            known = architecture(self.name)
+        except TrainerError as error:
+            raise ValueError(str(error)) from error
+        if self.architecture != known:
+            raise ValueError(f"the architecture is not that of {self.name}")
+        if self.preprocess.size != known["vision_cfg"]["image_size"]:
+            raise ValueError(f"{self.name} reads images of {known['vision_cfg']['image_size']} pixels")
+        return self
 
 
 class ExportedConfig(Settings):
@@ -85,7 +101,7 @@ class ExportedConfig(Settings):
         if wanted.name == SHIPPED:
             return f"{SHIPPED} comes with the fedmpt that trained the model ({self.tool})"
         if wanted.pretrained is not None and not wanted.pretrained.endswith(".safetensors"):
-            return f"open_clip fetches {wanted.name}/{wanted.pretrained}, or pass its .safetensors file as backbone"
+            return f"--backbone {wanted.pretrained} fetches it; or pass {wanted.name}'s .safetensors file as backbone"
         return f"pass the .safetensors file of {wanted.name} that the run was trained with as backbone"
 
 
@@ -96,8 +112,9 @@ def read_config(folder: Path) -> ExportedConfig:
         TrainerError: a missing or changed file, or a configuration of another format.
     """
     verify(folder)
+    content = read_json(folder / CONFIG)
     try:
-        return ExportedConfig.model_validate_json((folder / CONFIG).read_text(encoding="utf-8"))
+        return ExportedConfig.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole file"
@@ -105,12 +122,12 @@ def read_config(folder: Path) -> ExportedConfig:
 
 
 def read_tensors(folder: Path, name: str) -> dict[str, Tensor]:
-    """The tensors of a file in the folder.
+    """The tensors of a file in the folder; see `trainer.backbone.tensor_files.read_tensors`.
 
     Raises:
-        TrainerError: the file is missing or is not safetensors.
+        TrainerError: the file is missing, not safetensors, or has numbers that are not finite.
     """
-    return read_weights(folder / name)
+    return tensor_files.read_tensors(folder / name)
 
 
 def verify(folder: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 
 from prompt_bank.schema import Bank
 from trainer.backbone.clip import FrozenClip
-from trainer.backbone.load import load_backbone
+from trainer.backbone.load import load_backbone, load_recorded
 from trainer.config.sections import LossConfig
 from trainer.errors import TrainerError
 from trainer.federation.memory import PERSONAL
@@ -18,6 +18,7 @@ from trainer.methods.base import Method, MethodContext, extract_knowledge
 from trainer.methods.registry import build
 from trainer.preparing import PRECISIONS, pick_device
 from trainer.run.folder import Run
+from trainer.run.identity import check_bank, recorded_weights
 from trainer.run.restoring import restore
 from trainer.run_config import MethodConfig
 
@@ -36,8 +37,8 @@ def load(
         path: the folder.
         device: "auto" (CUDA if available), "cpu", "cuda:1" and so on.
         checkpoint: for runs: "last", "best" or a number of rounds; None for the evaluated checkpoint.
-        backbone: for exports without backbone: the .safetensors file of the full CLIP, or an open_clip tag; None for
-            the one used in training.
+        backbone: where the weights of the full CLIP are: a .safetensors file, or an open_clip tag, which may then be
+            fetched; None: where the folder says, and nothing is fetched. They must be those used in training.
         client: for runs of a method with personal parts: the client whose model is loaded; None for the global model
             with the initial personal parts.
 
@@ -46,9 +47,7 @@ def load(
     """
     folder = Path(path)
     if (folder / "checkpoints").is_dir():
-        if backbone is not None:
-            raise TrainerError(f"{folder}: a run knows its backbone; --backbone is for exported models")
-        return from_run(Run.open(folder), device, checkpoint, client)
+        return from_run(Run.open(folder), device, checkpoint, client, backbone)
     if not (folder / "config.json").is_file() and not (folder / WEIGHTS).is_file():
         raise TrainerError(f"{folder}: neither a run nor an exported model (no checkpoints/, no {WEIGHTS})")
     if checkpoint is not None:
@@ -58,7 +57,13 @@ def load(
     return from_export(folder, device, backbone)
 
 
-def from_run(run: Run, device: str = "auto", checkpoint: str | None = None, client: int | None = None) -> Model:
+def from_run(
+    run: Run,
+    device: str = "auto",
+    checkpoint: str | None = None,
+    client: int | None = None,
+    backbone: str | None = None,
+) -> Model:
     """The global model or a client's model of an evaluated run; computes the text features.
 
     The threshold was chosen for the evaluated checkpoint, on validation images, so no other checkpoint can be loaded.
@@ -75,7 +80,9 @@ def from_run(run: Run, device: str = "auto", checkpoint: str | None = None, clie
             f"run: fedmpt evaluate {run.folder} --checkpoint {rounds}"
         )
     config = run.config()
-    clip = load_backbone(config.backbone.name, config.backbone.pretrained, pick_device(device))
+    check_bank(run)
+    weights = recorded_weights(run, backbone)
+    clip = load_recorded(config.backbone.name, config.backbone.pretrained, weights, pick_device(device))
     clip.precision = PRECISIONS[config.compute.precision]
     names = tuple(evaluation["label_names"])
     method = _method(config.method, clip, names, _bank(run), state)
@@ -103,7 +110,7 @@ def from_export(folder: Path, device: str = "auto", backbone: str | None = None)
     clip = _clip(folder, config, pick_device(device), backbone)
     tensors = read_tensors(folder, WEIGHTS)
     text = tensors.pop("text_features", None)
-    if text is None or text.shape[-2:] != (len(config.labels), clip.dim):
+    if text is None or tuple(text.shape[-2:]) != (len(config.labels), clip.dim):
         found = "none" if text is None else f"{tuple(text.shape)}"
         raise TrainerError(
             f"{folder / WEIGHTS}: expected text features of {len(config.labels)} labels, {clip.dim} wide, not {found}"
@@ -123,7 +130,27 @@ def from_export(folder: Path, device: str = "auto", backbone: str | None = None)
         "backbone": clip.name,
         "patch_source": config.backbone.patch_source,
     }
-    return Model(method, text, config.threshold, source)
+    model = Model(method, text, config.threshold, source)
+    _try_out(folder / WEIGHTS, model)
+    return model
+
+
+def _try_out(path: Path, model: Model) -> None:
+    """Check that text features are of the model by an image without content: their leading axes are the method's own.
+
+    Raises:
+        TrainerError: they are not.
+    """
+    size, count = model.method.clip.preprocess.size, len(model.conditions or ())
+    problem = f"{path}: the text features {tuple(model.text.shape)} are not of this model"
+    if not model.text.is_floating_point() or (count and model.text.dim() > 2 and model.text.shape[0] != count):
+        raise TrainerError(problem)
+    try:
+        shape = model.probabilities([torch.zeros(3, size, size)]).shape
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise TrainerError(f"{problem} ({error})") from error
+    if shape != (1, len(model.labels)):
+        raise TrainerError(problem)
 
 
 def _method(
@@ -156,14 +183,12 @@ def _clip(folder: Path, config: ExportedConfig, device: torch.device, backbone: 
 
     asked = config.backbone
     if asked.included and backbone is None:
-        clip: FrozenClip = load_vision(
-            asked.name, asked.architecture, folder / BACKBONE, asked.preprocess.to_preprocess(), device
-        )
+        clip: FrozenClip = load_vision(asked.name, folder / BACKBONE, asked.preprocess.to_preprocess(), device)
     else:
         try:
-            found = load_backbone(asked.name, backbone or asked.pretrained, device)
+            found = load_backbone(asked.name, backbone or asked.pretrained, device, fetch=backbone is not None)
         except TrainerError as error:
-            raise TrainerError(
+            raise type(error)(
                 f"{error}\n{folder} comes without its backbone: {config.how_to_get_backbone()}"
             ) from error
         clip = FrozenClip(found.model, found.tokenizer, asked.preprocess.to_preprocess(), found.name)

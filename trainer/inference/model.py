@@ -20,7 +20,7 @@ from trainer.data.base import UNKNOWN
 from trainer.data.batches import Batch
 from trainer.data.encoding import Encoding, batch_of_pixels, frozen_blocks
 from trainer.data.images import read_image
-from trainer.errors import unknown_name
+from trainer.errors import RunFailed, unknown_name
 from trainer.heads.evidence import Evidence
 from trainer.inference.explanation import ConditionShare, Explanation, LabelEvidence
 from trainer.methods.base import Method
@@ -82,9 +82,16 @@ class Model:
         return pixels
 
     def probabilities(self, tensors: Sequence[Tensor]) -> np.ndarray:
-        """(B, C) float32 in [0, 1], from B results of `tensor`."""
+        """(B, C) float32 in [0, 1], from B results of `tensor`.
+
+        Raises:
+            RunFailed: the model's weights give numbers that are not finite.
+        """
         with self.method.evaluating(self.text):
-            return self.method(self._batch(tensors)).sigmoid().cpu().numpy()
+            found: np.ndarray = self.method(self._batch(tensors)).sigmoid().cpu().numpy()
+        if not np.isfinite(found).all():
+            raise RunFailed("the model gives probabilities that are not numbers: its weights are damaged, or diverged")
+        return found
 
     def explain(self, image: ImageLike, labels: Sequence[str] | None = None) -> Explanation:
         """Explain the labels of an image by patches and conditions.

@@ -105,7 +105,7 @@ class FederatedModule(nn.Module):
             personal: as returned by `personal_parts`; None for `personal_start`, which gives the global model.
 
         Raises:
-            ValueError: names or shapes differ from this method's; nothing is loaded then.
+            ValueError: names, shapes or kinds of numbers differ from this method's; nothing is loaded then.
         """
         parts = self.personal_start if personal is None else personal
         exchanged, own = self._exchanged_tensors(), self._personal_tensors()
@@ -157,6 +157,8 @@ class FederatedModule(nn.Module):
         for name, tensor in own.items():
             if tensor.shape != state[name].shape:
                 raise ValueError(f"{name}: {tuple(state[name].shape)} instead of {tuple(tensor.shape)}")
+            if tensor.is_floating_point() != state[name].is_floating_point():
+                raise ValueError(f"{name}: numbers of {state[name].dtype} instead of {tensor.dtype}")
 
 
 def _copies(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

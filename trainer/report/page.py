@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from trainer.evaluation.comparison import rows
+from trainer.evaluation.comparison import best_figure, rows
 from trainer.inference.model import Model
 from trainer.preparing import Prepared
 from trainer.report.charts import AREA, Chart, line_chart
@@ -17,6 +17,7 @@ from trainer.report.gates import gate_summary
 from trainer.report.sites import site_summary
 from trainer.report.templates import page_environment
 from trainer.run.folder import Run
+from trainer.run.identity import check_identity
 from trainer.run.restoring import restore
 from trainer.run_config import RunConfig
 
@@ -30,9 +31,10 @@ def write_report(run: Run, prepared: Prepared, against: list[Run]) -> Path:
         against: other runs, evaluated on the same test images.
 
     Raises:
-        TrainerError: a run that is not evaluated, or was evaluated on other images.
+        TrainerError: a run that is not evaluated, was evaluated on other images, or was trained with other data.
     """
     evaluation = run.evaluation()
+    check_identity(run, prepared)
     compared = rows([run, *against])
     method, dataset = prepared.method, prepared.dataset
     restore(run, method, str(evaluation["rounds"]))
@@ -46,7 +48,7 @@ def write_report(run: Run, prepared: Prepared, against: list[Run]) -> Path:
         run=run.name,
         evaluation=evaluation,
         compared=[{**row, "name": name} for row, name in zip(compared, names, strict=True)],
-        best={key: max(row[key] for row in compared) for key in ("mAP", "CF1", "OF1")},
+        best={key: best_figure(compared, key) for key in ("mAP", "CF1", "OF1")},
         area=AREA,
         charts=_charts(run, against, names),
         labels=_labels(evaluation, against, names),
@@ -56,7 +58,7 @@ def write_report(run: Run, prepared: Prepared, against: list[Run]) -> Path:
         places=f"Heat maps: {_places(model, prepared)}.",
         chosen=chosen_settings(prepared.config),
         settings=json.dumps(prepared.config.model_dump(mode="json"), indent=2, ensure_ascii=False),
-        environment=json.loads((run.folder / "environment.json").read_text(encoding="utf-8")),
+        environment=run.environment(),
     )
     return run.write_text("report.html", content)
 
@@ -94,11 +96,11 @@ def _charts(run: Run, against: list[Run], names: list[str]) -> list[Chart]:
     everyone = {name: one.metrics() for name, one in zip(names, [run, *against], strict=True)}
     loss = {names[0]: [(line["rounds"], line["loss"]) for line in own]}
     validation = {
-        name: [(line["rounds"], line["validation"]["mAP"]) for line in lines]
+        name: [(line["rounds"], value) for line in lines if (value := line["validation"]["mAP"]) is not None]
         for name, lines in everyone.items()
-        if lines
     }
-    return [line_chart("Validation mAP (%)", validation), line_chart("Training loss", loss)]
+    drawn = {name: points for name, points in validation.items() if points}
+    return [*([line_chart("Validation mAP (%)", drawn)] if drawn else []), line_chart("Training loss", loss)]
 
 
 def _labels(evaluation: dict[str, Any], against: list[Run], names: list[str]) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from fedmpt.common.files import write_atomically
 from trainer.errors import TrainerError
 from trainer.run.environment import environment
+from trainer.run.records import EnvironmentRecord, EvaluationRecord, IdentityRecord, read_lines, read_record
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -99,10 +100,7 @@ class Run:
         # Imported here: the methods' settings import torch, which reading a run's metrics does not need.
         from trainer.run_config import RunConfig
 
-        try:
-            read = RunConfig.model_validate_json((self.folder / "config.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise TrainerError(f"{self.folder / 'config.json'}: cannot be read ({error})") from error
+        _, read = read_record(self.folder / "config.json", RunConfig)
         if read.data.partition.file is None or not self.partition.is_file():
             return read
         own = read.data.partition.model_copy(update={"file": self.partition})
@@ -110,10 +108,10 @@ class Run:
 
     def save_checkpoint(self, rounds: int, state: dict[str, Tensor]) -> Path:
         """Atomically write the exchanged state after `rounds` rounds."""
-        from safetensors.torch import save
+        from trainer.backbone.tensor_files import save_checked
 
         path = self.folder / "checkpoints" / f"round-{rounds:04d}.safetensors"
-        write_atomically(path, save({k: v.contiguous() for k, v in state.items()}, metadata={"rounds": str(rounds)}))
+        save_checked(path, state, f"round {rounds}")
         return path
 
     def checkpoints(self) -> dict[int, Path]:
@@ -132,18 +130,17 @@ class Run:
             which: "last", "best" (highest validation mAP) or a number of rounds.
 
         Raises:
-            TrainerError: there is no such checkpoint, or it cannot be read.
+            TrainerError: there is no such checkpoint, or it is unreadable or damaged.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
+        from trainer.backbone.tensor_files import read_checked
 
         there = self.checkpoints()
         if not there:
             raise TrainerError(f"{self.folder}: the run has no checkpoint yet; go on with --resume {self.folder}")
         rounds = self._number(which, there)
         try:
-            return rounds, load_file(there[rounds])
-        except (OSError, SafetensorError) as error:
+            return rounds, read_checked(there[rounds], f"round {rounds}")
+        except TrainerError as error:
             raise TrainerError(f"{there[rounds]}: unreadable checkpoint ({error}); delete it and resume") from error
 
     def _number(self, which: str, there: dict[int, Path]) -> int:
@@ -157,22 +154,22 @@ class Run:
         raise TrainerError(f"{self.folder}: no checkpoint '{which}'; there are last, best, {listed}")
 
     def best(self) -> int:
-        """The number of rounds with the highest validation mAP, the earliest if tied; 0 before the first round."""
-        scored = [(record["validation"]["mAP"], -record["rounds"]) for record in self.metrics()]
-        return -max(scored)[1] if scored else 0
+        """The number of rounds with the highest validation mAP, the earliest if tied; 0 before the first round.
+
+        The last round if validation images have no positive label, so that there is no mAP.
+        """
+        records = self.metrics()
+        scored = [(r["validation"]["mAP"], -r["rounds"]) for r in records if r["validation"]["mAP"] is not None]
+        return -max(scored)[1] if scored else max((record["rounds"] for record in records), default=0)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """The records of all rounds, without a last line that a crash has truncated."""
+        """The records of all rounds, without a last line that a crash has truncated.
+
+        Raises:
+            FedmptError: a line is damaged.
+        """
         path = self.folder / "metrics.jsonl"
-        if not path.is_file():
-            return []
-        records = []
-        for line in path.read_text(encoding="utf-8").splitlines():
-            try:
-                records.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
-        return records
+        return list(read_lines(path)) if path.exists() else []
 
     def append_metrics(self, record: dict[str, Any]) -> None:
         """Append a round's record and flush it to disk."""
@@ -203,17 +200,31 @@ class Run:
         return path
 
     def identity(self) -> dict[str, Any] | None:
-        """The content of identity.json; None if training has not started."""
+        """The content of identity.json; None if training has not started.
+
+        Raises:
+            FedmptError: the file is damaged.
+        """
         path = self.folder / "identity.json"
-        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else None
+        return read_record(path, IdentityRecord)[0] if path.exists() else None
+
+    def environment(self) -> dict[str, Any]:
+        """The content of environment.json.
+
+        Raises:
+            FedmptError: the file is missing or damaged.
+        """
+        content: dict[str, Any] = read_record(self.folder / "environment.json", EnvironmentRecord)[0]
+        return content
 
     def evaluation(self) -> dict[str, Any]:
         """The content of evaluation.json.
 
         Raises:
-            TrainerError: the run has not been evaluated.
+            FedmptError: the run has not been evaluated, or the file is damaged.
         """
         path = self.folder / "evaluation.json"
-        if not path.is_file():
+        if not path.exists():
             raise TrainerError(f"{self.folder}: not evaluated yet; run: fedmpt evaluate {self.folder}")
-        return dict(json.loads(path.read_text(encoding="utf-8")))
+        content: dict[str, Any] = read_record(path, EvaluationRecord)[0]
+        return content

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainer.backbone.load import RecordedWeights
 from trainer.data.base import client_indices
-from trainer.data.partition import partition_hash
+from trainer.data.partition import check_partition, partition_hash
 from trainer.errors import TrainerError
 
 if TYPE_CHECKING:
@@ -15,19 +16,69 @@ if TYPE_CHECKING:
 
 
 def record_identity(run: Run, prepared: Prepared) -> None:
-    """Write identity.json when a run starts; compare with it when the run is resumed.
+    """Write identity.json when a run starts; check it when the run is resumed.
 
     Raises:
-        TrainerError: the data, the partition, the bank or the backbone changed since the run started.
+        TrainerError: see `check_identity`.
     """
+    if run.identity() is None:
+        check_partition(run.partition, prepared.dataset)
+        run.write_json("identity.json", identity(run, prepared))
+    else:
+        check_identity(run, prepared)
+
+
+def check_identity(run: Run, prepared: Prepared) -> None:
+    """Check that a run's data, partition, bank and backbone are those with which it was trained.
+
+    Everything that reads a trained run with data calls it: with other data the splits are drawn anew, and images that
+    were trained on can be among the test images.
+
+    Raises:
+        TrainerError: something changed since the run started, or the run has not started.
+    """
+    before = recorded_identity(run)
+    check_partition(run.partition, prepared.dataset)
     found = identity(run, prepared)
-    before = run.identity()
-    if before is None:
-        run.write_json("identity.json", found)
-        return
     changed = [key for key in found if found[key] != before.get(key)]
     if changed:
-        raise TrainerError(f"{run.folder}: {', '.join(changed)} changed since the run began; begin a new run")
+        raise TrainerError(
+            f"{run.folder}: {', '.join(changed)} changed since the run began (identity.json); "
+            "bring back what it was trained with, or begin a new run"
+        )
+
+
+def recorded_identity(run: Run) -> dict[str, Any]:
+    """The identity that a run recorded when it started.
+
+    Raises:
+        TrainerError: the run has not started, or its identity.json was lost.
+    """
+    recorded = run.identity()
+    if recorded is None:
+        raise TrainerError(f"{run.folder}: no identity.json: the run has not begun; go on with --resume {run.folder}")
+    return recorded
+
+
+def recorded_weights(run: Run, given: str | None = None) -> RecordedWeights:
+    """The backbone's weights that a run recorded, to load them again.
+
+    Args:
+        run: the run.
+        given: where the user says that they are.
+    """
+    recorded = run.identity()
+    return RecordedWeights(None if recorded is None else recorded["backbone"]["weights"], given)
+
+
+def check_bank(run: Run) -> None:
+    """Check that a run's copy of its bank is the one with which it was trained.
+
+    Raises:
+        TrainerError: it changed, or the run has not started.
+    """
+    if _bank(run.bank) != recorded_identity(run)["bank"]:
+        raise TrainerError(f"{run.folder / 'bank.json'}: changed since the run began (identity.json); restore it")
 
 
 def identity(run: Run, prepared: Prepared) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 import torch
 
 from tests.trainer.tiny import random_clip, small_bank
-from trainer.data import features
+from trainer.data import feature_entry
 from trainer.data.registry import load_dataset
 from trainer.data.streaming import EncodedImages
 from trainer.errors import TrainerError
@@ -49,7 +50,7 @@ def prepared(cache: Path, reporter: Reporter | None = None, **settings: object) 
 
 def test_features_are_computed_once_and_resumed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cache that was cut off after its first chunk goes on there, to the same features."""
-    monkeypatch.setattr(features, "CHUNK", 16)
+    monkeypatch.setattr(feature_entry, "CHUNK", 16)
     ready = prepared(tmp_path / "whole")
     expected = ready.features(ready.dataset.test)
     seen: list[int] = []
@@ -122,9 +123,13 @@ def test_a_full_disk_is_found_before_anything_is_written(tmp_path: Path, monkeyp
     ready.features(ready.dataset.test)
 
 
-@pytest.mark.parametrize("damage", ["cut", "gone", "other shape", "no number"])
-def test_a_damaged_entry_is_recomputed(tmp_path: Path, damage: str) -> None:
-    ready = prepared(tmp_path)
+@pytest.mark.parametrize(
+    "damage", ["cut", "gone", "other shape", "no number", "too many", "negative", "infinite", "deep", "header", "body"]
+)
+def test_a_damaged_entry_is_recomputed(tmp_path: Path, damage: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feature_entry, "CHUNK", 16)
+    said: list[str] = []
+    ready = prepared(tmp_path, Reporter(say=said.append))
     expected = ready.features(ready.dataset.test).batch([5]).patches
     (folder,) = (tmp_path / "features").glob("*test*")
     file = folder / "patches.npy"
@@ -134,19 +139,41 @@ def test_a_damaged_entry_is_recomputed(tmp_path: Path, damage: str) -> None:
         file.unlink()
     elif damage == "other shape":
         np.save(file, np.zeros((40, 3), np.float16))
+    elif damage in ("header", "body"):
+        content = bytearray(file.read_bytes())
+        content[20 if damage == "header" else -5] ^= 64
+        file.write_bytes(content)
     else:
-        (folder / "meta.json").write_text('{"done": null}')
+        sums = json.dumps(json.loads((folder / "meta.json").read_text())["sums"])
+        done = {"no number": "null", "too many": "41", "negative": "-5", "infinite": "1e999", "deep": "[" * 100_000}
+        (folder / "meta.json").write_text(f'{{"done": {done[damage]}, "sums": {sums}}}')
+    said.clear()
     assert torch.equal(ready.features(ready.dataset.test).batch([5]).patches, expected)
+    assert f"encoded again from image {32 if damage == 'body' else 0} on" in said[0]
+    said.clear()
+    ready.features(ready.dataset.test)
+    assert said == []
+
+
+def test_a_complete_entry_is_read_without_writing(tmp_path: Path) -> None:
+    """A shared cache may be read-only: neither a lock nor anything else is written."""
+    ready = prepared(tmp_path)
+    expected = ready.features(ready.dataset.test).batch([5]).patches
+    (folder,) = (tmp_path / "features").glob("*test*")
+    (folder / "lock").unlink(missing_ok=True)
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert torch.equal(ready.features(ready.dataset.test).batch([5]).patches, expected)
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
 from tests.trainer.data.test_features import prepared
-from trainer.data import features
+from trainer.data import feature_entry
 from trainer.preparing import Reporter
 
-features.CHUNK = 16
+feature_entry.CHUNK = 16
 def kill(split, done, count):
     if done == 32:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -155,7 +182,8 @@ ready.features(ready.dataset.test)
 """
 
 
-def test_a_killed_computation_goes_on(tmp_path: Path) -> None:
+def test_a_killed_computation_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feature_entry, "CHUNK", 16)
     killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path)], check=False, capture_output=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
     seen: list[int] = []
@@ -173,13 +201,13 @@ RESIDENT = """
 import resource, sys
 import numpy as np
 from pathlib import Path
-from trainer.data.features import FeatureStore, _mapped
+from trainer.data.features import FeatureStore
 
 folder = Path(sys.argv[1])
 for name, shape in (("image", (20_000, 512)), ("patches", (20_000, 196, 512))):
     array = np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=np.float16, shape=shape)
     del array
-arrays = {name: _mapped(folder / f"{name}.npy") for name in ("image", "patches")}
+arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("image", "patches")}
 store = FeatureStore(arrays, np.zeros((20_000, 3), np.int8), ())
 store.batch([0])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

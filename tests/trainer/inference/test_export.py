@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 
 import trainer
 from tests.trainer.runs import pictures, trained_run
+from trainer.backbone.architectures import architecture
 from trainer.backbone.load import load_backbone
 from trainer.backbone.vision_only import VisionClip
 from trainer.errors import TrainerError
@@ -138,7 +139,10 @@ def test_another_backbone_is_refused(model: Path) -> None:
 def test_a_backbone_that_is_not_there_is_explained(model: Path) -> None:
     (model / BACKBONE).unlink()
     described = json.loads((model / CONFIG).read_text())
-    described["backbone"] |= {"included": False, "name": "ViT-B-16-quickgelu", "pretrained": "mine.safetensors"}
+    name = "ViT-B-16-quickgelu"
+    described["backbone"] |= {"included": False, "name": name, "pretrained": "mine.safetensors"}
+    described["backbone"]["architecture"] = architecture(name)
+    described["backbone"]["preprocess"]["size"] = 224
     (model / CONFIG).write_text(json.dumps(described))
     with pytest.raises(TrainerError, match=r"no such weights file[\s\S]*pass the .safetensors file of ViT-B-16"):
         trainer.load(signed(model))

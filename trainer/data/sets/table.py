@@ -14,7 +14,7 @@ from fedmpt.common.words import BIDI_CONTROLS, fold
 from trainer.config.data import DataConfig
 from trainer.data.assembly import Listing, RequiredPath, SplitListing
 from trainer.data.base import UNKNOWN
-from trainer.data.image_files import is_unsafe
+from trainer.data.image_files import path_problem
 from trainer.data.sets.table_rows import Row, coco_rows, csv_rows, jsonl_rows
 from trainer.errors import TrainerError
 from trainer.seeding import numpy_generator
@@ -133,8 +133,8 @@ def _name_problems(name: str) -> Iterator[str]:
 
 def _row_problems(row: Row, first: dict[str, str]) -> Iterator[str]:
     """Why a row is invalid, apart from label names."""
-    if is_unsafe(row.path):
-        yield f"the path {row.path[:80]!r} must lie below the data's folder"
+    if problem := path_problem(row.path):
+        yield f"the path {row.path[:80]!r} {problem}"
     if row.path in first:
         yield f"{row.path} stands at {first[row.path]} already"
     first.setdefault(row.path, row.place)
