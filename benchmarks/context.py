@@ -65,7 +65,8 @@ def run(job: Job, bank: Path, cache: Path) -> dict[str, float]:
     )
     found = compute_metrics(logits, labels, threshold)
     activation = spurious_activation(ready, logits.sigmoid() > threshold, labels)
-    return {"mAP": found.mAP, "CF1": found.CF1, "OF1": found.OF1, "spurious": activation}
+    metrics = {"mAP": found.mAP, "CF1": found.CF1, "OF1": found.OF1}
+    return {"spurious": activation} | {name: float("nan") if x is None else x for name, x in metrics.items()}
 
 
 def _trained(ready: Prepared, settings: Settings, bank: Path, folder: Path) -> State:

@@ -85,7 +85,11 @@ class CacheEntry:
                 return 0, problem
             if len(meta.sums[name]) != chunks:
                 return 0, "meta.json lacks checksums"
-        for chunk in range(chunks):
+        return self._undamaged(meta)
+
+    def _undamaged(self, meta: _Meta) -> tuple[int, str | None]:
+        """The number of images before the first chunk whose checksum differs, and what is damaged, if anything is."""
+        for chunk in range(-(-meta.done // CHUNK)):
             rows = slice(chunk * CHUNK, min((chunk + 1) * CHUNK, meta.done))
             for name in self.shapes:
                 if checksum(self.array(name)[rows]) != meta.sums[name][chunk]:
