@@ -26,6 +26,13 @@ StreamOption = Annotated[
 DeviceOption = Annotated[
     str | None, typer.Option("--device", help="auto (CUDA where there is a GPU), cpu, cuda, cuda:1 …")
 ]
+CheckpointOption = Annotated[
+    str | None, typer.Option(help="last, best or a number of rounds. [the one that was evaluated]")
+]
+BackboneOption = Annotated[
+    str | None,
+    typer.Option(help="Of an export without its backbone: the CLIP's .safetensors file, or a tag of open_clip."),
+]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.", show_default=False)]
 
 

@@ -12,7 +12,7 @@ import typer
 
 from fedmpt.common.console import DebugOption, JsonOption, reported
 from fedmpt.common.startup import collector_paused
-from trainer.commands.common import DeviceOption, RunArgument
+from trainer.commands.common import BackboneOption, CheckpointOption, DeviceOption, RunArgument
 
 if TYPE_CHECKING:
     from trainer.data.images import UnreadableImage
@@ -29,11 +29,6 @@ class Format(StrEnum):
     table = "table"
     json = "json"
     csv = "csv"
-
-
-CheckpointOption = Annotated[
-    str | None, typer.Option(help="last, best or a number of rounds. [the one that was evaluated]")
-]
 
 
 def predict(
@@ -59,10 +54,7 @@ def predict(
         bool, typer.Option("--skip-unreadable", help="Leave out files that cannot be read; they are still listed.")
     ] = False,
     checkpoint: CheckpointOption = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option(help="Of an export without its backbone: the CLIP's .safetensors file, or a tag of open_clip."),
-    ] = None,
+    backbone: BackboneOption = None,
     batch: Annotated[int, typer.Option(min=1, help="Images scored at once.")] = 32,
     device: DeviceOption = None,
     debug: DebugOption = False,

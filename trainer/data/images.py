@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -13,6 +14,9 @@ from trainer.errors import TrainerError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".jp2", ".avif"})
 """File name extensions of images in a folder."""
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
+"""Pillow's names of these formats. All are decoded in this process; of others, EPS would start an interpreter."""
 
 MAX_ASPECT_RATIO = 1000
 """Longer over shorter side; resizing the shorter side of a more extreme image would exhaust memory."""
@@ -65,8 +69,22 @@ def read_image(path: Path) -> Image.Image:
         UnreadableImage: the file is not an image, is damaged, or has pixels without a defined value range.
     """
     with _opened(path) as opened:
-        opened.load()
-        return _rgb(path, ImageOps.exif_transpose(opened))
+        return _decoded(path, opened)
+
+
+def decode_image(name: str, content: bytes) -> Image.Image:
+    """As `read_image`, from a file's content, in one of FORMATS.
+
+    Args:
+        name: for errors.
+        content: the file's bytes.
+
+    Raises:
+        UnreadableImage: see `read_image`.
+    """
+    path = Path(name)
+    with _opened(path, content) as opened:
+        return _decoded(path, opened)
 
 
 def check_header(path: Path) -> None:
@@ -92,9 +110,11 @@ def check_pixels(path: Path) -> None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def _opened(path: Path, content: bytes | None = None) -> Iterator[Image.Image]:
+    """The opened file, or its content if that is given."""
+    source, formats = (path, None) if content is None else (BytesIO(content), FORMATS)
     try:
-        with Image.open(path) as opened:
+        with Image.open(source, formats=formats) as opened:
             _check_shape(path, opened)
             yield opened
     except UnreadableImage:
@@ -105,6 +125,11 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise UnreadableImage(path, "not an image that can be read") from error
     except Exception as error:  # Pillow's decoders can raise anything on damaged files
         raise UnreadableImage(path, str(error) or type(error).__name__) from error
+
+
+def _decoded(path: Path, opened: Image.Image) -> Image.Image:
+    opened.load()
+    return _rgb(path, ImageOps.exif_transpose(opened))
 
 
 def _inside(folder: Path) -> list[Path]:
