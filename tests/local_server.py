@@ -1,14 +1,20 @@
-"""A server of a local page in this process, and requests to it."""
+"""A server of a local page, in this process or as a command, and requests to it."""
 
 from __future__ import annotations
 
 import http.client
 import json
+import os
+import re
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -65,3 +71,35 @@ def serving(application: ASGIApp) -> Iterator[Server]:
         finally:
             server.should_exit = server.force_exit = True
             thread.join(10)
+
+
+@contextmanager
+def running_command(
+    words: Sequence[str], folder: Path, **environment: str
+) -> Iterator[tuple[subprocess.Popen[str], int, str]]:
+    """The process of `fedmpt WORDS` in a folder, once it has printed its address; its port and its token."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fedmpt", *words],
+        cwd=folder,
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert process.stdout
+        for line in process.stdout:
+            if found := re.search(r"http://127\.0\.0\.1:(\d+)/#(\S{40,})", line):
+                yield process, int(found[1]), found[2]
+                return
+        raise AssertionError(f"no address was printed: {process.communicate()}")
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Exit code and outputs after Ctrl-C."""
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    return process.returncode, out, err

@@ -122,8 +122,9 @@ def _places(labels: tuple[LabelEvidence, ...]) -> dict[str, Any] | None:
 
 def _data_uri(image: Image.Image) -> str:
     """The picture as a data URI, at most LONGEST pixels long."""
-    shown = image.copy()
-    shown.thumbnail((LONGEST, LONGEST))
+    scale = min(1, LONGEST / max(image.size))
+    size = (max(1, round(scale * image.width)), max(1, round(scale * image.height)))
+    shown = image if scale == 1 else image.resize(size, reducing_gap=2)
     kind = "PNG" if max(shown.size) <= LOSSLESS else "JPEG"
     buffer = io.BytesIO()
     shown.save(buffer, kind)
