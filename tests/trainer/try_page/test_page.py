@@ -106,6 +106,26 @@ def test_thresholds_for_all_labels_and_for_one(user: User, photos: list[Path]) -
     assert [found(page, number) for number in (1, 2, 3)] == start
 
 
+@pytest.mark.parametrize("selector", ["#threshold", ".card:first-child .own input"])
+def test_a_slider_can_be_dragged(user: User, photos: list[Path], selector: str) -> None:
+    """All the way, although the cards are redrawn in between."""
+    page = user.page
+    put_in(page, photos[:2])
+    slide(page, "#threshold", 0.1)
+    slider = page.locator(selector)
+    slider.scroll_into_view_if_needed()
+    box = slider.bounding_box()
+    assert box is not None
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 0.1 * box["width"], middle)
+    page.mouse.down()
+    for part in range(2, 10):
+        page.mouse.move(box["x"] + part / 10 * box["width"], middle)
+        page.evaluate("new Promise(requestAnimationFrame)")
+    page.mouse.up()
+    assert 0.85 < float(slider.input_value()) < 1
+
+
 def test_by_keyboard_alone(user: User, model: Model, photos: list[Path]) -> None:
     page = user.page
     put_in(page, photos)

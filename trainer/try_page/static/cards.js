@@ -4,7 +4,7 @@ import { button, byId, h, plural } from "./dom.js";
 import { drawHeat } from "./heat.js";
 import { percentage, share } from "./numbers.js";
 import { isFound, ranked, state, thresholdOf } from "./state.js";
-import { why } from "./why.js";
+import { refreshOwn, why } from "./why.js";
 
 const FIRST = 5; // labels that are listed at least
 const RATIOS = [0.4, 4]; // width to height of a picture's frame; a more extreme picture is squeezed
@@ -21,10 +21,23 @@ export function newCard(picture, actions) {
 export function fillCard(card, picture, actions) {
   const parts = picture.answer ? answered(picture, actions) : [message(picture)];
   const head = h("div", { class: "card-head" }, h("h2", {}, picture.name), button("Remove", () => actions.remove(picture), { class: "icon", icon: "close" }));
-  const focused = card.contains(document.activeElement) ? document.activeElement.dataset.key : null;
-  card.replaceChildren(head, ...parts);
-  if (focused) card.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus({ preventScroll: true });
+  keepFocus(card, () => card.replaceChildren(head, ...parts));
 }
+
+// Redraw what depends on thresholds and on whether heat maps are shown; a slider that is being dragged stays.
+export function refreshCard(card, picture, actions) {
+  keepFocus(card, () => card.querySelector(".labels").replaceWith(labels(picture, actions)));
+  card.querySelector(".heat").hidden = hidesHeat(picture);
+  refreshOwn(card, picture);
+}
+
+function keepFocus(card, work) {
+  const key = card.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+  work();
+  if (key && !card.contains(document.activeElement)) card.querySelector(`[data-key="${CSS.escape(key)}"]`)?.focus({ preventScroll: true });
+}
+
+const hidesHeat = ({ answer }) => !state.heat || !answer.places;
 
 function message({ problem }) {
   if (problem) return h("p", { class: "problem", role: "alert" }, problem);
@@ -35,12 +48,13 @@ function answered(picture, actions) {
   return [photo(picture), labels(picture, actions), why(picture, actions)];
 }
 
-function photo({ name, answer, label }) {
+function photo(picture) {
+  const { name, answer, label } = picture;
   const [width, height] = answer.size;
   const image = h("img", { src: answer.picture, alt: name, width, height, decoding: "async" });
   const frame = h("div", { class: "photo" }, image);
   frame.style.setProperty("--ratio", Math.min(RATIOS[1], Math.max(RATIOS[0], width / height)));
-  const seen = h("canvas", { class: "heat", role: "img", hidden: !state.heat || !answer.places, aria: { label: `Heat map of ${state.model.labels[label]}` } });
+  const seen = h("canvas", { class: "heat", role: "img", hidden: hidesHeat(picture), aria: { label: `Heat map of ${state.model.labels[label]}` } });
   const [left, top, across, down] = answer.square;
   for (const [side, share] of Object.entries({ left, top, width: across, height: down })) seen.style[side] = `${100 * share}%`;
   if (answer.places) drawHeat(seen, answer.places, label);

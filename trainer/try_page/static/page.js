@@ -1,6 +1,6 @@
 // The page for trying a model: takes pictures in, redraws their cards, and connects buttons and keys.
 
-import { cardOf, fillCard, newCard } from "./cards.js";
+import { cardOf, fillCard, newCard, refreshCard } from "./cards.js";
 import { openDialog, setUpDialogs } from "./dialogs.js";
 import { byId, dressButtons, h, plural } from "./dom.js";
 import { setUpKeys } from "./keys.js";
@@ -28,7 +28,7 @@ const actions = {
   own(label, threshold) {
     if (threshold === null) state.own.delete(label);
     else state.own.set(label, threshold);
-    redraw();
+    refresh();
   },
 };
 
@@ -73,32 +73,32 @@ function summary() {
   ].filter(Boolean).join(" · ");
 }
 
-// Redraw all cards, at most once per frame: a slider moves faster than hundreds of cards are drawn.
+// Refresh all cards, at most once per frame: a slider moves faster than hundreds of cards are drawn.
 let planned = false;
-function redraw() {
+function refresh() {
   if (planned) return;
   planned = true;
   requestAnimationFrame(() => {
     planned = false;
-    state.pictures.filter(({ answer }) => answer).forEach(draw);
+    for (const picture of state.pictures.filter(({ answer }) => answer)) refreshCard(cardOf(picture), picture, actions);
     drawControls();
   });
 }
 
 function setThreshold(value) {
   state.threshold = Math.min(1, Math.max(0, Math.round(100 * value) / 100));
-  redraw();
+  refresh();
 }
 
 function reset() {
   state.own.clear();
   state.threshold = state.model.threshold;
-  redraw();
+  refresh();
 }
 
 function setHeat(on) {
   state.heat = byId("heat").checked = on;
-  redraw();
+  refresh();
 }
 
 function clear() {

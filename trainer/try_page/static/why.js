@@ -47,13 +47,25 @@ function bar(length, start, marked) {
 
 function ownThreshold({ id, label }, name, actions) {
   const field = `own-${id}`;
-  const value = thresholdOf(label);
-  return h(
+  const row = h(
     "p",
     { class: "slide own" },
     h("label", { for: field }, `Threshold of ${name}`),
-    h("input", { type: "range", id: field, min: 0, max: 1, step: 0.01, value, oninput: (event) => actions.own(label, Number(event.target.value)), data: { key: "own" } }),
-    h("output", { for: field }, percentage(value)),
-    state.own.has(label) && button("As for all", () => actions.own(label, null), { class: "link", data: { key: "as-all" } }),
+    h("input", { type: "range", id: field, min: 0, max: 1, step: 0.01, oninput: (event) => actions.own(label, Number(event.target.value)), data: { key: "own" } }),
+    h("output", { for: field }),
+    button("As for all", () => actions.own(label, null), { class: "link", data: { key: "as-all" } }),
   );
+  showOwn(row, label);
+  return row;
+}
+
+export function refreshOwn(card, { label }) {
+  showOwn(card.querySelector(".own"), label);
+}
+
+function showOwn(row, label) {
+  const value = thresholdOf(label);
+  row.querySelector("input").value = value;
+  row.querySelector("output").textContent = percentage(value);
+  row.querySelector("button").style.visibility = state.own.has(label) ? "visible" : "hidden"; // keeps the slider's width
 }
