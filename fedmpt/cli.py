@@ -53,6 +53,9 @@ ENTRIES: dict[str, Entry] = {
     "predict": Entry(
         "trainer.commands.inference", "predict", "Say which labels images carry, where and why.", "Training"
     ),
+    "try": Entry(
+        "trainer.commands.try_page", "try_model", "Try a model on pictures, on a page in the browser.", "Training"
+    ),
     "export": Entry("trainer.commands.inference", "export", "Write a run's model as a folder to hand on.", "Training"),
     "report": Entry("trainer.commands.evaluation", "report", "Write a run's report: one HTML page.", "Training"),
     "datasets": Entry(

@@ -25,13 +25,21 @@ def review(
     Example:  fedmpt bank review bank.json
     """
     with report_errors(False):
+        from functools import partial
+
+        from fedmpt.common.local_page.serving import serve
         from prompt_bank.recording.changes import who
-        from prompt_bank.review.serving import serve
+        from prompt_bank.review.server import application
         from prompt_bank.review.session import Session
 
         session = Session(bank, who(by))
         session.open()
-        serve(session, port, lambda url: typer.echo(f"Review {bank} at\n\n    {url}\n\nCtrl-C ends it."), not no_open)
+        serve(
+            partial(application, session),
+            port,
+            lambda url: typer.echo(f"Review {bank} at\n\n    {url}\n\nCtrl-C ends it."),
+            not no_open,
+        )
         if unsaved := session.unsaved_count():
             edits = "1 edit is" if unsaved == 1 else f"{unsaved} edits are"
             typer.echo(f"{edits} not saved; the next fedmpt bank review {bank} offers them", err=True)

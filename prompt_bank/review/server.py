@@ -1,32 +1,25 @@
-"""The web server of the review page: the page, its static files, and a JSON API."""
+"""The web application of the review page: a JSON API under the page and its static files."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
-from jinja2 import FileSystemLoader, StrictUndefined
-from jinja2.sandbox import SandboxedEnvironment
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
-from starlette.routing import Mount, Route
-from starlette.staticfiles import StaticFiles
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
+from fedmpt.common.local_page.application import page_application, read_body, refusals
 from prompt_bank.errors import BankConflict, BankError, Problem
 from prompt_bank.reading.validation import type_problems
 from prompt_bank.review import view
 from prompt_bank.review.drafts import Draft, DraftId, delete
-from prompt_bank.review.security import ALLOWED_HOSTS, SameOriginOnly, SecurityHeaders
 from prompt_bank.review.session import OperationRefused, Session, UnknownBase
 
 HERE = Path(__file__).parent
@@ -88,39 +81,17 @@ def application(session: Session, token: str) -> Starlette:
         session: the bank under review.
         token: the bearer token that requests to the API must have.
     """
-    return Starlette(
-        routes=[
-            Route("/", _page),
-            Mount("/static", StaticFiles(directory=HERE / "static")),
-            Mount(
-                "/api",
-                routes=[
-                    Route("/bank", partial(_get, session.open)),
-                    Route("/now", partial(_get, lambda: {"hash": session.current_hash()})),
-                    Route("/draft", partial(_post, DraftRequest, partial(_draft, session)), methods=["POST"]),
-                    Route("/discard", partial(_post, DraftRequest, partial(_discard, session)), methods=["POST"]),
-                    Route("/preview", partial(_post, EditsRequest, partial(_preview, session)), methods=["POST"]),
-                    Route("/affinity", partial(_post, MatrixRequest, partial(_affinity, session)), methods=["POST"]),
-                    Route("/rebase", partial(_post, EditsRequest, partial(_rebase, session)), methods=["POST"]),
-                    Route("/save", partial(_post, SaveRequest, partial(_save, session)), methods=["POST"]),
-                ],
-            ),
-        ],
-        middleware=[
-            Middleware(SecurityHeaders),
-            Middleware(TrustedHostMiddleware, allowed_hosts=ALLOWED_HOSTS, www_redirect=False),
-            Middleware(SameOriginOnly, token=token, path="/api"),
-        ],
-        exception_handlers={HTTPException: _http_error},
-    )
-
-
-async def _page(request: Request) -> Response:
-    # The page itself contains no content of the bank, so it needs no token.
-    environment = SandboxedEnvironment(
-        loader=FileSystemLoader(HERE / "pages"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    return HTMLResponse(environment.get_template("page.html.j2").render(version=version("fedmpt")))
+    routes = [
+        Route("/bank", partial(_get, session.open)),
+        Route("/now", partial(_get, lambda: {"hash": session.current_hash()})),
+        Route("/draft", partial(_post, DraftRequest, partial(_draft, session)), methods=["POST"]),
+        Route("/discard", partial(_post, DraftRequest, partial(_discard, session)), methods=["POST"]),
+        Route("/preview", partial(_post, EditsRequest, partial(_preview, session)), methods=["POST"]),
+        Route("/affinity", partial(_post, MatrixRequest, partial(_affinity, session)), methods=["POST"]),
+        Route("/rebase", partial(_post, EditsRequest, partial(_rebase, session)), methods=["POST"]),
+        Route("/save", partial(_post, SaveRequest, partial(_save, session)), methods=["POST"]),
+    ]
+    return page_application(HERE, routes, token)
 
 
 async def _get(answer: Callable[[], dict[str, Any]], request: Request) -> Response:
@@ -130,7 +101,7 @@ async def _get(answer: Callable[[], dict[str, Any]], request: Request) -> Respon
 async def _post(kind: type[RequestBody], answer: Callable[[Any], dict[str, Any]], request: Request) -> Response:
     """Parse the request body, and respond from a thread, as the work is file I/O."""
     try:
-        asked = kind.model_validate(json.loads(await _read_body(request)))
+        asked = kind.model_validate(json.loads(await read_body(request, MAX_BODY_BYTES)))
     except ValidationError as error:
         return _error_response(400, type_problems(error))
     except (ValueError, RecursionError) as error:
@@ -186,24 +157,5 @@ def _discard(session: Session, asked: DraftRequest) -> dict[str, Any]:
     return {}
 
 
-async def _read_body(request: Request) -> bytes:
-    """The request's body.
-
-    Raises:
-        HTTPException: it is larger than MAX_BODY_BYTES; the rest is not read.
-    """
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise HTTPException(413, f"the request has more than {MAX_BODY_BYTES} bytes")
-    return bytes(body)
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101  # starlette calls it with nothing else
-    return _error_response(error.status_code, [Problem("", error.detail)])
-
-
 def _error_response(status: int, found: list[Problem], **more: Any) -> Response:
-    return JSONResponse({"problems": view.problems_as_json(found), **more}, status_code=status)
+    return refusals(status, view.problems_as_json(found), **more)

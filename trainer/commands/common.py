@@ -28,6 +28,9 @@ StreamOption = Annotated[
 DeviceOption = Annotated[
     str | None, typer.Option("--device", help="auto (CUDA where there is a GPU), cpu, cuda, cuda:1 …")
 ]
+CheckpointOption = Annotated[
+    str | None, typer.Option(help="last, best or a number of rounds. [the one that was evaluated]")
+]
 BackboneOption = Annotated[
     str | None,
     typer.Option(

@@ -13,7 +13,7 @@ import typer
 from fedmpt.common.console import DebugOption, JsonOption, reported
 from fedmpt.common.startup import collector_paused
 from fedmpt.common.words import printable
-from trainer.commands.common import BackboneOption, DeviceOption, RunArgument
+from trainer.commands.common import BackboneOption, CheckpointOption, DeviceOption, RunArgument
 
 if TYPE_CHECKING:
     from trainer.data.images import UnreadableImage
@@ -30,11 +30,6 @@ class Format(StrEnum):
     table = "table"
     json = "json"
     csv = "csv"
-
-
-CheckpointOption = Annotated[
-    str | None, typer.Option(help="last, best or a number of rounds. [the one that was evaluated]")
-]
 
 
 def predict(

@@ -24,6 +24,9 @@ READING = "2"
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".jp2", ".avif"})
 """File name extensions of images in a folder."""
 
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "JPEG2000", "AVIF")
+"""Pillow's names of these formats. All are decoded in this process; of others, EPS would start an interpreter."""
+
 MAX_ASPECT_RATIO = 1000
 """Longer over shorter side; resizing the shorter side of a more extreme image would exhaust memory."""
 
@@ -137,6 +140,19 @@ def read_image(path: Path) -> Image.Image:
     return _read(path, None)
 
 
+def decode_image(name: str, content: bytes) -> Image.Image:
+    """As `read_image`, from a file's content.
+
+    Args:
+        name: for errors.
+        content: the file's bytes.
+
+    Raises:
+        UnreadableImage: see `read_image`.
+    """
+    return _decoded(Path(name), BytesIO(content), None)
+
+
 def check_pixels(path: Path) -> None:
     """Check that `read_image` can read a file; the same code runs, but a JPEG is decoded at a small size.
 
@@ -196,7 +212,7 @@ def _reduction(pixels: int) -> int:
 @contextmanager
 def _opened(path: Path, source: Path | BytesIO) -> Iterator[Image.Image]:
     try:
-        with Image.open(source) as opened:
+        with Image.open(source, formats=FORMATS) as opened:
             _check_shape(path, opened)
             yield opened
     except UnreadableImage:

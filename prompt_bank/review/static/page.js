@@ -11,6 +11,7 @@ import { drawMatrix, setUpMatrix } from "./matrix.js";
 import { attempt, dismiss, notice, toast } from "./notices.js";
 import { openSave, tellRebased } from "./saving.js";
 import { adopt, discard, onChange, open, rebase, redo, reopen, state, undo, unsaved } from "./state.js";
+import { switchTheme } from "./theming.js";
 
 function draw() {
   const { bank, shown } = state;
@@ -83,14 +84,6 @@ function showTab(shown) {
     else byId(`tab-${tab}`).removeAttribute("aria-current");
   }
   if (shown === "dependencies") drawMatrix();
-}
-
-function switchTheme() {
-  const dark = document.documentElement.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
-  const next = dark === "dark" ? "light" : "dark";
-  document.documentElement.dataset.theme = next;
-  localStorage.setItem("theme", next);
-  toast(next === "dark" ? "Dark." : "Light.");
 }
 
 async function takeBack(work, word) {

@@ -10,8 +10,10 @@ import pytest
 from playwright.sync_api import Browser
 
 from prompt_bank.schema import SCHEMA_FILE
-from tests.prompt_bank.review.browser import Reviewer, chromium
-from tests.prompt_bank.review.serving import Server, recorded, served
+from tests.browser import chromium
+from tests.local_server import Server
+from tests.prompt_bank.review.browser import Reviewer
+from tests.prompt_bank.review.serving import recorded, served
 
 
 @pytest.fixture(scope="package")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser, Page
 
+from tests.contrast import faint
+from tests.local_server import Server
 from tests.prompt_bank.review.browser import Reviewer
-from tests.prompt_bank.review.contrast import faint
-from tests.prompt_bank.review.serving import Server
 
 
 def focused(page: Page) -> str:

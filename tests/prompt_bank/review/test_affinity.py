@@ -12,9 +12,10 @@ from playwright.sync_api import Browser
 from prompt_bank.editing.affinities import cell_lift
 from prompt_bank.recording.store import load, record
 from prompt_bank.schema import Affinity, Bank, Condition, Correction, Label, Reading
+from tests.contrast import faint
+from tests.local_server import Server
 from tests.prompt_bank.review.browser import Reviewer
-from tests.prompt_bank.review.contrast import faint
-from tests.prompt_bank.review.serving import Server, edits, messages, served
+from tests.prompt_bank.review.serving import edits, messages, served
 
 NAMES = ("fork", "<b>car</b>", "tree")
 

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
-import re
-import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.local_server import ended, running_command
 from tests.prompt_bank.banks import fedmpt
 from tests.prompt_bank.review.serving import edits, recorded
 
@@ -24,24 +21,9 @@ from tests.prompt_bank.review.serving import edits, recorded
 @contextmanager
 def running(bank: Path, *words: str, **environment: str) -> Iterator[tuple[subprocess.Popen[str], int, str]]:
     """The command's process, its port and its token."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "fedmpt", "bank", "review", str(bank), "--by", "ada", *words],
-        cwd=bank.parent,
-        env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout
-        for line in process.stdout:
-            if found := re.search(r"http://127\.0\.0\.1:(\d+)/#(\S{40,})", line):
-                yield process, int(found[1]), found[2]
-                return
-        raise AssertionError(f"no address was printed: {process.communicate()}")
-    finally:
-        process.kill()
-        process.communicate()
+    command = ("bank", "review", str(bank), "--by", "ada", *words)
+    with running_command(command, bank.parent, **environment) as started:
+        yield started
 
 
 def ask(port: int, token: str, path: str, content: dict[str, Any] | None = None) -> Any:
@@ -51,13 +33,6 @@ def ask(port: int, token: str, path: str, content: dict[str, Any] | None = None)
     answer = connection.getresponse()
     assert answer.status == 200
     return json.loads(answer.read())
-
-
-def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """Exit code and outputs after Ctrl-C."""
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=30)
-    return process.returncode, out, err
 
 
 def test_ctrl_c_ends_it_and_nothing_unsaved_is_exit_code_0(tmp_path: Path) -> None:

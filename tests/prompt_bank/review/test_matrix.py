@@ -10,8 +10,9 @@ from playwright.sync_api import Browser
 
 from prompt_bank.recording.store import load, record
 from prompt_bank.schema import SCHEMA_FILE, Bank, Condition, Dependency, Label
+from tests.local_server import Server
 from tests.prompt_bank.review.browser import Reviewer
-from tests.prompt_bank.review.serving import Server, served
+from tests.prompt_bank.review.serving import served
 
 
 def test_the_matrix_of_80_labels_is_usable(browser: Browser, coco: Server) -> None:

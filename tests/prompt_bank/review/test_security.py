@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from fedmpt.common.local_page.security import HEADERS, content_security_policy
 from prompt_bank.recording.store import load
 from prompt_bank.review.drafts import folder
-from prompt_bank.review.security import HEADERS
 from prompt_bank.review.server import MAX_BODY_BYTES
-from tests.prompt_bank.review.serving import TOKEN, Server, edits, messages, recorded, served
+from tests.local_server import TOKEN, Server
+from tests.prompt_bank.review.serving import edits, messages, recorded, served
 
 OTHER = "1" * 32
 ACCEPT = {"do": "accept", "id": "background"}
@@ -80,10 +81,11 @@ def test_every_response_has_the_security_headers(untouched: Server) -> None:
     asked = [("GET", "/"), ("GET", "/static/page.js"), ("GET", "/api/bank"), ("GET", "/nothing"), ("POST", "/api/save")]
     for method, path in asked:
         _, headers, _ = untouched.send(method, path, b"")
+        assert headers["content-security-policy"] == content_security_policy()
         for name, value in HEADERS.items():
             assert headers[name.lower()] == value, (path, name)
         assert "set-cookie" not in headers and "access-control-allow-origin" not in headers
-    assert "unsafe" not in HEADERS["Content-Security-Policy"]
+    assert "unsafe" not in content_security_policy()
 
 
 @pytest.mark.parametrize(

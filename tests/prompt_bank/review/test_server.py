@@ -12,7 +12,8 @@ from prompt_bank.editing import edits as editing
 from prompt_bank.editing.dependencies import set_dependency
 from prompt_bank.recording.store import load, loads, record
 from prompt_bank.review.drafts import folder
-from tests.prompt_bank.review.serving import PAGE, Server, edits, messages, recorded, served
+from tests.local_server import Server
+from tests.prompt_bank.review.serving import PAGE, edits, messages, recorded, served
 
 OTHER = "1" * 32
 ACCEPT = {"do": "accept", "id": "background"}

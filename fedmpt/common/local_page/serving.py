@@ -1,4 +1,4 @@
-"""Runs the web server of the review page until it is interrupted."""
+"""Runs the web server of a local page until it is interrupted."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import uvicorn
-
-from prompt_bank.review.server import application
-from prompt_bank.review.session import Session
+from starlette.types import ASGIApp
 
 ADDRESS = "127.0.0.1"
 
 
-def serve(session: Session, port: int, say: Callable[[str], None], open_browser: bool) -> None:
+def serve(make: Callable[[str], ASGIApp], port: int, say: Callable[[str], None], open_browser: bool) -> None:
     """Serve the page on 127.0.0.1 until SIGINT or SIGTERM.
 
     Args:
-        session: the bank under review.
+        make: the application, made with the token that requests must have.
         port: the port; 0 chooses a free one.
         say: called with the address of the page.
         open_browser: whether to open the page in the browser.
@@ -36,9 +34,7 @@ def serve(session: Session, port: int, say: Callable[[str], None], open_browser:
         say(url)
         if open_browser:  # in a thread, as a text browser blocks until it is closed
             threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
-        config = uvicorn.Config(
-            application(session, token), log_level="warning", access_log=False, lifespan="off", server_header=False
-        )
+        config = uvicorn.Config(make(token), log_level="warning", access_log=False, lifespan="off", server_header=False)
         with suppress(KeyboardInterrupt):  # uvicorn shuts down, then raises the signal again
             uvicorn.Server(config).run(sockets=[listening])
 

@@ -12,7 +12,8 @@ export function setUpKeys(shortcuts) {
   document.addEventListener("keydown", (event) => {
     if (!on.checked || event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || anyOpen()) return;
     // A field of a dialog that has just closed may still have the focus.
-    if (event.target.closest("textarea, select, input:not([type=checkbox])")?.checkVisibility()) return;
+    if (event.target.closest("textarea, select, input:not([type=checkbox], [type=range])")?.checkVisibility()) return;
+    if (event.target.type === "range" && event.key.length > 1) return; // arrows, Home and End move the slider
     const work = shortcuts[event.key];
     if (!work) return;
     event.preventDefault();

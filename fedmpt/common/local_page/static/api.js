@@ -16,14 +16,15 @@ export class Refused extends Error {
   }
 }
 
+// Content is sent as JSON, or as it is where it is a file.
 export async function ask(path, content) {
   const options = { headers: { Authorization: `Bearer ${sessionStorage.getItem(STORED) ?? ""}` } };
-  if (content !== undefined) Object.assign(options, { method: "POST", body: JSON.stringify(content) });
+  if (content !== undefined) Object.assign(options, { method: "POST", body: content instanceof Blob ? content : JSON.stringify(content) });
   let response;
   try {
     response = await fetch(`/api/${path}`, options);
   } catch {
-    throw new Refused(0, [{ place: "", message: "The server does not answer: it has ended. Edits that you saw applied are kept; run fedmpt bank review again." }]);
+    throw new Refused(0, [{ place: "", message: `The server does not answer: it has ended. ${document.body.dataset.ended}` }]);
   }
   const answer = await response.json().catch(() => null);
   if (answer === null) throw new Refused(response.status, [{ place: "", message: `The server failed (${response.status}); the terminal says why.` }]);
