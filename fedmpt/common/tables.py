@@ -13,7 +13,7 @@ from fedmpt.common.words import fold
 
 DELIMITERS = ",;\t"
 """Delimiters that are looked for first; | is one only in a table that has none of these in its first line."""
-SEPARATOR_LINE = re.compile(r"\ufeff?\"?sep=(.)\"?[\r\n]*", re.IGNORECASE)
+SEPARATOR_LINE = re.compile(r'\ufeff?"?sep=(.)"?(?:\r\n|\r|\n|$)', re.IGNORECASE)
 """The line by which Excel is told a delimiter; it is not part of the table."""
 UNNAMED = re.compile(r"(Unnamed: \d+)?")
 """The heading of a column without a name, as pandas writes an index."""
@@ -55,8 +55,7 @@ def rows(path: Path, delimiters: str = DELIMITERS, same_width: bool = False) -> 
         if not named:
             file.seek(0)
         before = 1 if named else 0
-        found = named[1] if named else max(delimiters, key=first.count)
-        reader = csv.reader(file, delimiter=found if found in first else "|", strict=True)
+        reader = csv.reader(file, delimiter=named[1] if named else delimiter_of(first, delimiters), strict=True)
         width = None
         try:
             for row in reader:
@@ -71,6 +70,12 @@ def rows(path: Path, delimiters: str = DELIMITERS, same_width: bool = False) -> 
                 yield before + reader.line_num, cells
         except csv.Error as error:
             raise InputFileError(f"{path}, line {before + reader.line_num}: not CSV ({error})") from error
+
+
+def delimiter_of(first: str, delimiters: str = DELIMITERS) -> str:
+    """The delimiter of a table by its first line: the most frequent one there, | if there is none."""
+    found = max(delimiters, key=first.count)
+    return found if found in first else "|"
 
 
 def check_header(path: Path, line: int, header: list[str]) -> None:
