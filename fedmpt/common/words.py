@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import unicodedata
@@ -38,19 +37,6 @@ def suggestions(wanted: str, known: Sequence[str]) -> str:
     """Known names for an error about an unknown one: at most twenty, the most similar first."""
     near = get_close_matches(wanted, known, n=3, cutoff=0.5)
     return ", ".join([*near, *(name for name in known if name not in near)][:20]) or "none"
-
-
-def split_names(cell: str) -> list[str]:
-    """The names in a cell: a JSON list, or a list separated by ; or |, else by commas."""
-    if cell.startswith("["):
-        try:
-            value = json.loads(cell)
-        except ValueError:
-            value = None
-        if isinstance(value, list) and all(isinstance(name, str) for name in value):
-            return [name.strip() for name in value]
-    parts = re.split(r"[;|]", cell) if re.search(r"[;|]", cell) else cell.split(",")
-    return [part.strip() for part in parts if part.strip()]
 
 
 def format_bytes(size: int) -> str:

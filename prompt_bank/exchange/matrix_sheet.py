@@ -15,7 +15,7 @@ from prompt_bank.editing.affinities import cell_lift
 from prompt_bank.editing.cells import correct_all
 from prompt_bank.errors import BankError, Problem
 from prompt_bank.exchange.rewriting import source_error
-from prompt_bank.exchange.spreadsheet import csv_rows, escape_formula, unescape_formula
+from prompt_bank.exchange.spreadsheet import csv_rows, escape_formula, unescape_formula, whole_number
 from prompt_bank.reading.validation import BYTE_ORDER_MARK, describe_error
 from prompt_bank.schema import Bank, Condition, Lift
 
@@ -68,7 +68,7 @@ class MatrixSheet:
         self._rows = rows[1:]
         if not self._rows:
             raise source_error(source, "has no rows")
-        origins = {(row[0].strip(), row[1].strip()) for row, _ in self._rows if len(row) > 1}
+        origins = {(row[0].strip(), whole_number(row[1])) for row, _ in self._rows if len(row) > 1}
         if len(origins) > 1:
             raise source_error(source, "its rows name several conditions or revisions; a sheet must be of one")
         self.condition, self.revision = origins.pop() if origins else ("", "")
@@ -100,12 +100,17 @@ class MatrixSheet:
                 problems.append(
                     Problem("", f"there is no value '{value}'; there are {suggestions(value, now.values)}", 1)
                 )
+        twice = {value for value in self._values if self._values.count(value) > 1}
+        problems += [Problem("", f"two columns are called '{value}'; remove one", 1) for value in sorted(twice)]
+        first: dict[str, int] = {}
         for row, line in self._rows:
             label = unescape_formula(row[len(KEY_COLUMNS) - 1]) if len(row) >= len(KEY_COLUMNS) else ""
             if label not in labels:
                 message = f"there is no label '{label}'; there are {suggestions(label, labels)}"
                 problems.append(Problem("", message, line))
                 continue
+            if first.setdefault(label, line) != line:
+                problems.append(Problem("", f"'{label}' has a row at line {first[label]} already; remove one", line))
             for value, text in zip(self._values, row[len(KEY_COLUMNS) :], strict=False):
                 if value in now.values:
                     _read_cell(before, now, label, value, text.strip(), line, wanted, problems)

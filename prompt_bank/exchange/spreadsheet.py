@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedmpt.common.tables import SEPARATOR_LINE, delimiter_of
 from prompt_bank.errors import BankError, Problem
 from prompt_bank.exchange.rewriting import EDITABLE_FIELDS, source_error
 from prompt_bank.exchange.three_way import ConditionEdit, FieldChange
@@ -23,7 +24,6 @@ COLUMNS = ("id", *EDITABLE_FIELDS, *READ_ONLY_COLUMNS)
 FORMULA = re.compile(r"'*[=+\-@|\t\r\n＝＋－＠]")
 """The start of a cell that a spreadsheet could run as a formula, or that has been escaped already."""
 
-DELIMITERS = (",", ";", "\t")
 SEPARATOR = "; "
 """Separates the values in a cell; semicolons within a value are escaped with a backslash."""
 
@@ -63,7 +63,7 @@ def dump(bank: Bank) -> str:
 
 
 def read(text: str, source: Path | str) -> Sheet:
-    """Parse a sheet; any of DELIMITERS may separate its cells.
+    """Parse a sheet; a comma, semicolon, tab or | may separate its cells.
 
     Raises:
         BankError: the text is not a sheet of conditions.
@@ -92,7 +92,8 @@ def read(text: str, source: Path | str) -> Sheet:
             raise source_error(source, f"the row has {len(cells)} cells, the heading {len(columns)}", line)
         rows.append({column: cell for column, cell in zip(columns, cells, strict=False) if column in COLUMNS})
         at.append(line)
-    revisions = sorted({row["revision"].strip() for row in rows if row.get("revision", "").strip()})
+    named = {whole_number(row["revision"]) for row in rows if "revision" in row}
+    revisions = sorted(named - {""})
     if len(revisions) > 1:
         raise source_error(source, f"the rows are from different revisions: {', '.join(revisions)}")
     return Sheet(tuple(rows), tuple(at), revisions[0] if revisions else "", warnings)
@@ -137,12 +138,11 @@ def missing(sheet: Sheet, base: Bank) -> list[str]:
 def csv_rows(text: str, source: Path | str) -> Iterator[tuple[list[str], int]]:
     """The records of a CSV text, each with its first line number; the delimiter is detected."""
     skipped, delimiter = 0, None
-    named = re.match(r"sep=(.)\r?\n", text, re.IGNORECASE)  # how Excel names its delimiter
+    named = SEPARATOR_LINE.match(text)
     if named:
         text, skipped, delimiter = text[named.end() :], 1, named[1]
-    heading = text.split("\n", 1)[0]
-    chosen = delimiter or max(DELIMITERS, key=heading.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=chosen, strict=True)
+    heading = re.split(r"[\r\n]", text, maxsplit=1)[0]
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter or delimiter_of(heading), strict=True)
     line = 1
     try:
         for cells in reader:
@@ -197,6 +197,11 @@ def _escaped(value: str) -> str:
 def unescape_formula(text: str) -> str:
     """Undo `escape_formula`."""
     return text[1:] if FORMULA.match(text) and text.startswith("'") else text
+
+
+def whole_number(cell: str) -> str:
+    """The cell without the .0 that pandas appends to whole numbers if a row has none."""
+    return re.sub(r"^(\d+)\.0$", r"\1", cell.strip())
 
 
 def escape_formula(text: str) -> str:

@@ -59,7 +59,9 @@ def apply_change(path: Path, edit: Callable[[Bank], Bank], *, by: str, did: str)
         try:
             changed = edit(loaded.bank).model_copy(update={"revision": loaded.bank.revision})
         except BankError as error:
-            raise BankError(path, error.problems) from error  # an edit knows only the bank's name, not its path
+            # An edit knows only the bank's name, not its path; an import names the file that it read.
+            source = error.source if isinstance(error.source, Path) else path
+            raise BankError(source, error.problems) from error
         if content_hash(changed) == loaded.hash:
             return ChangeResult(loaded.bank, False, (), hand_edit)
         try:

@@ -11,6 +11,7 @@ import typer
 
 from fedmpt.common.console import CacheOption, DebugOption, JsonOption, reported
 from fedmpt.common.startup import collector_paused
+from fedmpt.common.words import printable
 
 if TYPE_CHECKING:
     from trainer.config.data import DataConfig
@@ -150,6 +151,8 @@ def _print(found: Inspection) -> None:
             typer.echo("  together most often: " + ", ".join(f"{a} + {b} {n}" for a, b, n in counts["pairs"]))
         if counts["sites"]:
             typer.echo("  sites: " + ", ".join(f"{site} {count}" for site, count in counts["sites"].items()))
+    for note in found.listing.notes if found.listing else ():
+        typer.echo(f"note: {printable(note)}")
     _print_unreadable(found)
     typer.echo("complete" if found.complete else f"incomplete. Download: {found.page}")
 
@@ -185,11 +188,14 @@ def _print_partition(dataset: MultiLabelDataset, as_json: bool) -> None:
             {"client": o, "images": int(n), "labels": dict(zip(dataset.label_names, row.tolist(), strict=True))}
             for o, n, row in zip(owners, images, counts, strict=True)
         ]
-        typer.echo(json.dumps({"dataset": dataset.name, "hash": hash_, "clients": rows}, ensure_ascii=False))
+        content = {"dataset": dataset.name, "kind": dataset.partition, "hash": hash_, "clients": rows}
+        typer.echo(json.dumps(content, ensure_ascii=False))
         return
     for owner, count, row in list(zip(owners, images, counts, strict=True))[:SHOWN]:
         most = [f"{dataset.label_names[c]} {row[c]}" for c in np.argsort(-row, kind="stable")[:5] if row[c]]
         typer.echo(f"client {owner:>4}  {count:>6} images  {int((row > 0).sum()):>3} labels  {', '.join(most)}")
     if len(owners) > SHOWN:
         typer.echo(f"and {len(owners) - SHOWN} more clients (--json lists them all)")
-    typer.echo(f"{dataset.name}: {len(owners)} clients, {len(dataset.train)} training images, {hash_}")
+    typer.echo(
+        f"{dataset.name}: {len(owners)} clients by {dataset.partition}, {len(dataset.train)} training images, {hash_}"
+    )

@@ -122,7 +122,9 @@ def assemble(
     return MultiLabelDataset(
         name=name,
         label_names=listing.label_names,
-        **assembled,
+        train=assembled["train"],
+        validation=assembled["validation"],
+        test=assembled["test"],
         fingerprint=_fingerprint(name, listing, assembled, examined),
         site_names=site_names,
         notes=(*listing.notes, *notes),

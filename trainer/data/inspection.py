@@ -62,6 +62,7 @@ class Inspection:
             "images": self.images,
             "unreadable": self.unreadable,
             "copies": self.copies,
+            "notes": list(self.listing.notes) if self.listing else [],
             "splits": statistics(self.listing) if self.listing else None,
         }
 

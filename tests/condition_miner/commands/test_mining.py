@@ -206,8 +206,8 @@ HOSTILE = (
 
 def test_hostile_labels_stay_data(tmp_path: Path, server: Server) -> None:
     """They reach the model unchanged inside the data block, and do not close it."""
-    (tmp_path / "hostile.txt").write_text("\n".join(HOSTILE) + "\n")
-    done = mine(tmp_path, server, "--labels", "hostile.txt", "--combinations", "12")
+    (tmp_path / "hostile.json").write_text(json.dumps(HOSTILE))
+    done = mine(tmp_path, server, "--labels", "hostile.json", "--combinations", "12")
     assert done.returncode == 0, done.stderr
     seen: set[str] = set()
     for body in server.bodies:

@@ -58,6 +58,8 @@ def test_changed_cells_of_an_exported_matrix_are_imported_as_corrections(tmp_pat
         ("condition,revision,label,room\nplaec,1,cat,1\n", r"there is no condition 'plaec'; there are place"),
         ("condition,revision,label,room\nplace,1,cat,1\nlight,1,cat,1\n", r"several conditions or revisions"),
         ("condition,revision,label,room\n", r"has no rows"),
+        ("condition,revision,label,room,room\nplace,1,cat,1,2\n", r"two columns are called 'room'"),
+        ("condition,revision,label,room\nplace,1,cat,1\nplace,1,cat,2\n", r"line 3: 'cat' has a row at line 2 already"),
         ("condition,revision,label,room\nplace,1,cat,3\n", r"was 1.5; it is 3 here and 2 in the bank"),
     ],
 )
