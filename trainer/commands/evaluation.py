@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,13 +9,13 @@ import typer
 
 from fedmpt.common.console import CacheOption, DebugOption, JsonOption, reported
 from fedmpt.common.startup import collector_paused
+from fedmpt.common.terminal import echo, json_text, print_table
 from trainer.commands.common import (
     BackboneOption,
     DeviceOption,
     MovedDataOption,
     RunArgument,
     StreamOption,
-    console,
     reopened,
 )
 
@@ -46,7 +45,7 @@ def evaluate(
         opened, prepared = reopened(run, cache_dir, device, no_feature_cache, data_root, backbone)
         result = measure(opened, prepared, checkpoint)
         if as_json:
-            typer.echo(json.dumps(result, indent=2, ensure_ascii=False))
+            echo(json_text(result, 2))
         else:
             print_evaluation(opened, result)
 
@@ -65,12 +64,12 @@ def compare(
 
         readable, problems = usable(runs)
         for problem in problems:
-            typer.echo(f"warning: left out: {problem}", err=True)
+            echo(f"warning: left out: {problem}", err=True)
         compared = rows(readable)
         if as_json:
-            typer.echo(json.dumps(compared, indent=2, ensure_ascii=False))
+            echo(json_text(compared, 2))
         else:
-            console().print(table(compared))
+            print_table(table(compared))
 
 
 def report(
@@ -96,22 +95,20 @@ def report(
             from trainer.run.folder import Run
 
         opened, prepared = reopened(run, cache_dir, device, no_feature_cache, data_root, backbone)
-        typer.echo(str(write_report(opened, prepared, [Run.open(other) for other in against or []])))
+        echo(str(write_report(opened, prepared, [Run.open(other) for other in against or []])))
 
 
 def print_evaluation(run: Run, result: dict[str, Any]) -> None:
     """Print a run's metrics as a table."""
     from trainer.evaluation.comparison import evaluation_table
 
-    typer.echo(f"{run.folder}: {result['images']} test images, {result['rounds']} rounds")
-    console().print(evaluation_table(result))
+    echo(f"{run.folder}: {result['images']} test images, {result['rounds']} rounds")
+    print_table(evaluation_table(result))
     test, clients = result["test"], result["clients"]
     if test["labels_without_positives"]:
-        typer.echo(
-            f"{test['labels_without_positives']} labels have no positive test image and are left out of the means"
-        )
+        echo(f"{test['labels_without_positives']} labels have no positive test image and are left out of the means")
     if clients and clients["mean"]:
-        typer.echo(
+        echo(
             f"clients on their own {clients['images']} images: mAP {clients['mean']['mAP']:.2f} in the mean, "
             f"{clients['worst']['mAP']:.2f} at the worst of {len(clients['each'])}"
         )

@@ -22,7 +22,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedmpt.common.files import write_atomically
+from fedmpt.common.files import naming, write_atomically
 from trainer.errors import TrainerError
 from trainer.run.environment import environment
 from trainer.run.records import EnvironmentRecord, EvaluationRecord, IdentityRecord, read_lines, read_record
@@ -53,7 +53,8 @@ class Run:
         (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
         run = cls(folder)
         if bank is not None:
-            shutil.copyfile(bank, folder / "bank.json")
+            with naming(folder / "bank.json"):
+                shutil.copyfile(bank, folder / "bank.json")
         run.write_json("environment.json", environment(config.device))
         # Written last: a folder without config.json is not a run, so an interruption here leaves no half-made run.
         run.write_json("config.json", config.model_dump(mode="json"))
@@ -169,8 +170,9 @@ class Run:
 
     def append_metrics(self, record: dict[str, Any]) -> None:
         """Append a round's record and flush it to disk."""
-        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record, sort_keys=True) + "\n")
+        path = self.folder / "metrics.jsonl"
+        with naming(path), path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record, sort_keys=True, allow_nan=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
