@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fedmpt.common.console import CacheOption, DebugOption, JsonOption, reported
+from fedmpt.common.progress import print_note
 from fedmpt.common.startup import collector_paused
 from fedmpt.common.terminal import echo, json_text, print_table
 from trainer.commands.common import (
@@ -43,7 +44,13 @@ def evaluate(
             from trainer.evaluation.measuring import evaluate as measure
 
         opened, prepared = reopened(run, cache_dir, device, no_feature_cache, data_root, backbone)
+        before = opened.evaluated_rounds()
         result = measure(opened, prepared, checkpoint)
+        if before not in (None, result["rounds"]):
+            print_note(
+                f"compare, report, predict and export now show checkpoint {result['rounds']} of {run}, no longer "
+                f"{before}; back: fedmpt evaluate {run} --checkpoint {before}"
+            )
         if as_json:
             echo(json_text(result, 2))
         else:
@@ -105,6 +112,8 @@ def print_evaluation(run: Run, result: dict[str, Any]) -> None:
     echo(f"{run.folder}: {result['images']} test images, {result['rounds']} rounds")
     print_table(evaluation_table(result))
     test, clients = result["test"], result["clients"]
+    if result["intervals"] and "reason" in result["intervals"]:
+        echo(result["intervals"]["reason"])
     if test["labels_without_positives"]:
         echo(f"{test['labels_without_positives']} labels have no positive test image and are left out of the means")
     if clients and clients["mean"]:
