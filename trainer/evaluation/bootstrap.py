@@ -6,6 +6,7 @@ Shape letters: R resamples, n images, C labels.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -53,7 +54,7 @@ def intervals(
 
 
 def trusted(
-    found: dict[str, tuple[float, float]], estimates: Mapping[str, float], labels: Tensor
+    found: dict[str, tuple[float, float]], estimates: Mapping[str, Any], labels: Tensor
 ) -> tuple[dict[str, list[float] | None], str | None]:
     """The intervals that hold their own metric; the others are None, with the reason.
 
@@ -64,18 +65,19 @@ def trusted(
 
     Args:
         found: of `intervals`.
-        estimates: the metrics, in per cent.
+        estimates: the metrics, in per cent; None without a value.
         labels: (n, C); 1, 0 or -1 (unknown).
     """
     kept: dict[str, list[float] | None] = {}
     for name, (low, high) in found.items():
-        inside = low - 1e-9 <= estimates[name] <= high + 1e-9  # false for NaN
+        estimate = estimates[name]
+        inside = estimate is not None and low - 1e-9 <= estimate <= high + 1e-9  # false for NaN
         kept[name] = [low, high] if inside else None
     lost = [name for name, ends in kept.items() if ends is None]
     if not lost:
         return kept, None
     positives = (labels == 1).sum(0)
-    fewest = int(positives[positives > 0].min())
+    fewest = int(positives[positives > 0].min()) if bool((positives > 0).any()) else 0
     return kept, (
         f"no interval for {', '.join(lost)}: {len(labels)} test images, and {fewest} positive for the rarest label, "
         "are too few for a bootstrap"

@@ -45,7 +45,7 @@ def test_the_second_process_is_told(tmp_path: Path, cache: Path) -> None:
 def test_a_folder_with_a_lock_alone_is_free(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / ".lock").touch()
-    run, config = new_run(tmp_path / "run")
+    _, config = new_run(tmp_path / "run")
     with pytest.raises(TrainerError, match="there is a run already"):
         Run.create(tmp_path / "run", config, None)
     (tmp_path / "file").touch()
