@@ -167,7 +167,7 @@ def scenes_map(device: torch.device, rounds: int) -> tuple[float, float]:
         began = time.monotonic()
         train(ready)
         seconds = time.monotonic() - began
-        return measure(ready.method, validation).mAP, seconds
+        return float(measure(ready.method, validation).mAP or "nan"), seconds
 
 
 def wait(device: torch.device) -> None:

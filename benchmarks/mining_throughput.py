@@ -201,6 +201,7 @@ def memory() -> None:
         labels = Path(folder) / "labels.txt"
         labels.write_text("".join(f"object {number}\n" for number in range(LABELS)))
         command = [sys.executable, "-m", "fedmpt", "mine-conditions", "--labels", str(labels), "--base-url", server.url]
+        command += ["--stages", "describe,explain,abstract,attribute,measure"]
         command += ["--combinations", str(COMBINATIONS), "--captions", str(CAPTIONS), "--concurrency", "16"]
         for name in ("cold", "warm"):
             began = time.perf_counter()

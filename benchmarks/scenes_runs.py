@@ -61,7 +61,8 @@ def run(job: Job, bank: Path, cache: Path) -> dict[str, float]:
     validation = scores(ready.method, ready.features(ready.dataset.validation))
     measured = validation if job.split == "validation" else scores(ready.method, ready.features(ready.dataset.test))
     found = compute_metrics(*measured, choose_threshold(*validation))
-    return {"mAP": found.mAP, "CF1": found.CF1, "OF1": found.OF1}
+    figures = {"mAP": found.mAP, "CF1": found.CF1, "OF1": found.OF1}
+    return {name: value for name, value in figures.items() if value is not None}
 
 
 def train(ready: Prepared) -> None:

@@ -13,6 +13,7 @@ from condition_miner.asking.asker import DryRunStop
 from condition_miner.asking.budget import estimate_json_tokens, estimate_prompt_tokens
 from condition_miner.messages.templates import PromptTemplates
 from condition_miner.settings import MESSAGES_BY_STAGE, STAGES, MinerSettings
+from condition_miner.stages.affinity.recipe import SOUGHT, fronts, sentence
 
 DESCRIPTION = "On a rainy evening a traffic light glows red beside a parked bus and a waiting cyclist."
 DEFINITION = "The place in which the objects are seen, indoors or outdoors, in a town or in the country."
@@ -46,7 +47,12 @@ class Estimate:
 
 
 def estimate_stages(
-    first: DryRunStop, settings: MinerSettings, stages: tuple[str, ...], labels: int, templates: PromptTemplates
+    first: DryRunStop,
+    settings: MinerSettings,
+    stages: tuple[str, ...],
+    labels: int,
+    templates: PromptTemplates,
+    in_process: bool = False,
 ) -> list[Estimate]:
     """Estimates for the first stage with missing answers and all later stages, in order.
 
@@ -56,21 +62,43 @@ def estimate_stages(
         stages: the stages that the run would carry out.
         labels: the number of labels.
         templates: the prompt templates.
+        in_process: whether the model runs in this process, which answers many prompts in a request.
     """
     typical = _typical(settings, labels)
     requests = _requests(settings, labels)
     begun = next(stage for stage, messages in MESSAGES_BY_STAGE.items() if first.stage in messages)
     into = sum(estimate_prompt_tokens(question.body) for question in first.questions)
     count = len(first.questions)
-    found = [Estimate(first.stage, count, into, count * estimate_json_tokens(typical[begun][1]), exact=True)]
+    answered = estimate_json_tokens(typical[begun][1]) if begun in typical else 1
+    found = [Estimate(first.stage, count, into, count * answered, exact=True)]
+    if first.stage == "next-token":
+        found.append(_open_sentences("spelling", settings, labels, in_process))
     for later in STAGES[STAGES.index(begun) + 1 :]:
         if later not in typical or later not in stages:
             continue
         variables, answer = typical[later]
-        into = estimate_prompt_tokens({"messages": templates.messages(later, variables)})
+        into = estimate_prompt_tokens({"messages": templates.messages(later, variables, settings.about)})
         count = requests[later]
         found.append(Estimate(later, count, count * into, count * estimate_json_tokens(answer), exact=False))
+    if "affinities" in stages and begun != "affinities":
+        found.append(_open_sentences("affinities", settings, labels, in_process))
     return found
+
+
+def _open_sentences(name: str, settings: MinerSettings, labels: int, in_process: bool) -> Estimate:
+    """Stage affinities where the endpoint gives log-probabilities of next tokens, or its message spelling alone.
+
+    Lists and questions of yes or no, which other endpoints are asked, are more requests.
+    """
+    sentences = [wording for sought in SOUGHT for wording in sought.sentences]
+    front = fronts(LABELS * settings.affinity_shown, settings.about, 1, settings.affinity_shown, "")[0]
+    prompts = [f"{front} {sentence(wording, LABELS[0])}" for wording in sentences]
+    each = estimate_prompt_tokens({"prompt": prompts}) / len(prompts)
+    read = settings.affinity_draws * len(sentences) * labels if name == "affinities" else 0
+    spelled = settings.affinity_values * len(SOUGHT)
+    grouped = settings.affinity_draws * len(sentences) * (name == "affinities") + 2  # spelling and control
+    requests = grouped if in_process else read + spelled
+    return Estimate(name, requests, round((read + spelled) * each), read + spelled, exact=False)
 
 
 def _requests(settings: MinerSettings, labels: int) -> dict[str, int]:

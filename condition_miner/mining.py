@@ -1,4 +1,4 @@
-"""From labels to a bank: describe → explain → abstract → attribute → measure, one module each in stages/."""
+"""From labels to a bank by the stages of settings.STAGES, one module each in stages/."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from condition_miner.asking.asker import Asker
 from condition_miner.combinations.choosing import choose_combinations
 from condition_miner.errors import MinerError
 from condition_miner.messages.templates import MESSAGES, PromptTemplates
-from condition_miner.settings import MESSAGES_BY_STAGE, STAGES, MinerSettings
+from condition_miner.settings import AFFINITY_SETTINGS, MESSAGES_BY_STAGE, STAGES, MinerSettings
 from condition_miner.stages.abstract import abstract
+from condition_miner.stages.affinities import affinities
+from condition_miner.stages.affinity.control import control
 from condition_miner.stages.attribute import attribute
 from condition_miner.stages.describe import describe
 from condition_miner.stages.explain import explain
@@ -19,11 +21,15 @@ from condition_miner.stages.measure import condition_warnings, dependencies, sma
 from condition_miner.stages.questions import Questions
 from condition_miner.stages.vocabulary import Vocabulary
 from condition_miner.stages.voting import ElectedCondition
+from fedmpt.common.words import fold
 from prompt_bank.dependencies.observed import Cooccurrence, provenance
 from prompt_bank.editing.conditions import make_id
 from prompt_bank.editing.measures import explained
 from prompt_bank.recording.store import now
 from prompt_bank.schema import Bank, Caption, Condition, Dependency, Label, Provenance, Tokens
+
+SPENT = ("requests", "tokens_in", "tokens_out")
+"""What affinities took that were added to a bank, in its provenance, so that adding them again counts them once."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,11 @@ class StagePlan:
         return cls(ordered, {stage: take for stage, take in counted.items() if take})
 
     @property
+    def alone(self) -> bool:
+        """Whether affinities alone are asked. They need no other stage, so a bank that is there takes their place."""
+        return self.stages == ("affinities",)
+
+    @property
     def last(self) -> int:
         """The index of the last stage to run."""
         return STAGES.index(self.stages[-1])
@@ -84,6 +95,7 @@ class Miner:
         observed: co-occurrence counts of annotated images, from which combinations are chosen; None for a design
             that covers all labels evenly.
         plan: the stages to run.
+        existing: the bank that is mined again; None if there is none.
     """
 
     labels: tuple[Label, ...]
@@ -94,6 +106,7 @@ class Miner:
     asker: Asker
     observed: Cooccurrence | None = None
     plan: StagePlan = StagePlan()
+    existing: Bank | None = None
 
     def mine(self) -> Bank:
         """Run the planned stages and return the bank. It lacks the results of the skipped stages.
@@ -101,8 +114,24 @@ class Miner:
         Raises:
             MiningFailed: answers are missing, or they contain no usable condition.
         """
+        questions = Questions(
+            self.model, self.settings, self.templates, self.asker, self.plan.takes, frozenset(self.plan.stages)
+        )
+        mined = self._from_existing() if self.plan.alone else self._from_captions(questions)
+        compared = None
+        if self.plan.last >= STAGES.index("affinities"):
+            known = self.existing.conditions if self.existing else ()
+            conditions = affinities(questions, self.labels, mined.conditions, known)
+            mined = mined.model_copy(update={"conditions": tuple(conditions)})
+            compared = control(questions, [label.name for label in self.labels])
+        provenance = self._provenance(questions)
+        if compared:
+            provenance = provenance.model_copy(update={"control": compared})
+        return mined.model_copy(update={"provenance": provenance})
+
+    def _from_captions(self, questions: Questions) -> Bank:
+        """The bank by all planned stages that rest on captions."""
         s, last = self.settings, self.plan.last
-        questions = Questions(self.model, s, self.templates, self.asker, self.plan.takes, frozenset(self.plan.stages))
         vocabulary = Vocabulary(name for label in self.labels for name in (label.name, *label.aliases))
         names = tuple(label.name for label in self.labels)
         chosen = choose_combinations(names, s.combinations_for(len(names)), s.largest, s.seed, self.observed)
@@ -119,12 +148,21 @@ class Miner:
             conditions, governing = self._measured(captions, conditions, vocabulary)
         return Bank(
             name=self.name,
+            about=s.about,
             labels=self.labels,
             conditions=tuple(conditions),
             dependencies=tuple(governing),
             captions=tuple(captions),
-            provenance=self._provenance(questions),
         )
+
+    def _from_existing(self) -> Bank:
+        """The bank that is there, or an empty one."""
+        new = Bank(name=self.name, about=self.settings.about, labels=self.labels)
+        if self.existing is None:
+            return new
+        named = {fold(label.name) for label in self.existing.labels}
+        labels = (*self.existing.labels, *(label for label in self.labels if fold(label.name) not in named))
+        return self.existing.model_copy(update={"labels": labels, "about": new.about or self.existing.about})
 
     def _measured(
         self, captions: Sequence[Caption], conditions: list[Condition], vocabulary: Vocabulary
@@ -148,19 +186,54 @@ class Miner:
 
     def _provenance(self, questions: Questions) -> Provenance:
         used = questions.used
-        parameters = self.settings.model_dump(exclude={"seed"})
+        if self.plan.alone:
+            return self._added_provenance(questions)
+        without = {"seed"} if self.settings.about else {"seed", "about"}
+        parameters = self.settings.model_dump(exclude=without)
         parameters["combinations"] = self.settings.combinations_for(len(self.labels))
         parameters |= {"stages": list(STAGES[: self.plan.last + 1]), "takes": self.plan.takes}
         return Provenance(
             model=self.model,
             endpoint=self.asker.address.endpoint,
-            templates={message: self.templates.hash(message) for message in MESSAGES},
+            templates={message: self.templates.hash(message, self.settings.about) for message in MESSAGES},
             parameters=parameters | provenance(self.observed) | self.asker.provenance(),
             requests=sum(answer.requests for answer in used),
             tokens=Tokens(into=sum(a.tokens_in for a in used), out=sum(a.tokens_out for a in used)),
             seed=self.settings.seed,
             tool=f"fedmpt {version('fedmpt')}",
             created=max((answer.at for answer in used), default=now()),
+        )
+
+    def _added_provenance(self, questions: Questions) -> Provenance:
+        """The provenance of a bank to which affinities are added: what was asked before stays told."""
+        used = questions.used
+        new = Provenance(model=self.model, endpoint=self.asker.address.endpoint, seed=self.settings.seed)
+        before = self.existing.provenance if self.existing else new
+        spent = [
+            sum(answer.requests for answer in used),
+            sum(a.tokens_in for a in used),
+            sum(a.tokens_out for a in used),
+        ]
+        own = {
+            "model": self.model,
+            "endpoint": self.asker.address.endpoint,
+            "seed": self.settings.seed,
+            **self.settings.model_dump(include=set(AFFINITY_SETTINGS)),
+            **dict(zip(SPENT, spent, strict=True)),
+        }
+        earlier = before.parameters.get("affinities")
+        earlier = earlier if isinstance(earlier, dict) else {}
+        known = [n if type(n := earlier.get(name)) is int and n >= 0 else 0 for name in SPENT]
+        totals = zip((before.requests, before.tokens.into, before.tokens.out), known, spent, strict=True)
+        requests, into, out = (max(all_before - replaced, 0) + now_spent for all_before, replaced, now_spent in totals)
+        return before.model_copy(
+            update={
+                "parameters": before.parameters | {"affinities": own, "takes": self.plan.takes},
+                "requests": requests,
+                "tokens": Tokens(into=into, out=out),
+                "tool": f"fedmpt {version('fedmpt')}",
+                "created": max((answer.at for answer in used), default=now()),
+            }
         )
 
 

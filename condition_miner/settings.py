@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-STAGES = ("describe", "explain", "abstract", "attribute", "measure")
+STAGES = ("describe", "explain", "abstract", "attribute", "measure", "affinities")
 """The stages of mining, in order."""
 MESSAGES_BY_STAGE: dict[str, tuple[str, ...]] = {
     "describe": ("describe",),
@@ -14,8 +14,21 @@ MESSAGES_BY_STAGE: dict[str, tuple[str, ...]] = {
     "abstract": ("abstract", "refine"),
     "attribute": ("attribute",),
     "measure": (),
+    "affinities": ("values", "usual", "listed", "next-token", "spelling", "affinity-probe", "control"),
 }
 """The messages that each stage sends. "measure" sends none: it only counts."""
+WITHOUT_TEMPLATE = ("next-token", "spelling", "affinity-probe", "control")
+"""Messages that are no chat: sentences that the model goes on with (stages/affinity/)."""
+
+AFFINITY_SETTINGS = (
+    "about",
+    "affinity_values",
+    "affinity_draws",
+    "affinity_shown",
+    "affinity_asked_values",
+    "affinities_temperature",
+)
+"""The settings on which stage affinities depends, besides the seed."""
 
 
 class MinerSettings(BaseModel):
@@ -23,6 +36,8 @@ class MinerSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    about: str = Field("", max_length=200)
+    """What the images are: "aerial images", "chest X-rays". It stands in every message."""
     conditions: Annotated[int, Field(ge=1, le=20)] | Literal["auto"] = 5
     """N, the number of conditions; "auto" for the smallest set that explains `coverage` of the captions."""
     candidates: int = Field(10, ge=1, le=20)
@@ -47,6 +62,16 @@ class MinerSettings(BaseModel):
     explain_temperature: float = Field(0.2, ge=0, le=2)
     abstract_temperature: float = Field(0.4, ge=0, le=2)
     attribute_temperature: float = Field(0.0, ge=0, le=2)
+    affinity_values: int = Field(64, ge=2, le=500)
+    """The most values of a condition of which the labels' affinities are asked."""
+    affinity_draws: int = Field(3, ge=1, le=20)
+    """Texts in front of an open sentence, each with other labels, whose log-probabilities are averaged."""
+    affinity_shown: int = Field(10, ge=1, le=200)
+    """Labels in each of them."""
+    affinity_asked_values: int = Field(24, ge=2, le=200)
+    """The most values of a condition where each is asked for with each label (yes or no), or stands in a list."""
+    affinities_temperature: float = Field(0.2, ge=0, le=2)
+    """Of lists in words; log-probabilities are those at 1."""
     overlap: float = Field(0.8, gt=0, le=1)
     """Two conditions whose explained captions have at least this Jaccard index are reported."""
     max_tokens: int = Field(500, ge=16)

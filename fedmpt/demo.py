@@ -15,7 +15,7 @@ import typer
 from fedmpt.common.terminal import echo
 
 RECORDED_MODEL = "qwen2.5-coder-1.5b-instruct"
-RECORDED_ON = "2026-11-24"
+RECORDED_ON = "2026-11-26"
 
 RUNS: dict[str, tuple[str, ...]] = {
     "zero-shot": ("--method", "zero-shot"),

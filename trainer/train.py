@@ -191,9 +191,9 @@ class _EventLog:
         step = record.round + 1
         self.writer.add_scalar("train/loss", record.loss, step)
         self.writer.add_scalar("train/learning_rate", record.learning_rate, step)
-        self.writer.add_scalar("validation/mAP", validation.mAP, step)
-        self.writer.add_scalar("validation/CF1", validation.CF1, step)
-        self.writer.add_scalar("validation/OF1", validation.OF1, step)
+        for name in ("mAP", "CF1", "OF1"):
+            if (value := getattr(validation, name)) is not None:
+                self.writer.add_scalar(f"validation/{name}", value, step)
 
     def __exit__(self, *_: object) -> None:
         self.writer.close()

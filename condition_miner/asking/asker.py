@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from condition_miner.answers.cache import AnswerCache
 from condition_miner.answers.records import Answer, Question
 from condition_miner.asking.attempts import CheckedQuestion, NoValidAnswer, valid_answer
+from condition_miner.asking.batch import Batch
 from condition_miner.asking.budget import Budget, BudgetExceeded
 from condition_miner.asking.sending import Sender, Stopped
 from condition_miner.asking.workers import interruptible
@@ -26,6 +27,7 @@ from condition_miner.model.dialect import (
     less_strict,
     probe,
     probe_question,
+    wants_json,
 )
 from condition_miner.model.reading import InvalidAnswer
 from condition_miner.model.resolving import connect
@@ -34,6 +36,11 @@ from prompt_bank.recording.store import now
 
 MAX_REASONS = 5
 """Different reasons of failure that an error lists."""
+
+
+class Unanswerable(MiningFailed):
+    """Answers are missing that the server cannot give, now or in an earlier run; to send again would not help."""
+
 
 Progress = Callable[[str, int, int], None]
 """Called with the stage, the number of answered questions and the number of all questions."""
@@ -64,7 +71,7 @@ class Asker:
         dry_run: whether to raise DryRunStop instead of sending.
         budget: the token budget of this run.
         sent: the number of requests sent so far.
-        mode_counts: the number of answers by output mode.
+        mode_counts: the number of answers in JSON by output mode.
     """
 
     cache: AnswerCache
@@ -94,7 +101,7 @@ class Asker:
         """
         if not questions:
             return []
-        batch = _Batch(questions)
+        batch = Batch(questions)
         damaged = len(self.cache.damaged)
         for checked in batch.questions:
             self._look_up(checked, batch)
@@ -120,11 +127,17 @@ class Asker:
         self.mode_counts.update(batch.modes.values())
         return [batch.found[checked.question.cache_key] for checked in questions]
 
+    def cached(self, checked: CheckedQuestion) -> Answer | None:
+        """The answer to a question if it is in the cache. Nothing is sent."""
+        batch = Batch([checked])
+        self._look_up(checked, batch)
+        return batch.found.get(checked.question.cache_key)
+
     def provenance(self) -> dict[str, dict[str, int]]:
         """The part of a bank's provenance about the answers: how many were requested in each output mode."""
         return {"asked_by": dict(sorted(self.mode_counts.items()))}
 
-    def _look_up(self, checked: CheckedQuestion, batch: _Batch) -> None:
+    def _look_up(self, checked: CheckedQuestion, batch: Batch) -> None:
         """Take a cached answer of any output mode if it passes the current checks; else note that it is missing."""
         dialect = self._known_dialect(checked.question)
         for mode in _starting_with(dialect.mode):
@@ -139,7 +152,7 @@ class Asker:
             return
         batch.missing.append(checked)
 
-    def _skip_failed(self, batch: _Batch) -> None:
+    def _skip_failed(self, batch: Batch) -> None:
         """Skip questions that the model could not answer in an earlier run, unless they are to be retried."""
         if self.retry_failed:
             return
@@ -161,7 +174,7 @@ class Asker:
             self._dialect = dialect_from(answer) if answer else None
         return self._dialect or Dialect()
 
-    async def _ask_all(self, batch: _Batch) -> None:
+    async def _ask_all(self, batch: Batch) -> None:
         service, where = self.service, self.address.display
         async with connect(self.address, service) as backend:
             sender = Sender(backend, service, self.budget, where)
@@ -179,7 +192,7 @@ class Asker:
     async def _probed_dialect(self, sender: Sender, question: Question) -> Dialect:
         """The server's dialect: a known one, else that of a probe, which is cached."""
         known = self._known_dialect(question)
-        if self._dialect is not None or self.address.endpoint == IN_PROCESS:
+        if self._dialect is not None or self.address.endpoint == IN_PROCESS or "prompt" in question.body:
             return known
         asked = probe_question(question.endpoint, str(question.body["model"]))
         try:
@@ -191,7 +204,7 @@ class Asker:
             self.notice(f"this server does not obey JSON schemas; answers are asked for by {self._dialect.mode}")
         return self._dialect
 
-    async def _run_worker(self, sender: Sender, dialect: Dialect, queue: list[CheckedQuestion], batch: _Batch) -> None:
+    async def _run_worker(self, sender: Sender, dialect: Dialect, queue: list[CheckedQuestion], batch: Batch) -> None:
         """Answer questions from the queue until it is empty."""
         while queue and not sender.stopping:
             checked = queue.pop()
@@ -205,6 +218,7 @@ class Asker:
                 return
             except RequestFailed as error:
                 batch.failures.append(str(error))
+                batch.passing += isinstance(error, TransientFailure)
                 if not isinstance(error, TransientFailure):
                     requests = error.requests if isinstance(error, NoValidAnswer) else 0
                     self.cache.put_failure(checked.question, str(error), requests, now())
@@ -226,7 +240,7 @@ class Asker:
             try:
                 answer = await valid_answer(partial(self._send, sender, dialect, mode), checked, attempts, earlier)
             except BadRequest as error:
-                if mode is OutputMode.WORDS or _too_long(error):
+                if mode is OutputMode.WORDS or _too_long(error) or not wants_json(checked.question.body):
                     raise RequestFailed(str(error)) from error
                 mode, refusal = less_strict(mode), error
                 continue
@@ -239,7 +253,7 @@ class Asker:
     async def _send(sender: Sender, dialect: Dialect, mode: OutputMode, body: dict[str, Any]) -> Reply:
         return await sender.send(dialect.wire_body(body, mode))
 
-    def _raise_missing(self, batch: _Batch) -> NoReturn:
+    def _raise_missing(self, batch: Batch) -> NoReturn:
         """Raise MiningFailed with the number of missing answers and the reasons."""
         count, stage = len(batch.questions), batch.stage
         lines = []
@@ -260,27 +274,8 @@ class Asker:
                 f"{len(batch.skipped)} of {count} questions of stage {stage} failed in an earlier run: "
                 f"{_tally(batch.skipped)}. Ask them again with --retry-failed"
             )
-        raise MiningFailed("\n".join(lines))
-
-
-class _Batch:
-    """The distinct questions of one call, and their state."""
-
-    def __init__(self, questions: list[CheckedQuestion]) -> None:
-        self.questions = list({checked.question.cache_key: checked for checked in questions}.values())
-        self.stage = questions[0].question.stage
-        self.found: dict[str, Answer] = {}
-        self.modes: dict[str, str] = {}
-        self.missing: list[CheckedQuestion] = []
-        self.failures: list[str] = []
-        self.skipped: list[str] = []
-        self.budget_exceeded = False
-
-    def keep(self, checked: CheckedQuestion, answer: Answer, mode: OutputMode) -> None:
-        """Note the answer to a question."""
-        key = checked.question.cache_key
-        self.found[key] = answer
-        self.modes[key] = str(mode)
+        kind = MiningFailed if batch.budget_exceeded or batch.passing else Unanswerable
+        raise kind("\n".join(lines))
 
 
 def _starting_with(mode: OutputMode) -> list[OutputMode]:

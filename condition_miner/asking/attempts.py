@@ -8,6 +8,7 @@ from typing import Any
 
 from condition_miner.answers.records import Answer, Question
 from condition_miner.model.backend import Reply, RequestFailed
+from condition_miner.model.dialect import wants_json
 from condition_miner.model.reading import InvalidAnswer, strip_reasoning
 from prompt_bank.recording.store import now
 
@@ -38,6 +39,8 @@ class CheckedQuestion:
 async def valid_answer(send: Send, checked: CheckedQuestion, attempts: int, earlier: int = 0) -> Answer:
     """A valid answer.
 
+    Log-probabilities are requested once.
+
     After a truncated answer the token limit is raised. After an invalid answer the question is repeated with another
     seed, alternately with feedback (the invalid answer and its problem) and without: a small model tends to repeat
     what is in the conversation.
@@ -52,6 +55,8 @@ async def valid_answer(send: Send, checked: CheckedQuestion, attempts: int, earl
         NoValidAnswer: no attempt gave a valid answer.
         RequestFailed: a request failed.
     """
+    if not wants_json(checked.question.body):
+        return await _probabilities(send, checked)
     first = body = _resampled(checked.question.body, earlier) if earlier else checked.question.body
     tokens_in = tokens_out = 0
     problem = ""
@@ -73,6 +78,16 @@ async def valid_answer(send: Send, checked: CheckedQuestion, attempts: int, earl
         else:
             body = _resampled(first, attempt)
     raise NoValidAnswer(problem, earlier + attempts)
+
+
+async def _probabilities(send: Send, checked: CheckedQuestion) -> Answer:
+    """An answer of log-probabilities. They are the same each time, so they are requested once."""
+    reply = await send(checked.question.body)
+    try:
+        checked.check(reply.text)
+    except InvalidAnswer as error:
+        raise NoValidAnswer(str(error), 1) from error
+    return Answer(reply.text, reply.finish_reason, reply.tokens_in, reply.tokens_out, 1, now())
 
 
 def _check_finished(reply: Reply) -> None:

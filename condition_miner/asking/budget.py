@@ -24,7 +24,10 @@ class BudgetExceeded(Exception):
 
 
 def estimate_prompt_tokens(body: dict[str, Any]) -> int:
-    """Estimated tokens of a request's messages."""
+    """Estimated tokens of a request's messages, or of its prompts."""
+    if "prompt" in body:
+        prompts = [body["prompt"]] if isinstance(body["prompt"], str) else body["prompt"]
+        return sum(math.ceil(len(prompt.encode(errors="replace")) / BYTES_PER_TOKEN) for prompt in prompts)
     texts = [str(message["content"]) for message in body["messages"]]
     return sum(math.ceil(len(text.encode(errors="replace")) / BYTES_PER_TOKEN) + TOKENS_PER_MESSAGE for text in texts)
 

@@ -33,6 +33,9 @@ def mine_conditions(
     ],
     out: Annotated[Path, typer.Option(help="The bank to write.")] = Path("bank.json"),
     name: Annotated[str | None, typer.Option(help="The bank's name. [the label file's]")] = None,
+    about: Annotated[
+        str | None, typer.Option(help="What the images are: aerial images; chest X-rays. [that of the bank at --out]")
+    ] = None,
     column: Annotated[str | None, typer.Option(help="Of a CSV file: the labels' column. [see fedmpt labels]")] = None,
     backend: Annotated[
         Backend, typer.Option(help="A server, or a model that this process loads (--model FOLDER or hub name).")
@@ -53,8 +56,8 @@ def mine_conditions(
     stages: Annotated[
         str | None,
         typer.Option(
-            help="Ask only these, with commas: describe, explain, abstract, attribute, measure; "
-            "earlier ones come from the cache, later ones are left out."
+            help="Ask only these, with commas: describe, explain, abstract, attribute, measure, affinities; "
+            "earlier ones come from the cache, later ones are left out. affinities alone needs none of them."
         ),
     ] = None,
     from_stage: Annotated[
@@ -114,7 +117,13 @@ def mine_conditions(
         observed = read_cooccurrence(cooccurrence, read.labels) if cooccurrence else None
         for warning in (*read.warnings, *(observed.warnings if observed else ())):
             typer.echo(f"warning: {warning}", err=True)
-        asked = {"conditions": conditions, "combinations": combinations, "captions": captions}
+        existing = _existing_bank(out, read.labels)
+        asked = {
+            "about": about if about is not None or existing is None else existing.about,
+            "conditions": conditions,
+            "combinations": combinations,
+            "captions": captions,
+        }
         asked |= {"max_tokens": max_tokens, "seed": seed}
         settings: MinerSettings = settings_from_options(MinerSettings, asked)
         limits = {"concurrency": concurrency, "timeout": timeout, "retries": retries}
@@ -123,8 +132,7 @@ def mine_conditions(
         if not dry_run and (price_in, price_out) != (None, None):
             raise MinerError("--price-in and --price-out belong to --dry-run")
         prompt_templates = load_templates(templates)
-        _check_existing_bank(out, read.labels)
-        plan = StagePlan.from_options(stages, from_stage, _earlier_takes(out))
+        plan = StagePlan.from_options(stages, from_stage, _earlier_takes(out, existing))
         with AnswerCache(cache_folder(cache_dir)) as cache:
             if backend is Backend.TRANSFORMERS:
                 address, found = resolve_in_process(model)
@@ -134,17 +142,21 @@ def mine_conditions(
                 address, found = resolve_model(cache, base_url, model, service, offline)
             progress = ProgressBar("answers", per_minute=True)
             asker = Asker(cache, address, service, offline, progress, print_note, retry_failed, dry_run)
-            miner = Miner(read.labels, name or labels.stem, found, settings, prompt_templates, asker, observed, plan)
+            named = name or labels.stem
+            miner = Miner(read.labels, named, found, settings, prompt_templates, asker, observed, plan, existing)
             try:
                 bank = miner.mine()
             except DryRunStop as stop:
-                stage_estimates = estimate_stages(stop, settings, plan.stages, len(read.labels), prompt_templates)
+                in_process = backend is Backend.TRANSFORMERS
+                stage_estimates = estimate_stages(
+                    stop, settings, plan.stages, len(read.labels), prompt_templates, in_process
+                )
                 _print_estimates(stage_estimates, price_in, price_out, as_json)
                 return
         if dry_run:
             _print_estimates([], price_in, price_out, as_json)
         else:
-            _write(bank, out, asker, as_json)
+            _write(bank, out, found, asker, as_json)
 
 
 def _print_estimates(estimates: list[Estimate], price_in: float | None, price_out: float | None, as_json: bool) -> None:
@@ -170,39 +182,39 @@ def _print_estimates(estimates: list[Estimate], price_in: float | None, price_ou
     typer.echo("Tokens are estimated; each invalid answer is one request more. Nothing was sent.")
 
 
-def _earlier_takes(out: Path) -> dict[str, int]:
+def _earlier_takes(out: Path, existing: Bank | None) -> dict[str, int]:
     """The takes of the bank at `out`, see `StagePlan`; empty if there is no bank."""
-    if not out.exists():
-        return {}
     from condition_miner.errors import MinerError
     from condition_miner.settings import STAGES
-    from prompt_bank.recording.store import load
 
-    takes = load(out).bank.provenance.parameters.get("takes", {})
+    takes = existing.provenance.parameters.get("takes", {}) if existing else {}
     if not isinstance(takes, dict) or any(k not in STAGES or type(n) is not int or n < 0 for k, n in takes.items()):
         raise MinerError(f"{out}: provenance.parameters.takes must name stages and how often they were asked anew")
     return takes
 
 
-def _check_existing_bank(out: Path, labels: tuple[Label, ...]) -> None:
-    """Check that an existing bank at `out` is valid and has these labels, before any request is sent.
+def _existing_bank(out: Path, labels: tuple[Label, ...]) -> Bank | None:
+    """The bank at `out`, valid and with these labels, before any request is sent; None if there is none.
 
     Raises:
         BankError: it is invalid, or has other labels.
     """
-    if out.exists():
-        from prompt_bank.recording.proposals import require_shared_label
-        from prompt_bank.recording.store import load
+    if not out.exists():
+        return None
+    from prompt_bank.recording.proposals import require_shared_label
+    from prompt_bank.recording.store import load
 
-        require_shared_label(load(out).bank, labels)
+    existing = load(out).bank
+    require_shared_label(existing, labels)
+    return existing
 
 
-def _write(bank: Bank, out: Path, asker: Asker, as_json: bool) -> None:
+def _write(bank: Bank, out: Path, model: str, asker: Asker, as_json: bool) -> None:
     """Write the bank, or merge it into an existing one without changing what people decided; print the result."""
     from prompt_bank.recording.changes import who
     from prompt_bank.recording.proposals import MINER, record_mined
 
-    did = f"mined {len(bank.conditions)} conditions from {len(bank.captions)} captions with {bank.provenance.model}"
+    did = f"mined {len(bank.conditions)} conditions from {len(bank.captions)} captions with {model}"
     recorded = record_mined(bank, out, editor=who(None), did=did)
     written = recorded.bank
     if as_json:
@@ -211,8 +223,8 @@ def _write(bank: Bank, out: Path, asker: Asker, as_json: bool) -> None:
         typer.echo(json.dumps(summary, ensure_ascii=False))
         return
     for condition in written.conditions:
-        support = 100 * (condition.support or 0)
-        typer.echo(f"  {condition.text:<24} {support:3.0f} % of captions   {', '.join(condition.values[:4])}")
+        share = "–" if condition.support is None else f"{100 * condition.support:.0f} %"
+        typer.echo(f"  {condition.text:<24} {share:>5} of captions   {', '.join(condition.values[:4])}")
     typer.echo(f"{out}: revision {written.revision}, {did}; {asker.sent} requests sent")
     if not recorded.written:
         typer.echo("nothing new: the bank is as it was")

@@ -25,19 +25,17 @@ def list_(folder: FolderOption = None, as_json: JsonOption = False, debug: Debug
     """
     with reported(debug):
         from condition_miner.messages.checks import template_variables
-        from condition_miner.messages.templates import MESSAGES, ROLES, PromptTemplates
+        from condition_miner.messages.templates import TEMPLATES, PromptTemplates
 
         templates = PromptTemplates(folder)
         rows = [
             {
-                "name": f"{message}_{role}.j2",
-                "from": templates.display_name(f"{message}_{role}.j2")
-                if f"{message}_{role}.j2" in templates.custom
-                else "shipped",
+                "name": name,
+                "from": templates.display_name(name) if name in templates.custom else "shipped",
                 "variables": template_variables(message),
             }
-            for message in MESSAGES
-            for role in ROLES
+            for message, names in TEMPLATES.items()
+            for name in names
         ]
         if as_json:
             typer.echo(json.dumps(rows, ensure_ascii=False))

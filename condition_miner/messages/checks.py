@@ -11,7 +11,7 @@ from jinja2 import nodes
 
 from condition_miner.errors import MinerError
 from condition_miner.messages.sandbox import Sandbox
-from condition_miner.messages.templates import MESSAGES, ROLES, PromptTemplates
+from condition_miner.messages.templates import TEMPLATES, PromptTemplates
 
 HARMLESS = ("cat", "sofa", "traffic light")
 HOSTILE = (
@@ -47,14 +47,34 @@ def _attribute(texts: Sequence[str]) -> dict[str, Any]:
     return {"conditions": conditions, "factors": factors}
 
 
+def _values(texts: Sequence[str]) -> dict[str, Any]:
+    return {"question": "Where was it taken?", "labels": list(texts), "count": 5}
+
+
+def _usual(texts: Sequence[str]) -> dict[str, Any]:
+    return {"question": "Where was it taken?", "value": texts[0], "label": texts[1]}
+
+
+def _listed(texts: Sequence[str]) -> dict[str, Any]:
+    return {"question": "Where was it taken?", "values": list(texts), "label": texts[0], "count": 5}
+
+
+def _about(texts: Sequence[str]) -> dict[str, Any]:
+    return {"about": " ".join(texts)}
+
+
 SAMPLES: dict[str, Callable[[Sequence[str]], dict[str, Any]]] = {
     "describe": _describe,
     "explain": _explain,
     "abstract": _abstract,
     "refine": _refine,
     "attribute": _attribute,
+    "values": _values,
+    "usual": _usual,
+    "listed": _listed,
+    "about": _about,
 }
-"""For each message its variables, made of sample texts."""
+"""For each message, and for what is added to all, its variables, made of sample texts."""
 
 
 def template_variables(message: str) -> list[str]:
@@ -85,20 +105,19 @@ def template_problems(templates: PromptTemplates) -> list[str]:
         One line per problem, with file and line number where known.
     """
     found: list[str] = []
-    for message in MESSAGES:
+    for message, names in TEMPLATES.items():
         known = template_variables(message)
         used: set[str] = set()
-        for role in ROLES:
-            name = f"{message}_{role}.j2"
-            names = _free_variables(templates, name)
-            used |= {variable for variable, _ in names}
+        for name in names:
+            free = _free_variables(templates, name)
+            used |= {variable for variable, _ in free}
             unknown = [
-                _unknown_variable(templates.display_name(name), v, line, known) for v, line in names if v not in known
+                _unknown_variable(templates.display_name(name), v, line, known) for v, line in free if v not in known
             ]
             found += unknown or _rendering_problems(templates, message, name)
         unused = [variable for variable in known if variable not in used and variable != "count"]
         if unused:
-            shown = " and ".join(templates.display_name(f"{message}_{role}.j2") for role in ROLES)
+            shown = " and ".join(map(templates.display_name, names))
             found.append(f"{shown}: the model would never see '{unused[0]}'; write it with '| data'")
     return found
 

@@ -15,16 +15,24 @@ from jinja2 import Template
 
 from condition_miner.errors import MinerError
 from condition_miner.messages.sandbox import MAX_CHARACTERS, Sandbox
-from condition_miner.settings import MESSAGES_BY_STAGE
+from condition_miner.settings import MESSAGES_BY_STAGE, WITHOUT_TEMPLATE
 
-MESSAGES = tuple(message for messages in MESSAGES_BY_STAGE.values() for message in messages)
+MESSAGES = tuple(m for messages in MESSAGES_BY_STAGE.values() for m in messages if m not in WITHOUT_TEMPLATE)
+"""The messages that are rendered from templates."""
 ROLES = ("system", "user")
+ABOUT = "about"
+"""What is added to every system message where it is known what the images are."""
+TEMPLATES: dict[str, tuple[str, ...]] = {
+    **{message: tuple(f"{message}_{role}.j2" for role in ROLES) for message in MESSAGES},
+    ABOUT: (f"{ABOUT}_system.j2",),
+}
+"""The files of each message's templates, and that of ABOUT."""
 MAX_TEMPLATE_BYTES = 4 * MAX_CHARACTERS
 """The largest template file."""
 
 
 class PromptTemplates:
-    """The templates of all messages, one per message and role.
+    """The templates of all messages, one per message and role, and the one that says what the images are.
 
     Args:
         folder: custom templates, which override shipped ones of the same name; None for the shipped ones.
@@ -45,13 +53,21 @@ class PromptTemplates:
         self._sandbox = Sandbox()
         self._compiled = self._compile_all()
 
-    def messages(self, message: str, variables: Mapping[str, Any]) -> list[dict[str, str]]:
+    def messages(self, message: str, variables: Mapping[str, Any], about: str = "") -> list[dict[str, str]]:
         """The system and the user message, rendered.
+
+        Args:
+            message: its name.
+            variables: of its templates.
+            about: what the images are; "" adds nothing.
 
         Raises:
             MinerError: unknown variable, or a limit is exceeded; with file and line number.
         """
-        return [{"role": role, "content": self.render(f"{message}_{role}.j2", variables)} for role in ROLES]
+        system, user = (self.render(name, variables) for name in TEMPLATES[message])
+        if about:
+            system = f"{system}\n{self.render(TEMPLATES[ABOUT][0], {'about': about})}"
+        return [{"role": role, "content": text} for role, text in zip(ROLES, (system, user), strict=True)]
 
     def render(self, name: str, variables: Mapping[str, Any]) -> str:
         """The rendered text of a template.
@@ -61,9 +77,10 @@ class PromptTemplates:
         """
         return self._sandbox.render_template(self._compiled[name], variables)
 
-    def hash(self, message: str) -> str:
-        """SHA-256 of both templates of a message. It is part of the cache key."""
-        joined = "\0".join(self._text[f"{message}_{role}.j2"] for role in ROLES)
+    def hash(self, message: str, about: str = "") -> str:
+        """SHA-256 of the templates from which a message is rendered. It is part of the cache key."""
+        names = (*TEMPLATES[message], *(TEMPLATES[ABOUT] if about else ()))
+        joined = "\0".join(self._text[name] for name in names)
         return "sha256:" + hashlib.sha256(joined.encode()).hexdigest()
 
     def text(self, name: str) -> str:
@@ -95,7 +112,7 @@ def shipped_folder() -> Path:
 
 def template_names() -> list[str]:
     """The file names of all templates, in the order of the messages."""
-    return [f"{message}_{role}.j2" for message in MESSAGES for role in ROLES]
+    return [name for names in TEMPLATES.values() for name in names]
 
 
 def _read_custom(folder: Path) -> dict[str, str]:

@@ -59,12 +59,14 @@ class Dialect:
     without: tuple[str, ...] = ()
 
     def wire_body(self, body: dict[str, Any], mode: OutputMode | None = None) -> dict[str, Any]:
-        """A request body, written with a JSON schema, in this dialect; `mode` overrides the dialect's mode."""
+        """A request body in this dialect. One with a JSON schema takes the dialect's mode, or `mode` instead."""
+        if "prompt" in body:
+            return body
         wire = {name: value for name, value in body.items() if name not in self.without}
         if self.completion_tokens:
             wire["max_completion_tokens"] = wire.pop("max_tokens")
         mode = mode or self.mode
-        if mode is OutputMode.SCHEMA:
+        if mode is OutputMode.SCHEMA or not wants_json(body):
             return wire
         schema = body["response_format"]["json_schema"]["schema"]
         first, *rest = body["messages"]
@@ -80,6 +82,11 @@ class Dialect:
         if (mode or self.mode) is OutputMode.SCHEMA and not self.completion_tokens and not self.without:
             return question
         return replace(question, body=self.wire_body(question.body, mode))
+
+
+def wants_json(body: dict[str, Any]) -> bool:
+    """Whether a request's answer is to be JSON; otherwise it is log-probabilities."""
+    return not ("prompt" in body or body.get("logprobs"))
 
 
 def less_strict(mode: OutputMode) -> OutputMode:

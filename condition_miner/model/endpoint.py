@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from condition_miner.errors import MinerError, MiningFailed
 from condition_miner.model.address import LOCAL, Address
 from condition_miner.model.backend import BadRequest, Reply, RequestFailed, TransientFailure
+from condition_miner.model.next_tokens import most_likely_of
 from condition_miner.settings import ServiceSettings
 
 if TYPE_CHECKING:
@@ -83,14 +84,17 @@ class Endpoint:
             RequestFailed: this request failed; TransientFailure and BadRequest are special cases.
             MiningFailed: no request can succeed: unreachable server, no permission, unknown model.
         """
+        path = "/completions" if "prompt" in body else "/chat/completions"
         try:
             # The client's own time limit is per read, which a slowly trickling answer never exceeds.
             async with asyncio.timeout(self._seconds):
-                completion = await self._client.post("/chat/completions", cast_to=object, body=body)
+                completion = await self._client.post(path, cast_to=object, body=body)
         except Exception as error:
+            if "prompt" in body and getattr(error, "status_code", None) in (404, 405, 501):
+                raise BadRequest("this server has no completions besides chats") from error
             raise self._classify(error) from error
         self._answered = True
-        return _reply(completion)
+        return _next_tokens(completion) if body.get("logprobs") else _reply(completion)
 
     def _classify(self, error: Exception) -> RequestFailed | MiningFailed:
         """The failure of this request, or of the whole run, that an error of the client means."""
@@ -150,12 +154,27 @@ def _client(base_url: str, key: str, seconds: float) -> AsyncOpenAI:
     return AsyncOpenAI(base_url=base_url, api_key=key, timeout=limit, max_retries=0)
 
 
-def _reply(completion: Any) -> Reply:
-    """A reply from plain JSON, checked: a server of another kind (a login page) may answer anything with 200."""
+def _choice(completion: Any) -> dict[str, Any]:
+    """The first choice, checked: a server of another kind (a login page) may answer anything with 200."""
     choices = completion.get("choices") if isinstance(completion, dict) else None
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise RequestFailed("the server's answer has no choices; is it an OpenAI-compatible endpoint?")
-    message, reason = choices[0].get("message"), str(choices[0].get("finish_reason"))
+    choice: dict[str, Any] = choices[0]
+    return choice
+
+
+def _next_tokens(completion: Any) -> Reply:
+    """A reply whose text is the log-probabilities of its first token."""
+    found = most_likely_of(_choice(completion))
+    if found is None:
+        raise BadRequest("the server gives no log-probabilities")
+    return Reply(found.text(), "stop", *_usage(completion.get("usage")))
+
+
+def _reply(completion: Any) -> Reply:
+    """A reply from plain JSON."""
+    choice = _choice(completion)
+    message, reason = choice.get("message"), str(choice.get("finish_reason"))
     if not isinstance(message, dict):
         raise RequestFailed("the server's answer has no message; is it an OpenAI-compatible endpoint?")
     tokens_in, tokens_out = _usage(completion.get("usage"))

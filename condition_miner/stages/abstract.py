@@ -52,8 +52,7 @@ def abstract(questions: Questions, captions: Sequence[Caption], vocabulary: Voca
     explanations = [{"description": c.text, "factors": [f.kind for f in c.factors]} for c in captions if c.factors]
     if not explanations:
         raise MiningFailed("no description was explained by a usable factor; try another --model")
-    seed = f"{s.seed}/{questions.takes.get('abstract', 0)}"
-    shown = draw_samples(explanations, s.sample, s.abstractions, seed)
+    shown = draw_samples(explanations, s.sample, s.abstractions, questions.draw_seed("abstract"))
     specs = [
         QuestionSpec({"explanations": some, "count": wanted}, abstract_schema(wanted), parse_proposals, number)
         for number, some in enumerate(shown)

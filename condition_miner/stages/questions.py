@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from condition_miner.answers.cache import Answer, Question
 from condition_miner.asking.asker import Asker, CheckedQuestion
 from condition_miner.messages.templates import PromptTemplates
+from condition_miner.model.next_tokens import NextTokens, next_token_body
 from condition_miner.settings import MESSAGES_BY_STAGE, MinerSettings
 
 TAKE_STRIDE = 1_000_000
@@ -62,21 +65,61 @@ class Questions:
         Raises:
             MiningFailed: answers are missing.
         """
-        stage = next(stage for stage, messages in MESSAGES_BY_STAGE.items() if message in messages)
+        stage = stage_of(message)
+        found = self.raw_answers(message, [self._checked_question(stage, message, spec) for spec in specs])
+        return [spec.read(answer.text) for spec, answer in zip(specs, found, strict=True)]
+
+    def next_tokens(self, message: str, prompts: Sequence[Sequence[str]], top: int) -> list[str]:
+        """For each group of prompts, which is one request, the answer's text, which NextTokens.parse reads.
+
+        Args:
+            message: "next-token" or "spelling".
+            prompts: groups of one prompt or, for a model in this process, several.
+            top: the most likely tokens that are asked for.
+
+        Raises:
+            MiningFailed: answers are missing.
+        """
+        endpoint = self.asker.address.endpoint
+        asked = [
+            CheckedQuestion(
+                Question(message, endpoint, next_token_body(self.model, group, top), ""),
+                partial(NextTokens.parse, prompts=len(group)),
+            )
+            for group in prompts
+        ]
+        return [answer.text for answer in self.raw_answers(message, asked)]
+
+    def raw_answers(self, message: str, asked: list[CheckedQuestion]) -> list[Answer]:
+        """The answers to questions of a message, in order.
+
+        Raises:
+            MiningFailed: answers are missing.
+        """
+        with self.sending_only(stage_of(message)):
+            found = self.asker.answers(asked)
+        self.used += found
+        return found
+
+    def draw_seed(self, stage: str) -> str:
+        """The seed of what a stage draws; another one where it is asked anew."""
+        return f"{self.settings.seed}/{self.takes.get(stage, 0)}"
+
+    @contextmanager
+    def sending_only(self, stage: str) -> Iterator[None]:
+        """Nothing is sent meanwhile, unless this stage may send."""
         offline = self.asker.offline
         self.asker.offline = offline or (self.sending is not None and stage not in self.sending)
         try:
-            found = self.asker.answers([self._checked_question(stage, message, spec) for spec in specs])
+            yield
         finally:
             self.asker.offline = offline
-        self.used += found
-        return [spec.read(answer.text) for spec, answer in zip(specs, found, strict=True)]
 
     def _checked_question(self, stage: str, message: str, spec: QuestionSpec) -> CheckedQuestion:
         sample = spec.sample + TAKE_STRIDE * self.takes.get(stage, 0)
         body = {
             "model": self.model,
-            "messages": self.templates.messages(message, spec.variables),
+            "messages": self.templates.messages(message, spec.variables, self.settings.about),
             "temperature": self.settings.temperature(stage),
             "seed": self.settings.seed + sample,
             "max_tokens": self.settings.max_tokens,
@@ -85,8 +128,14 @@ class Questions:
                 "json_schema": {"name": message, "strict": True, "schema": spec.schema},
             },
         }
-        question = Question(message, self.asker.address.endpoint, body, self.templates.hash(message), sample)
+        template = self.templates.hash(message, self.settings.about)
+        question = Question(message, self.asker.address.endpoint, body, template, sample)
         return CheckedQuestion(question, spec.read)
+
+
+def stage_of(message: str) -> str:
+    """The stage that sends a message."""
+    return next(stage for stage, messages in MESSAGES_BY_STAGE.items() if message in messages)
 
 
 def batches(items: Sequence[T], size: int) -> list[list[T]]:

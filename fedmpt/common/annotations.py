@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedmpt.common import tables, voc_folders
+from fedmpt.common.cells import MARKS, CellError, split_names
+from fedmpt.common.coco import identifier, read_categories
 from fedmpt.common.errors import InputFileError
 from fedmpt.common.json_stream import is_json, is_list, items
 from fedmpt.common.tables import column_of
-from fedmpt.common.words import split_names
 
 IMAGE_COLUMNS = ("image", "file", "file_name", "filename", "path", "image_id", "id")
 LABEL_COLUMNS = ("labels", "label", "tags", "tag", "class", "category", "name")
@@ -64,7 +65,7 @@ def _folder(path: Path) -> Annotations:
     nus = [(match[1], file) for file in sorted(path.glob("*.txt")) if (match := NUS_LABEL_FILE.fullmatch(file.name))]
     if nus:
         return Annotations("NUS-WIDE", tuple(file for _, file in nus), lambda: _nus(nus))
-    tables = tuple(sorted(path.glob("*.csv")))
+    tables = tuple(sorted(file for file in path.glob("*.csv") if not file.name.startswith(".")))
     if tables:
         return Annotations("CSV", tables, lambda: (pair for table in tables for pair in _csv(table)))
     year = voc_folders.year_folder(path)
@@ -74,21 +75,18 @@ def _folder(path: Path) -> Annotations:
 
 def _coco(path: Path) -> ImageLabelPairs:
     """All annotations, crowds included: their objects are in the image too."""
-    names: dict[object, str] = {}
-    for place, category in enumerate(items(path, "categories.item")):
-        match category:
-            case {"id": int(number), "name": str(name)}:
-                names[number] = name
-            case _:
-                raise InputFileError(f"{path}, categories[{place}]: expected an object with id and name")
+    names = read_categories(path).names(path)
     for place, annotation in enumerate(items(path, "annotations.item")):
-        match annotation:
-            case {"image_id": int() | str() as image, "category_id": int(number)} if number in names:
-                yield image, names[number]
-            case {"image_id": int() | str(), "category_id": number}:
-                raise InputFileError(f"{path}, annotations[{place}]: there is no category {number!r}")
-            case _:
-                raise InputFileError(f"{path}, annotations[{place}]: expected an object with image_id and category_id")
+        if not isinstance(annotation, dict) or not {"image_id", "category_id"} <= annotation.keys():
+            raise InputFileError(f"{path}, annotations[{place}]: expected an object with image_id and category_id")
+        image, number = identifier(annotation["image_id"]), identifier(annotation["category_id"])
+        if image is None:
+            raise InputFileError(f"{path}, annotations[{place}]: {str(annotation['image_id'])[:60]!r} is no image_id")
+        if number is None or number not in names:
+            raise InputFileError(
+                f"{path}, annotations[{place}]: there is no category {annotation['category_id']!r:.60}"
+            )
+        yield image, names[number]
 
 
 def _class_lists(path: Path) -> ImageLabelPairs:
@@ -119,6 +117,7 @@ def _csv(path: Path) -> ImageLabelPairs:
         raise InputFileError(
             f"{path}: expected a header and columns: image and labels, or image and one column a label"
         )
+    tables.check_header(path, line, header)
     image, labels = column_of(header, IMAGE_COLUMNS), column_of(header, LABEL_COLUMNS)
     matrix = labels is None
     image = 0 if image is None else image
@@ -128,29 +127,31 @@ def _csv(path: Path) -> ImageLabelPairs:
         if matrix:
             yield from ((row[image], name) for name in _ones(path, line, header, row, image))
         elif header[labels or 0].lower() in tables.LIST_COLUMNS:
-            yield from ((row[image], name) for name in split_names(row[labels or 0]))
+            try:
+                yield from ((row[image], name) for name in split_names(row[labels or 0]))
+            except CellError as error:
+                raise InputFileError(f"{path}, line {line}: {error}") from error
         elif row[labels or 0]:
             yield row[image], row[labels or 0]
 
 
 def _ones(path: Path, line: int, header: list[str], row: list[str], image: int) -> Iterator[str]:
     for column, cell in enumerate(row):
-        if column == image:
+        if column == image or tables.is_unnamed(header[column]):
             continue
-        if cell not in ("0", "1", "-1", "0.0", "1.0", ""):
+        if cell.lower() not in MARKS:
             said = f"{cell[:40]!r} under '{header[column][:40]}' is not 0 or 1"
             raise InputFileError(
                 f"{path}, line {line}: {said}; name the columns image and labels where labels are words"
             )
-        if cell in ("1", "1.0"):
+        if MARKS[cell.lower()] == 1:
             yield header[column]
 
 
 def _nus(files: list[tuple[str, Path]]) -> ImageLabelPairs:
     for name, file in files:
-        with file.open(encoding="utf-8") as lines:
-            for number, line in enumerate(lines, start=1):
-                if line.strip() not in ("0", "1", ""):
-                    raise InputFileError(f"{file}, line {number}: {line.strip()[:40]!r} is not 0 or 1")
-                if line.strip() == "1":
-                    yield number, name
+        for number, line in tables.lines(file):
+            if line not in ("0", "1"):
+                raise InputFileError(f"{file}, line {number}: {line[:40]!r} is not 0 or 1")
+            if line == "1":
+                yield number, name

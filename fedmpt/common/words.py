@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
 import unicodedata
 from collections.abc import Sequence
 from difflib import get_close_matches
+from pathlib import Path
 
 BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Bidirectional control characters, which can make a word look like another one."""
@@ -28,23 +29,15 @@ def printable(text: str) -> str:
     return "".join("�" if sign in BIDI_CONTROLS or unicodedata.category(sign) in unsafe else sign for sign in text)
 
 
+def path_text(path: Path) -> str:
+    """A path as text that can be encoded: bytes of a name that are not UTF-8 become "\\xe4" and the like."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def suggestions(wanted: str, known: Sequence[str]) -> str:
     """Known names for an error about an unknown one: at most twenty, the most similar first."""
     near = get_close_matches(wanted, known, n=3, cutoff=0.5)
     return ", ".join([*near, *(name for name in known if name not in near)][:20]) or "none"
-
-
-def split_names(cell: str) -> list[str]:
-    """The names in a cell: a JSON list, or a list separated by ; or |, else by commas."""
-    if cell.startswith("["):
-        try:
-            value = json.loads(cell)
-        except ValueError:
-            value = None
-        if isinstance(value, list) and all(isinstance(name, str) for name in value):
-            return [name.strip() for name in value]
-    parts = re.split(r"[;|]", cell) if re.search(r"[;|]", cell) else cell.split(",")
-    return [part.strip() for part in parts if part.strip()]
 
 
 def format_bytes(size: int) -> str:

@@ -20,7 +20,7 @@ from prompt_bank.schema import Bank, Condition
 Matrix = NDArray[np.float64]
 
 MIN_SHARE = 0.1
-"""The minimum share of a pair's cosine similarity for a value to be listed in a Carrier."""
+"""The minimum share of a pair's positive log-lifts' product for a value to be listed in a Carrier."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Carrier:
         condition: its id.
         text: its words.
         score: the standardised score of the pair under this condition: standard deviations above the mean; positive.
-        values: the contributing values with their shares of the pair's cosine similarity, in descending order.
+        values: the contributing values, each with its share of the product of the pair's positive log-lifts, in
+            descending order.
     """
 
     condition: str
@@ -50,14 +51,14 @@ class DerivedDependencies:
     Attributes:
         labels: C names, in the bank's order.
         conditions: the active conditions that have an affinity.
-        profiles: for each condition C × V: the positive log-lifts of each label as a unit vector, or zeros.
+        positive: for each condition C × V: the positive log-lifts of each label; they tell which values carry a pair.
         scores: for each condition C × C, standardised over the pairs; symmetric, 0 on the diagonal.
         total: C × C, their weighted sum.
     """
 
     labels: tuple[str, ...]
     conditions: tuple[Condition, ...]
-    profiles: tuple[Matrix, ...]
+    positive: tuple[Matrix, ...]
     scores: tuple[Matrix, ...]
     total: Matrix
 
@@ -69,8 +70,8 @@ class DerivedDependencies:
         """
         i, j = self.labels.index(a), self.labels.index(b)
         found = []
-        for condition, profile, scores in zip(self.conditions, self.profiles, self.scores, strict=True):
-            parts = profile[i] * profile[j]
+        for condition, lifts, scores in zip(self.conditions, self.positive, self.scores, strict=True):
+            parts = lifts[i] * lifts[j]
             if scores[i, j] <= 0 or not parts.any():
                 continue
             shares = parts / parts.sum()
@@ -130,12 +131,12 @@ def derive_dependencies(bank: Bank, weights: Mapping[str, float] | None = None) 
             message = f"there is no active condition '{name}' with an affinity; there are {suggestions(name, known)}"
             raise BankError(bank.name, [Problem("conditions", message)])
     labels = tuple(label.name for label in bank.labels)
-    profiles = tuple(_profiles(lift_matrix(condition, labels)) for condition in conditions)
-    scores = tuple(pair_scores(profile) for profile in profiles)
+    positive = tuple(np.maximum(lift_matrix(condition, labels), 0.0) for condition in conditions)
+    scores = tuple(pair_scores(profiles(condition, labels)) for condition in conditions)
     total = np.zeros((len(labels), len(labels)))
     for condition, score in zip(conditions, scores, strict=True):
         total += (weights or {}).get(condition.id, 1.0) * score
-    return DerivedDependencies(labels, conditions, profiles, scores, total)
+    return DerivedDependencies(labels, conditions, positive, scores, total)
 
 
 def conditions_with_affinity(bank: Bank) -> tuple[Condition, ...]:
@@ -155,22 +156,33 @@ def lift_matrix(condition: Condition, labels: Sequence[str]) -> Matrix:
     return np.array(numbers, dtype=np.float64).reshape(len(labels), len(condition.values))
 
 
+def profiles(condition: Condition, labels: Sequence[str]) -> Matrix:
+    """C × V unit rows of softplus(log-lift) = log(1 + exp(log-lift)); 0 where nothing was asked.
+
+    Softplus, so that low values hardly count: shared absence is no evidence of a dependency. A hard cut at 0 would lose
+    what is nearly typical.
+    """
+    rows = condition.affinity.rows if condition.affinity else {}
+    nothing: tuple[float | None, ...] = (None,) * len(condition.values)
+    asked = np.array([[x is not None for x in rows.get(label, nothing)] for label in labels])
+    soft = np.logaddexp(0.0, lift_matrix(condition, labels))
+    soft = np.where(asked.reshape(soft.shape), soft, 0.0)
+    length = np.linalg.norm(soft, axis=1, keepdims=True)
+    return np.divide(soft, length, out=np.zeros_like(soft), where=length > 0)
+
+
 def pair_scores(profiles: Matrix) -> Matrix:
-    """The cosine similarity of each pair of rows, standardised over the pairs; 0 if all are equal.
+    """The cosine similarity of each pair of rows, standardised over the known pairs; 0 if all are equal.
 
     Args:
-        profiles: C × V, rows of unit norm or zeros.
+        profiles: C × V, rows of unit norm; a row of zeros is an unknown label, whose pairs get 0, the mean.
     """
+    known = np.abs(profiles).sum(axis=1) > 0
     cosine = profiles @ profiles.T
-    pairs = cosine[np.triu_indices(len(cosine), 1)]
+    a, b = np.triu_indices(len(cosine), 1)
+    pairs = cosine[a, b][known[a] & known[b]]
     spread = pairs.std() if len(pairs) else 0.0
     scores = (cosine - pairs.mean()) / spread if spread > 1e-12 else np.zeros_like(cosine)
+    scores *= np.outer(known, known)
     np.fill_diagonal(scores, 0.0)
     return scores
-
-
-def _profiles(matrix: Matrix) -> Matrix:
-    """The positive part of each row, as a unit vector: shared absence is no evidence of a dependency."""
-    positive = np.maximum(matrix, 0.0)
-    length = np.linalg.norm(positive, axis=1, keepdims=True)
-    return np.divide(positive, length, out=np.zeros_like(positive), where=length > 0)

@@ -62,6 +62,10 @@ def good(body: dict[str, Any]) -> str:
     if "conditions" in properties:
         count = properties["conditions"]["minItems"]
         return json.dumps({"conditions": [{"name": n, "definition": f"The {n}."} for n in CONDITIONS[:count]]})
+    if "values" in properties:
+        chosen = properties["values"]["items"].get("enum", ["house", "street", "Beach."])
+        home = HOME.get(str(data.get("object")))
+        return json.dumps({"values": [home] if home in chosen else chosen[:3]})
     if "name" in properties:
         return json.dumps({"name": "camera height", "definition": "How high the camera stands."})
     if "factors" in data:
@@ -69,6 +73,44 @@ def good(body: dict[str, Any]) -> str:
         return json.dumps(dict.fromkeys(properties, "weather" if "weather" in ids else "none"))
     factors = [{"words": "in place", "factor": "location"}, {"words": "in the rain", "factor": "rainfall"}]
     return json.dumps({number: {"factors": factors} for number in properties})
+
+
+HOME = {"cat": "house", "sofa": "house", "person": "street", "bus": "street"}
+"""Where the scripted model believes labels to be."""
+
+
+def next_tokens(body: dict[str, Any]) -> dict[str, Any]:
+    """A completion with log-probabilities, as vLLM sends it: the word of the label's home is the most likely one."""
+    prompt = body["prompt"]
+    words = [
+        "house",
+        "street",
+        "beach",
+        "kitchen",
+        "rain",
+        *(f"w{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in range(120)),
+    ]
+    shown = re.search(r"an? (\w+)", prompt.split(". This one")[-1])
+    home = HOME.get(shown[1] if shown else "", "beach")
+    spelled = any(prompt.endswith(f" {word}") for word in words)
+    tops = {" ": -0.1} if spelled else {}
+    tops |= {f" {word}": -1.0 if word == home else -3.0 - 0.02 * place for place, word in enumerate(words)}
+    chosen = dict(list(tops.items())[: body["logprobs"]])
+    return {
+        "choices": [{"index": 0, "text": " x", "finish_reason": "length", "logprobs": {"top_logprobs": [chosen]}}],
+        "usage": {"prompt_tokens": 10, "completion_tokens": 1, "total_tokens": 11},
+    }
+
+
+def judgement(body: dict[str, Any]) -> dict[str, Any]:
+    """A chat of one token with log-probabilities, as OpenAI sends it: yes where the label is at home."""
+    told = [json.loads(data) for data in re.findall(r"<data>(.*)</data>", body["messages"][-1]["content"])]
+    usual = len(told) == 2 and HOME.get(told[1]["object"]) == told[0]["answer"]
+    tops = [("Yes", -0.1), (" no", -3.0), ("The", -5.0)] if usual else [("no", -0.2), ("Yes", -2.0), ("The", -5.0)]
+    content = [{"token": tops[0][0], "top_logprobs": [{"token": t, "logprob": x} for t, x in tops]}]
+    answer = completion(tops[0][0], "length")
+    answer["choices"][0]["logprobs"] = {"content": content}
+    return answer
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -81,6 +123,14 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        if "prompt" in body:
+            self.server.prompts.append(body)
+            self.server.completing(self, body)
+            return
+        if body.get("logprobs"):
+            self.server.judged.append(body)
+            self.server.judging(self, body)
+            return
         if is_probe(body):
             self.server.probes.append(body)
             self.server.probing(self, body)
@@ -111,7 +161,11 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """Each request consumes one of `faults`; `always` applies to all. Probes are answered by `probing`."""
+    """Each chat consumes one of `faults`; `always` applies to all. Probes are answered by `probing`.
+
+    Completions are answered by `completing` and kept apart in `prompts`, chats with log-probabilities by `judging`, in
+    `judged`.
+    """
 
     daemon_threads = True
 
@@ -120,6 +174,10 @@ class Server(ThreadingHTTPServer):
         self.lock = threading.Lock()
         self.bodies: list[dict[str, Any]] = []
         self.probes: list[dict[str, Any]] = []
+        self.prompts: list[dict[str, Any]] = []
+        self.judged: list[dict[str, Any]] = []
+        self.judging: Fault = lambda handler, body: handler.send(judgement(body))
+        self.completing: Fault = lambda handler, body: handler.send(next_tokens(body))
         self.probing: Fault = text(json.dumps({"hue_code": PROBE_CODES[1]}))
         self.faults: list[Fault] = []
         self.always: Fault | None = None

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,6 +106,20 @@ def test_unreadable_images_are_listed(folder: Path) -> None:
     assert [row["image"] for row in spoken["images"]] == ["mixed/photo-0.png"]
     assert [row["image"] for row in spoken["unreadable"]] == ["mixed/cut.jpg", "mixed/text.jpg"]
     assert "skipped: 2 unreadable images" in done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other file systems have no such names")
+@pytest.mark.parametrize("form", ["table", "csv", "json"])
+def test_file_names_that_are_not_utf_8(folder: Path, form: str) -> None:
+    photos = folder / "latin"
+    photos.mkdir(exist_ok=True)
+    shutil.copy(folder / "photos" / "photo-0.png", os.fsencode(photos) + b"/k\xe4se.png")
+    (photos / "notes.heic").write_bytes(b"")
+    done = fedmpt("predict", "run", "latin", "--format", form, "--top", "1", "--explain", f"why-{form}", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "latin/k\\xe4se.png" in done.stdout.replace("\\\\", "\\")
+    assert "note: passed over for their suffixes: 1 .heic" in done.stderr
+    assert "k\\xe4se.png" in (folder / f"why-{form}" / "index.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -104,9 +104,12 @@ def prepare_run(
     """Prepare data, backbone and method, and print notes on the data to standard error."""
     with collector_paused():
         from trainer.commands.progress import reporter
+        from trainer.evaluation.undefined import undefined_figures
         from trainer.preparing import prepare
 
         prepared = prepare(settings, bank, cache_folder(cache_dir), reporter(), recorded)
-    for note in prepared.dataset.notes:
+    seen = prepared.method.seen
+    undefined = undefined_figures(prepared.dataset, None if seen is None else seen.tolist())
+    for note in (*prepared.dataset.notes, *undefined):
         echo(f"note: {note}", err=True)
     return prepared

@@ -145,6 +145,8 @@ def _print(found: Inspection) -> None:
             echo("  together most often: " + ", ".join(f"{a} + {b} {n}" for a, b, n in counts["pairs"]))
         if counts["sites"]:
             echo("  sites: " + ", ".join(f"{site} {count}" for site, count in counts["sites"].items()))
+    for note in found.listing.notes if found.listing else ():
+        echo(f"note: {note}")
     _print_unreadable(found)
     echo("complete" if found.complete else f"incomplete. Download: {found.page}")
 
@@ -180,11 +182,11 @@ def _print_partition(dataset: MultiLabelDataset, as_json: bool) -> None:
             {"client": o, "images": int(n), "labels": dict(zip(dataset.label_names, row.tolist(), strict=True))}
             for o, n, row in zip(owners, images, counts, strict=True)
         ]
-        echo(json_text({"dataset": dataset.name, "hash": hash_, "clients": rows}))
+        echo(json_text({"dataset": dataset.name, "kind": dataset.partition, "hash": hash_, "clients": rows}))
         return
     for owner, count, row in list(zip(owners, images, counts, strict=True))[:SHOWN]:
         most = [f"{dataset.label_names[c]} {row[c]}" for c in np.argsort(-row, kind="stable")[:5] if row[c]]
         echo(f"client {owner:>4}  {count:>6} images  {int((row > 0).sum()):>3} labels  {', '.join(most)}")
     if len(owners) > SHOWN:
         echo(f"and {len(owners) - SHOWN} more clients (--json lists them all)")
-    echo(f"{dataset.name}: {len(owners)} clients, {len(dataset.train)} training images, {hash_}")
+    echo(f"{dataset.name}: {len(owners)} clients by {dataset.partition}, {len(dataset.train)} training images, {hash_}")

@@ -14,6 +14,7 @@ from fedmpt.common.console import DebugOption, JsonOption, reported
 from fedmpt.common.files import naming
 from fedmpt.common.startup import collector_paused
 from fedmpt.common.terminal import echo
+from fedmpt.common.words import printable
 from trainer.commands.common import BackboneOption, DeviceOption, RunArgument
 
 if TYPE_CHECKING:
@@ -71,10 +72,12 @@ def predict(
     Example:  fedmpt predict runs/fedmpt-scenes-1 photos/ --explain why
     """
     with reported(debug):
-        from trainer.data.images import find_images
+        from trainer.data.images import find_images, passed_over
         from trainer.errors import TrainerError
 
         paths = find_images(images)
+        if others := passed_over(images):
+            echo(f"note: passed over for their suffixes: {printable(others)}", err=True)
         unreadable = _bad_headers(paths)
         if unreadable and not skip_unreadable:
             raise TrainerError(_listed(unreadable) + "\nnothing was predicted; leave them out with --skip-unreadable")
@@ -148,8 +151,6 @@ def _bad_headers(paths: list[Path]) -> list[UnreadableImage]:
 
 
 def _listed(unreadable: list[UnreadableImage]) -> str:
-    from fedmpt.common.words import printable
-
     lines = "".join(f"\n  {printable(str(error))}" for error in unreadable)
     return f"{len(unreadable)} unreadable image{'s' if len(unreadable) > 1 else ''}:{lines}"
 

@@ -34,8 +34,10 @@ def image_lines() -> Callable[[int, int], None]:
 
 def print_round(record: RoundRecord, validation: Metrics, rounds: int) -> None:
     """Print a finished round: number of clients, loss, validation mAP."""
+    from trainer.evaluation.comparison import format_figure
+
     echo(
         f"round {record.round + 1:>3}/{rounds}  clients {len(record.clients)}  loss {record.loss:.4f}  "
-        f"validation mAP {validation.mAP:.2f}",
+        f"validation mAP {format_figure(validation.mAP)}",
         err=True,
     )

@@ -118,6 +118,7 @@ def _only_where_things_are(
 
 def _train_and_evaluate(run: Run, prepared: Prepared, checkpoint: str) -> None:
     from trainer.commands.progress import print_round
+    from trainer.data.base import client_sites
     from trainer.evaluation.measuring import evaluate as measure
     from trainer.train import train as run_rounds
 
@@ -126,6 +127,8 @@ def _train_and_evaluate(run: Run, prepared: Prepared, checkpoint: str) -> None:
     if "conditions" in described:
         echo(f"conditions ({described['conditions_are']}): {', '.join(described['conditions'])}")
     echo(f"{prepared.config.method.name}: {_sizes(prepared.method, described['trainable'])}")
+    dataset = prepared.dataset
+    echo(f"{len(client_sites(dataset.train))} clients by {dataset.partition}")
     run_rounds(run, prepared, checkpoint, print_round)
     print_evaluation(run, measure(run, prepared))
 

@@ -16,7 +16,9 @@ import numpy as np
 
 from trainer.config.data import DataConfig
 from trainer.data.base import MultiLabelDataset, Split
-from trainer.data.image_files import ImageFiles, Progress, find_unreadable
+from trainer.data.drawing import draw_images
+from trainer.data.image_files import Examined, ImageFiles, Progress, examine_images
+from trainer.data.images import READING
 from trainer.errors import TrainerError
 from trainer.seeding import numpy_generator
 
@@ -106,7 +108,9 @@ def assemble(
     """
     splits = {split: with_min_labels(images, settings.min_labels or 0) for split, images in listing.splits().items()}
     _check_unique(name, splits)
-    splits, notes = _readable(listing.root, splits, settings.skip_unreadable, cache, progress)
+    paths = [path for images in splits.values() for path in images.paths]
+    examined = examine_images(listing.root, paths, cache, progress)
+    splits, notes = _readable(listing.root, splits, settings.skip_unreadable, examined)
     splits = {split: images.take(np.argsort(np.array(images.paths, dtype=object))) for split, images in splits.items()}
     if "validation" not in splits:
         splits["train"], splits["validation"] = _hold_out(splits["train"], settings)
@@ -118,8 +122,10 @@ def assemble(
     return MultiLabelDataset(
         name=name,
         label_names=listing.label_names,
-        **assembled,
-        fingerprint=_fingerprint(name, listing, assembled),
+        train=assembled["train"],
+        validation=assembled["validation"],
+        test=assembled["test"],
+        fingerprint=_fingerprint(name, listing, assembled, examined),
         site_names=site_names,
         notes=(*listing.notes, *notes),
     )
@@ -140,16 +146,15 @@ def _check_unique(name: str, splits: dict[str, SplitListing]) -> None:
 
 
 def _readable(
-    root: Path, splits: dict[str, SplitListing], skip: bool, cache: Path | None, progress: Progress | None
+    root: Path, splits: dict[str, SplitListing], skip: bool, examined: dict[str, Examined]
 ) -> tuple[dict[str, SplitListing], list[str]]:
     """The splits without unreadable images, and notes on those; an error unless `skip`."""
-    paths = [path for images in splits.values() for path in images.paths]
-    bad = find_unreadable(root, paths, cache, progress)
+    bad = {path: state.reason for path, state in examined.items() if state.reason}
     if not bad:
         return splits, []
     named = "; ".join(f"{path}: {reason}" for path, reason in list(bad.items())[:MAX_NAMED])
     more = f"; and {len(bad) - MAX_NAMED} more" if len(bad) > MAX_NAMED else ""
-    message = f"{len(bad)} of {len(paths)} images below {root} can't be read: {named}{more}"
+    message = f"{len(bad)} of {len(examined)} images below {root} can't be read: {named}{more}"
     if not skip:
         raise TrainerError(f"{message}. Mend them, or leave them out with --skip-unreadable")
     readable = {
@@ -160,10 +165,10 @@ def _readable(
 
 
 def _hold_out(train: SplitListing, settings: DataConfig) -> tuple[SplitListing, SplitListing]:
-    """Training and validation images; since ids are sorted, the split depends on the seed only."""
+    """Training and validation images; since ids are sorted, the split depends on the seed and the labels only."""
     count = round(settings.validation_share * len(train))
-    order = numpy_generator(settings.seed, "validation").permutation(len(train))
-    return train.take(np.sort(order[count:])), train.take(np.sort(order[:count]))
+    drawn = draw_images(train.labels, count, numpy_generator(settings.seed, "validation"))
+    return train.take(np.setdiff1d(np.arange(len(train)), drawn)), train.take(drawn)
 
 
 def _split(name: str, images: SplitListing, root: Path, site_names: tuple[str, ...]) -> Split:
@@ -174,13 +179,13 @@ def _split(name: str, images: SplitListing, root: Path, site_names: tuple[str, .
     return Split(name, paths, images.labels.astype(np.int8), sites, ImageFiles(root, paths))
 
 
-def _fingerprint(name: str, listing: Listing, splits: dict[str, Split]) -> str:
-    """Hash of names, ids, file sizes and labels; independent of the data root."""
-    described: list[Any] = [name, listing.label_names]
+def _fingerprint(name: str, listing: Listing, splits: dict[str, Split], examined: dict[str, Examined]) -> str:
+    """Hash of names, ids, the contents of files, labels and the way of reading; independent of the data root."""
+    described: list[Any] = [name, listing.label_names, READING]
     for split in splits.values():
-        sizes = [(listing.root / path).stat().st_size for path in split.ids]
+        contents = [examined[path].content for path in split.ids]
         labels = hashlib.sha256(np.ascontiguousarray(split.labels).tobytes()).hexdigest()
-        described.append([split.name, split.ids, sizes, labels])
+        described.append([split.name, split.ids, contents, labels])
     return hashlib.sha256(json.dumps(described).encode()).hexdigest()
 
 

@@ -59,6 +59,7 @@ class MultiLabelDataset:
         train, validation, test: the splits. All training images are owned by sites.
         fingerprint: sha256 of everything that determines pixels and labels (part of the feature cache key).
         site_names: of sites 0, 1 …, if they have names.
+        partition: the kind of partition among clients that was made: "site", "kmeans" … or "file"; "" before it.
         notes: for users, on skipped images for instance.
 
     Raises:
@@ -72,6 +73,7 @@ class MultiLabelDataset:
     test: Split
     fingerprint: str
     site_names: tuple[str, ...] = ()
+    partition: str = ""
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import ijson
 import numpy as np
 
+from fedmpt.common.coco import identifier, read_categories
+from fedmpt.common.json_stream import items
 from trainer.data.base import UNKNOWN
 from trainer.errors import TrainerError
 
@@ -24,11 +24,13 @@ class CocoFile:
         names: C categories in the order of their ids.
         images: the n image entries with all their fields (file_name, id, …).
         labels: (n, C) int8; 1, 0, -1 unknown.
+        notes: on what was left out, for users.
     """
 
     names: tuple[str, ...]
     images: list[dict[str, Any]]
     labels: np.ndarray
+    notes: tuple[str, ...] = ()
 
 
 def read_coco(path: Path, crowd: str) -> CocoFile:
@@ -39,52 +41,29 @@ def read_coco(path: Path, crowd: str) -> CocoFile:
         crowd: the value of a category that is annotated only as a crowd: "positive", "unknown" or "negative".
 
     Raises:
-        TrainerError: invalid or truncated JSON, or an invalid entry, whose position is given.
+        InputFileError: invalid or truncated JSON, invalid categories, or two of the same name.
+        TrainerError: an invalid image or annotation, whose position is given.
     """
-    categories = {}
-    for place, entry in enumerate(stream_items(path, "categories.item")):
-        match entry:
-            case {"id": int(number), "name": str(name)} if number not in categories:
-                categories[number] = name
-            case _:
-                raise TrainerError(f"{path}, categories[{place}]: expected a new id and a name")
-    numbers = sorted(categories)
-    column = {number: index for index, number in enumerate(numbers)}
+    categories = read_categories(path)
+    names = categories.names(path)
+    column = {number: index for index, number in enumerate(names)}
     images: list[dict[str, Any]] = []
-    row: dict[object, int] = {}
-    for place, entry in enumerate(stream_items(path, "images.item")):
-        match entry:
-            case {"id": int() | str() as image, "file_name": str()} if image not in row:
-                row[image] = len(images)
-                images.append(entry)
-            case _:
-                raise TrainerError(f"{path}, images[{place}]: expected a new id and a file_name")
-    if not categories or not images:
+    row: dict[int | str, int] = {}
+    for place, entry in enumerate(items(path, "images.item")):
+        image = identifier(entry.get("id")) if isinstance(entry, dict) else None
+        if image is None or image in row or not isinstance(entry.get("file_name"), str):
+            raise TrainerError(f"{path}, images[{place}]: expected a new id and a file_name")
+        row[image] = len(images)
+        images.append(entry)
+    if not names or not images:
         raise TrainerError(f"{path}: no COCO instances (categories, images and annotations)")
-    labels = np.zeros((len(images), len(numbers)), np.int8)
+    labels = np.zeros((len(images), len(names)), np.int8)
     crowds = np.zeros_like(labels, dtype=bool)
-    for place, entry in enumerate(stream_items(path, "annotations.item")):
-        match entry:
-            case {"image_id": int() | str() as image, "category_id": int(category)} if (
-                image in row and category in column
-            ):
-                (crowds if entry.get("iscrowd") else labels)[row[image], column[category]] = 1
-            case _:
-                raise TrainerError(f"{path}, annotations[{place}]: its image or its category is not in the file")
+    for place, entry in enumerate(items(path, "annotations.item")):
+        image = identifier(entry.get("image_id")) if isinstance(entry, dict) else None
+        category = identifier(entry.get("category_id")) if isinstance(entry, dict) else None
+        if image is None or category is None or image not in row or category not in column:
+            raise TrainerError(f"{path}, annotations[{place}]: its image or its category is not in the file")
+        (crowds if entry.get("iscrowd") else labels)[row[image], column[category]] = 1
     labels[crowds & (labels == 0)] = CROWD[crowd]
-    return CocoFile(tuple(categories[number] for number in numbers), images, labels)
-
-
-def stream_items(path: Path, prefix: str) -> Iterator[Any]:
-    """Stream the items of a list in a JSON file.
-
-    Raises:
-        TrainerError: the file cannot be read, or is invalid or truncated JSON.
-    """
-    try:
-        with path.open("rb") as file:
-            yield from ijson.items(file, prefix, use_float=True)
-    except (ijson.JSONError, UnicodeDecodeError) as error:
-        raise TrainerError(f"{path}: not JSON, or cut off ({' '.join(str(error).split())[:120]})") from error
-    except OSError as error:
-        raise TrainerError(f"{path}: cannot be read ({error.strerror})") from error
+    return CocoFile(tuple(names.values()), images, labels, categories.notes)

@@ -1,21 +1,32 @@
-"""The image files of a data set: loading on demand, and checks of all files before training."""
+"""The image files of a data set: loading on demand, and examination of all files before training."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
+import re
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from PIL import Image
 
-from trainer.data.images import UnreadableImage, check_pixels, read_image
+from fedmpt.common.files import write_atomically
+from trainer.data.images import READING, UnreadableImage, check_pixels, read_image
 
 THREADS = 4
 REPORT_EVERY = 256
 """Images between two progress reports."""
+
+SETTLED_NS = 2_000_000_000
+"""A file changed more recently is read again next time: it could change once more within its clock's resolution."""
+
+MAX_NAME_BYTES = 255
+"""The longest name of a file or folder on all common file systems."""
 
 Progress = Callable[[int, int], None]
 
@@ -37,61 +48,120 @@ class ImageFiles:
         return read_image(self.root / self.paths[index])
 
 
-def is_unsafe(path: str) -> bool:
-    """Whether a path read from a file leads out of the data root."""
+@dataclass(frozen=True)
+class Examined:
+    """What reading an image file found.
+
+    Attributes:
+        content: sha256 of the file's bytes; "" if it is missing.
+        reason: why it cannot be used: missing, not an image, truncated, too large …; None if it can.
+    """
+
+    content: str
+    reason: str | None
+
+
+def path_problem(path: str) -> str | None:
+    """Why a path that was read from a file cannot be an image's below the data root; None if it can."""
     pure = PurePosixPath(path.replace("\\", "/"))
-    return pure.is_absolute() or ".." in pure.parts or ":" in pure.parts[0] if pure.parts else True
+    if not pure.parts:
+        return "is empty"
+    drive = ":" in path if os.name == "nt" else re.match(r"[A-Za-z]:", path)
+    if pure.is_absolute() or ".." in pure.parts or drive:
+        return "must lie below the data's folder"
+    if any(sign < " " or sign == "\x7f" for sign in path):
+        return "has a control character"
+    if any("\ud800" <= sign <= "\udfff" for sign in path):
+        return "has half of a surrogate pair, which is no character"
+    if max(len(part.encode()) for part in pure.parts) > MAX_NAME_BYTES:
+        return f"has a name of more than {MAX_NAME_BYTES} bytes, which no file can have"
+    return None
 
 
-def find_unreadable(
+def examine_images(
     root: Path, paths: Sequence[str], cache: Path | None = None, progress: Progress | None = None
-) -> dict[str, str]:
-    """The images that cannot be used, each with the reason: missing, not an image, truncated, too large.
+) -> dict[str, Examined]:
+    """Read every image file: its content's hash, and whether it can be used.
 
-    Every file is read once. The result is cached for the same files with the same sizes and modification times.
+    The cache keeps an index of the results. A file is read again if its size, a time stamp or its inode changed, or if
+    it was examined within SETTLED_NS of its last change.
 
     Args:
         root: the data root.
         paths: of the images, relative to it.
-        cache: the cache folder; None: no cache.
+        cache: the cache folder; None: no index.
         progress: called with (images done, total).
     """
-    stamps = [_stamp(root / path) for path in paths]
-    kept = None
-    if cache is not None:
-        listed = "\n".join(f"{path}\t{stamp}" for path, stamp in zip(paths, stamps, strict=True))
-        kept = cache / "images" / f"{hashlib.sha256(listed.encode()).hexdigest()[:32]}.json"
-        if kept.is_file():
-            return dict(json.loads(kept.read_text(encoding="utf-8")))
-    found: dict[str, str] = {}
+    index = _index_file(cache, root) if cache is not None else None
+    known = _read_index(index)
+    stamps = {path: _stamp(root / path) for path in paths}
+    found = {
+        path: Examined(known[path][1], known[path][2])
+        for path in paths
+        if stamps[path] and known.get(path, (None,))[0] == stamps[path]
+    }
+    unread = [path for path in paths if path not in found]
     with ThreadPoolExecutor(THREADS) as pool:
-        for done, (path, reason) in enumerate(zip(paths, pool.map(_reason, (root / p for p in paths)), strict=True), 1):
-            if reason:
-                found[path] = reason
-            if progress and (done % REPORT_EVERY == 0 or done == len(paths)):
-                progress(done, len(paths))
-    if kept is not None:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        temporary = kept.with_suffix(".tmp")
-        temporary.write_text(json.dumps(found), encoding="utf-8")
-        temporary.replace(kept)
-    return found
+        for done, (path, state) in enumerate(
+            zip(unread, pool.map(_examine, (root / p for p in unread)), strict=True), 1
+        ):
+            found[path] = state
+            if progress and (done % REPORT_EVERY == 0 or done == len(unread)):
+                progress(len(found), len(paths))
+    if index is not None and unread:
+        now = time.time_ns()
+        settled = {path: stamps[path] for path in unread if _is_settled(stamps[path], now)}
+        known.update({path: (stamp, found[path].content, found[path].reason) for path, stamp in settled.items()})
+        _write_index(index, known)
+    return {path: found[path] for path in paths}
 
 
-def _reason(path: Path) -> str | None:
-    """Why an image cannot be used; None if it can."""
-    if not path.exists():
-        return "missing"
+def _examine(path: Path) -> Examined:
+    try:
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return Examined("", "missing")
+    except OSError as error:
+        return Examined("", f"cannot be read ({error.strerror})")
     try:
         check_pixels(path)
     except UnreadableImage as error:
-        return error.reason
-    return None
+        return Examined(content, error.reason)
+    return Examined(content, None)
 
 
 def _stamp(path: Path) -> str:
+    """Size, times of modification and status change in ns, and inode; "" if there is no such file."""
     try:
         status = path.stat()
     except OSError:
-        return "-"
-    return f"{status.st_size}/{status.st_mtime_ns}"
+        return ""
+    # A copy may keep size and modification time, but nobody can set the time of the status change.
+    return f"{status.st_size}/{status.st_mtime_ns}/{status.st_ctime_ns}/{status.st_ino}"
+
+
+def _is_settled(stamp: str, now: int) -> bool:
+    return bool(stamp) and now - max(int(time) for time in stamp.split("/")[1:3]) > SETTLED_NS
+
+
+def _index_file(cache: Path, root: Path) -> Path:
+    return cache / "images" / f"{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:32]}.json"
+
+
+def _read_index(path: Path | None) -> dict[str, tuple[str, str, str | None]]:
+    """(stamp, content, reason) by image path; empty if the index is missing, damaged or of another way of reading."""
+    if path is None:
+        return {}
+    try:
+        read: Any = json.loads(path.read_bytes())
+        if read["reading"] != READING:
+            return {}
+        return {image: (str(row[0]), str(row[1]), row[2]) for image, row in read["images"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
+        return {}
+
+
+def _write_index(path: Path, known: dict[str, tuple[str, str, str | None]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps({"reading": READING, "images": known}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 from trainer.config.data import DataConfig
 from trainer.data.assembly import Listing, RequiredPath, SplitListing, with_defaults, with_min_labels
 from trainer.data.base import UNKNOWN
-from trainer.data.image_files import Progress, find_unreadable
+from trainer.data.image_files import Progress, examine_images
 from trainer.data.registry import check_settings, data_root, dataset_module
 from trainer.errors import TrainerError
 
@@ -62,6 +62,7 @@ class Inspection:
             "images": self.images,
             "unreadable": self.unreadable,
             "copies": self.copies,
+            "notes": list(self.listing.notes) if self.listing else [],
             "splits": statistics(self.listing) if self.listing else None,
         }
 
@@ -96,32 +97,27 @@ def inspect(
         listing = _filtered(module.read_listing(root, settings), settings)
         paths = [path for images in listing.splits().values() for path in images.paths]
         if read_images:
-            bad = find_unreadable(root, paths, cache, progress)
-            copies = find_copies(listing)
+            found = examine_images(root, paths, cache, progress)
+            bad = {path: state.reason for path, state in found.items() if state.reason}
+            copies = find_copies(listing, {path: state.content for path, state in found.items()})
     return Inspection(settings.dataset, root, module.PAGE, there, missing, listing, len(paths), bad, copies)
 
 
-def find_copies(listing: Listing) -> list[tuple[str, str]]:
+def find_copies(listing: Listing, contents: Mapping[str, str]) -> list[tuple[str, str]]:
     """Pairs of images in different splits with identical files, such as test images that are also trained on.
 
-    Only files of equal size are read. Missing files are skipped.
+    Args:
+        listing: the images by split.
+        contents: the hash of each image's file; "" for missing files, which are skipped.
     """
-    by_size: dict[int, list[tuple[str, str]]] = {}
+    first: dict[str, tuple[str, str]] = {}
+    found = []
     for split, images in listing.splits().items():
         for path in images.paths:
-            file = listing.root / path
-            if file.is_file():
-                by_size.setdefault(file.stat().st_size, []).append((split, path))
-    found = []
-    for same_size in by_size.values():
-        if len({split for split, _ in same_size}) < 2:
-            continue
-        first: dict[bytes, tuple[str, str]] = {}
-        for split, path in same_size:
-            digest = hashlib.sha256((listing.root / path).read_bytes()).digest()
-            other_split, other = first.setdefault(digest, (split, path))
-            if other_split != split:
-                found.append((other, path))
+            if content := contents[path]:
+                other_split, other = first.setdefault(content, (split, path))
+                if other_split != split:
+                    found.append((other, path))
     return found
 
 

@@ -32,16 +32,17 @@ def partitioned(dataset: MultiLabelDataset, settings: PartitionConfig) -> MultiL
         TrainerError: a kind that the data set does not support, too few images, or a file of other images.
     """
     if settings.file is not None:
-        owners = read_partition(settings.file, dataset.train)
+        kind, owners = "file", read_partition(settings.file, dataset.train)
     else:
         kind = _kind(dataset, settings)
         if kind == "site":
-            return dataset
+            return replace(dataset, partition=kind)
         owners = KINDS[kind](dataset.train.labels, client_count(settings, len(dataset.label_names)), settings)
     owners = owners.astype(np.int64)
     # Test images belong to the data set's own sites, which are not the clients now.
     test = replace(dataset.test, sites=np.full(len(dataset.test), -1, np.int64))
-    return replace(dataset, train=replace(dataset.train, sites=owners), test=test, site_names=())
+    train = replace(dataset.train, sites=owners)
+    return replace(dataset, train=train, test=test, site_names=(), partition=kind)
 
 
 def client_count(settings: PartitionConfig, labels: int) -> int:
@@ -160,7 +161,7 @@ def partition_hash(split: Split) -> str:
 
 
 def save_partition(dataset: MultiLabelDataset, settings: PartitionConfig, path: Path) -> None:
-    """Write the partition as human-readable JSON, for `data.partition.file`."""
+    """Write the partition as human-readable JSON, for `data.partition.file`: what was asked for and what was made."""
     split = dataset.train
     clients = {
         str(owner): [split.ids[i] for i in np.flatnonzero(split.sites == owner)] for owner in np.unique(split.sites)
@@ -168,7 +169,8 @@ def save_partition(dataset: MultiLabelDataset, settings: PartitionConfig, path: 
     content: dict[str, Any] = {
         "format": FORMAT,
         "dataset": dataset.name,
-        "kind": "file" if settings.file else _kind(dataset, settings),
+        "asked": "file" if settings.file else settings.kind,
+        "kind": dataset.partition,
         "settings": settings.model_dump(mode="json", exclude={"file"}),
         "hash": partition_hash(split),
         "site_names": list(dataset.site_names),

@@ -19,6 +19,16 @@ FIGURES = ("mAP", "CP", "CR", "CF1", "OP", "OR", "OF1")
 """The metrics in their customary order."""
 
 
+def format_figure(value: float | None, sign: str = "") -> str:
+    """A figure in per cent with two decimals; "–" if it has no value."""
+    return "–" if value is None else f"{sign}{value:.2f}"
+
+
+def best_figure(compared: list[dict[str, Any]], key: str) -> float | None:
+    """The highest value of a metric over the runs; None if no run has one."""
+    return max((row[key] for row in compared if row[key] is not None), default=None)
+
+
 def usable(folders: list[Path]) -> tuple[list[Run], list[FedmptError]]:
     """The evaluated runs whose files can be read, and what is wrong with the others.
 
@@ -84,8 +94,8 @@ def table(compared: list[dict[str, Any]]) -> Table:
     for row in compared:
         figures = []
         for key in ("mAP", "CF1", "OF1"):
-            best = row[key] == max(other[key] for other in compared)
-            figures.append(cell(f"{row[key]:.2f}", "bold" if best else ""))
+            best = row[key] is not None and row[key] == best_figure(compared, key)
+            figures.append(cell(format_figure(row[key]), "bold" if best else ""))
         figures.insert(1, cell(half_width(row["intervals"], "mAP")))
         name = str(Path(row["run"]).absolute().relative_to(parent))
         shown.add_row(cell(name), cell(row["title"]), str(row["rounds"]), f"{row['trainable']:,}", *figures)
@@ -113,7 +123,7 @@ def evaluation_table(evaluation: dict[str, Any]) -> Table:
         shown.add_column(heading, justify="right" if heading else "left", no_wrap=bool(heading))
     for name, values in ways.items():
         if values:
-            shown.add_row(name, *(f"{values[key]:.2f}" for key in FIGURES))
+            shown.add_row(name, *(format_figure(values[key]) for key in FIGURES))
     ends = evaluation["intervals"]
     if ends:
         shown.add_row(f"{ends['level']:.0%} interval", *(half_width(ends, key, "±") for key in FIGURES))

@@ -144,7 +144,7 @@ def client_metrics(logits: Tensor, labels: Tensor, sites: np.ndarray, threshold:
         {
             "client": int(owner),
             "images": int((sites == owner).sum()),
-            **{n: None if math.isnan(v) else v for n, v in zip(NAMES, row, strict=True)},
+            **{n: None if math.isnan(row[0]) else v for n, v in zip(NAMES, row, strict=True)},
         }
         for owner, row in zip(owners, found.tolist(), strict=True)
     ]
@@ -191,7 +191,7 @@ def _with_personal_parts(run: Run, prepared: Prepared, rounds: int, split: Split
 
 def _intervals(prepared: Prepared, logits: Tensor, labels: Tensor, threshold: float) -> dict[str, Any] | None:
     settings, seed = prepared.config.evaluation, prepared.config.seeds.bootstrap
-    if not settings.bootstrap:
+    if not settings.bootstrap or not bool((labels == 1).any()):
         return None
     ends = intervals(
         logits,

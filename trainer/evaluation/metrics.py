@@ -1,7 +1,8 @@
 """Multi-label metrics. Shape letters: n images, C labels, R resamples.
 
 Average precision is computed on raw scores, since the sigmoid of large logits causes ties. Labels without a known
-positive have no average precision and no recall; they are excluded from all means over labels, and counted.
+positive have no average precision and no recall; they are excluded from all means over labels, and counted. Without
+any positive no metric has a value: all are None.
 
 The tests compare all metrics with scikit-learn's and torchmetrics'. Neither is imported here: importing scikit-learn's
 metrics takes most of a second of processor time, and torchmetrics more than torch itself.
@@ -18,13 +19,16 @@ from torch import Tensor
 THRESHOLDS = torch.linspace(0.01, 0.99, 99)
 """Candidates for the threshold on the probability, which is chosen on validation images."""
 
+DEFAULT_THRESHOLD = 0.5
+"""The threshold if validation images have no positive label, so that none can be chosen on them."""
+
 ORACLE_THRESHOLDS = tuple(round(0.1 * step, 1) for step in range(1, 10))
 """The nine thresholds that published prompt-tuning programs try on the test images."""
 
 
 @dataclass(frozen=True)
 class ThresholdMetrics:
-    """Metrics at a threshold, in per cent.
+    """Metrics at a threshold, in per cent; None if no label has a positive.
 
     Attributes:
         CP, CR, CF1: means over labels of precision, recall and F1 (macro). The precision of a label that is never
@@ -32,17 +36,17 @@ class ThresholdMetrics:
         OP, OR, OF1: overall precision, recall and F1 (micro).
     """
 
-    CP: float
-    CR: float
-    CF1: float
-    OP: float
-    OR: float
-    OF1: float
+    CP: float | None
+    CR: float | None
+    CF1: float | None
+    OP: float | None
+    OR: float | None
+    OF1: float | None
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """The metrics of a set of images, in per cent.
+    """The metrics of a set of images, in per cent; None if no label has a positive.
 
     Attributes:
         mAP: mean average precision over labels with at least one known positive.
@@ -52,13 +56,13 @@ class Metrics:
         average_precision: per label, None for excluded ones.
     """
 
-    mAP: float
-    CP: float
-    CR: float
-    CF1: float
-    OP: float
-    OR: float
-    OF1: float
+    mAP: float | None
+    CP: float | None
+    CR: float | None
+    CF1: float | None
+    OP: float | None
+    OR: float | None
+    OF1: float | None
     threshold: float
     labels_without_positives: int
     average_precision: tuple[float | None, ...]
@@ -77,15 +81,13 @@ def compute_metrics(logits: Tensor, labels: Tensor, threshold: float) -> Metrics
         threshold: on the probability, for all metrics except mAP.
 
     Raises:
-        ValueError: shapes differ, a score is not finite, or no label has a positive.
+        ValueError: shapes differ, or a score is not finite.
     """
     _check(logits, labels)
     per_label = average_precision(logits, labels)
     kept = [value for value in per_label if value is not None]
-    if not kept:
-        raise ValueError("no label has a positive image: mean average precision is not defined")
     return Metrics(
-        mAP=sum(kept) / len(kept),
+        mAP=sum(kept) / len(kept) if kept else None,
         **asdict(threshold_metrics(confusion(logits.sigmoid(), labels, threshold))),
         threshold=threshold,
         labels_without_positives=len(per_label) - len(kept),
@@ -150,10 +152,10 @@ def confusion(probabilities: Tensor, labels: Tensor, threshold: float) -> Tensor
 
 
 def threshold_metrics(counts: Tensor) -> ThresholdMetrics:
-    """Metrics from the counts (C, 3) of `confusion`; 0 if nothing is predicted or no label has a positive."""
+    """Metrics from the counts (C, 3) of `confusion`; 0 if nothing is predicted, None if no label has a positive."""
     kept = counts[counts[:, 2] > 0]
     if not len(kept):
-        return ThresholdMetrics(0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        return ThresholdMetrics(None, None, None, None, None, None)
     by_label = precision_recall_f1(kept).mean(0)
     pooled = precision_recall_f1(kept.sum(0))
     return ThresholdMetrics(*(100 * float(value) for value in (*by_label, *pooled)))
@@ -173,14 +175,16 @@ def precision_recall_f1(counts: Tensor) -> Tensor:
 
 
 def choose_threshold(logits: Tensor, labels: Tensor) -> float:
-    """The threshold on the probability with the best OF1, for validation images."""
+    """The threshold on the probability with the best OF1 on validation images; the default one without positives."""
     _check(logits, labels)
+    if not bool((labels == 1).any()):
+        return DEFAULT_THRESHOLD
     probabilities = logits.sigmoid()
-    scores = [threshold_metrics(confusion(probabilities, labels, float(t))).OF1 for t in THRESHOLDS]
+    scores = [threshold_metrics(confusion(probabilities, labels, float(t))).OF1 or 0.0 for t in THRESHOLDS]
     return round(float(THRESHOLDS[max(range(len(scores)), key=scores.__getitem__)]), 2)
 
 
-def oracle_metrics(probabilities: Tensor, labels: Tensor) -> dict[str, float]:
+def oracle_metrics(probabilities: Tensor, labels: Tensor) -> dict[str, float | None]:
     """Metrics as published programs report them, with thresholds chosen on the test images; for comparison only.
 
     Each metric is its own maximum over nine thresholds, so precision and recall come from different thresholds. Labels
@@ -192,15 +196,17 @@ def oracle_metrics(probabilities: Tensor, labels: Tensor) -> dict[str, float]:
         labels: (n, C); 1, 0 or -1 (unknown).
 
     Returns:
-        mAP, CP, CR, CF1, OP, OR, OF1 in per cent.
+        mAP, CP, CR, CF1, OP, OR, OF1 in per cent; None if no label has a positive.
     """
+    names = ("CP", "CR", "CF1", "OP", "OR", "OF1")
+    if not bool((labels == 1).any()):
+        return dict.fromkeys(("mAP", *names))
     tried = []
     for threshold in ORACLE_THRESHOLDS:
         counts = confusion(probabilities, labels, threshold)
         tried.append(torch.cat([precision_recall_f1(counts).mean(0), precision_recall_f1(counts.sum(0))]))
     best = 100 * torch.stack(tried).amax(0)
     per_label = [value or 0.0 for value in average_precision(probabilities, labels)]
-    names = ("CP", "CR", "CF1", "OP", "OR", "OF1")
     return {"mAP": sum(per_label) / len(per_label), **dict(zip(names, best.tolist(), strict=True))}
 
 

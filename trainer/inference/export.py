@@ -99,7 +99,7 @@ def _config(run: Run, model: Model, included: bool) -> ExportedConfig:
         labels=model.labels,
         threshold=model.threshold,
         conditions=model.conditions,
-        figures={key: evaluation["test"][key] for key in ("mAP", "CF1", "OF1")},
+        figures={k: v for k in ("mAP", "CF1", "OF1") if (v := evaluation["test"][k]) is not None},
         dataset=evaluation["dataset"],
         method=settings.method,
         backbone=ExportedBackbone(
@@ -145,7 +145,7 @@ def _without_folder(pretrained: str | None) -> str | None:
 def _readme(config: ExportedConfig) -> str:
     own_file = not config.backbone.included and (config.backbone.pretrained or "").endswith(".safetensors")
     argument = f', backbone="{config.backbone.pretrained}"' if own_file else ""
-    figures = ", ".join(f"{name} {value:.1f}" for name, value in config.figures.items())
+    figures = ", ".join(f"{name} {value:.1f}" for name, value in config.figures.items()) or "no figures"
     backbone = "is in this folder" if config.backbone.included else f"is not here: {config.how_to_get_backbone()}"
     return textwrap.dedent(f"""\
         # {" ".join(config.run.split())}

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedmpt.common.terminal import json_text
-from fedmpt.common.words import printable
+from fedmpt.common.words import path_text, printable
 from trainer.data.images import UnreadableImage
 from trainer.inference.explanation import Explanation
 from trainer.inference.model import Model
@@ -48,7 +48,7 @@ def as_table(model: Model, selection: Selection, results: Results) -> Iterator[s
             continue
         chosen = selection.of(model, result)
         cells = [f"{n} {p:.2f}" if above else f"({n} {p:.2f})" for n, p, above in chosen]
-        yield printable(f"{result.path}  {', '.join(cells) or '–'}") + "\n"
+        yield printable(f"{path_text(result.path)}  {', '.join(cells) or '–'}") + "\n"
         if explanation is not None:
             yield from (" " * INDENT + printable(line) + "\n" for line in explained(explanation))
 
@@ -77,9 +77,9 @@ def as_csv(model: Model, selection: Selection, results: Results) -> Iterator[str
             continue
         chosen = selection.of(model, result)
         for name, probability, above in chosen:
-            yield _csv_line(str(result.path), name, f"{probability:.6f}", str(above).lower())
+            yield _csv_line(path_text(result.path), name, f"{probability:.6f}", str(above).lower())
         if not chosen:
-            yield _csv_line(str(result.path), "", "", "")
+            yield _csv_line(path_text(result.path), "", "", "")
 
 
 def as_json(model: Model, selection: Selection, results: Results) -> Iterator[str]:
@@ -90,10 +90,10 @@ def as_json(model: Model, selection: Selection, results: Results) -> Iterator[st
     between = "\n"
     for result, explanation in results:
         if isinstance(result, UnreadableImage):
-            unreadable.append({"image": str(result.path), "reason": result.reason})
+            unreadable.append({"image": path_text(result.path), "reason": result.reason})
             continue
         described: dict[str, Any] = {
-            "image": str(result.path),
+            "image": path_text(result.path),
             "labels": [
                 {"label": name, "probability": round(probability, 6), "predicted": above}
                 for name, probability, above in selection.of(model, result)

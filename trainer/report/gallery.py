@@ -16,7 +16,7 @@ from typing import IO
 
 from PIL import Image
 
-from fedmpt.common.words import printable
+from fedmpt.common.words import path_text, printable
 from trainer.errors import TrainerError
 from trainer.inference.explanation import Explanation
 from trainer.inference.model import Model
@@ -72,14 +72,14 @@ class Gallery:
             if drawn is not None:
                 drawn.save(into / str(name))
             files.append(name)
-        described = {"image": str(path), **explanation.to_dict()}
+        described = {"image": path_text(path), **explanation.to_dict()}
         for row, name in zip(described["labels"], files, strict=True):
             row["heat_map"] = name
         (into / "explanation.json").write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n", "utf-8")
         part = self.templates.get_template("gallery_image.html.j2")
         self.page.write(
             part.render(
-                name=printable(str(path)),
+                name=printable(path_text(path)),
                 folder=into.name,
                 first=self.count == 1,
                 explanation=explanation,

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from trainer.evaluation.comparison import rows
+from trainer.evaluation.comparison import best_figure, rows
 from trainer.inference.model import Model
 from trainer.preparing import Prepared
 from trainer.report.charts import AREA, Chart, line_chart
@@ -54,7 +54,7 @@ def _write(run: Run, prepared: Prepared, against: list[Run]) -> Path:
         run=run.name,
         evaluation=evaluation,
         compared=[{**row, "name": name} for row, name in zip(compared, names, strict=True)],
-        best={key: max(row[key] for row in compared) for key in ("mAP", "CF1", "OF1")},
+        best={key: best_figure(compared, key) for key in ("mAP", "CF1", "OF1")},
         area=AREA,
         charts=_charts(run, against, names),
         labels=_labels(evaluation, against, names),
@@ -102,11 +102,11 @@ def _charts(run: Run, against: list[Run], names: list[str]) -> list[Chart]:
     everyone = {name: one.metrics() for name, one in zip(names, [run, *against], strict=True)}
     loss = {names[0]: [(line["rounds"], line["loss"]) for line in own]}
     validation = {
-        name: [(line["rounds"], line["validation"]["mAP"]) for line in lines]
+        name: [(line["rounds"], value) for line in lines if (value := line["validation"]["mAP"]) is not None]
         for name, lines in everyone.items()
-        if lines
     }
-    return [line_chart("Validation mAP (%)", validation), line_chart("Training loss", loss)]
+    drawn = {name: points for name, points in validation.items() if points}
+    return [*([line_chart("Validation mAP (%)", drawn)] if drawn else []), line_chart("Training loss", loss)]
 
 
 def _labels(evaluation: dict[str, Any], against: list[Run], names: list[str]) -> list[dict[str, Any]]:

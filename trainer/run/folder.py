@@ -166,9 +166,13 @@ class Run:
         raise TrainerError(f"{self.folder}: no checkpoint '{which}'; there are last, best, {listed}")
 
     def best(self) -> int:
-        """The number of rounds with the highest validation mAP, the earliest if tied; 0 before the first round."""
-        scored = [(record["validation"]["mAP"], -record["rounds"]) for record in self.metrics()]
-        return -max(scored)[1] if scored else 0
+        """The number of rounds with the highest validation mAP, the earliest if tied; 0 before the first round.
+
+        The last round if validation images have no positive label, so that there is no mAP.
+        """
+        records = self.metrics()
+        scored = [(r["validation"]["mAP"], -r["rounds"]) for r in records if r["validation"]["mAP"] is not None]
+        return -max(scored)[1] if scored else max((record["rounds"] for record in records), default=0)
 
     def metrics(self) -> list[dict[str, Any]]:
         """The records of all rounds, without a last line that a crash has truncated.

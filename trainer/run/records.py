@@ -94,15 +94,15 @@ class IdentityRecord(Record):
 
 
 class SevenMetrics(Record):
-    """The customary metrics, in per cent."""
+    """The customary metrics, in per cent; None where no label has a positive."""
 
-    mAP: Percentage
-    CP: Percentage
-    CR: Percentage
-    CF1: Percentage
-    OP: Percentage
-    OR: Percentage
-    OF1: Percentage
+    mAP: Percentage | None
+    CP: Percentage | None
+    CR: Percentage | None
+    CF1: Percentage | None
+    OP: Percentage | None
+    OR: Percentage | None
+    OF1: Percentage | None
 
 
 class MetricsAtThreshold(SevenMetrics):

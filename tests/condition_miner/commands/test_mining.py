@@ -22,6 +22,8 @@ LABELS = "cat\nsofa\n# furniture ends\nperson, human\nbus\n"
 QUICK = ("--combinations", "4", "--captions", "2", "--conditions", "3", "--concurrency", "4")
 REQUESTS = 4 + 3 + 5 + 2
 """Describe; explain (8 captions, 3 per request); abstract; attribute (rainfall, with both orders of conditions)."""
+ASKED = ["occasion", "activity", "ground", "theme"]
+"""The conditions of stage affinities that the scripted model does not name itself."""
 
 
 @pytest.fixture
@@ -57,22 +59,25 @@ def mine(folder: Path, server: Server | None, *words: str, **more: str) -> subpr
 def test_labels_become_a_bank(tmp_path: Path, server: Server) -> None:
     done = mine(tmp_path, server, "--json")
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["requests_sent"] == REQUESTS + len(server.probes)
+    sentences = len(server.prompts) - 1  # the first one is a probe
+    assert json.loads(done.stdout)["requests_sent"] == REQUESTS + sentences + 2
     assert (len(server.bodies), len(server.probes)) == (REQUESTS, 1)
     loaded = load(tmp_path / "bank.json")
     bank = loaded.bank
     assert [label.name for label in bank.labels] == ["cat", "sofa", "person", "bus"]
     assert bank.labels[2].aliases == ("human",)
-    assert [c.text for c in bank.conditions] == ["location", "weather", "time of day"]
-    assert [c.support for c in bank.conditions] == [1.0, 1.0, 0.0]
-    assert [c.kinds for c in bank.conditions] == [("location",), ("rainfall",), ()]
-    assert [c.values for c in bank.conditions] == [("in place",), ("in the rain",), ()]
+    assert [c.text for c in bank.conditions] == ["location", "weather", "time of day", *ASKED]
+    assert [c.support for c in bank.conditions] == [1.0, 1.0, 0.0, None, None, None, None]
+    assert [c.kinds for c in bank.conditions[:4]] == [("location",), ("rainfall",), (), ()]
+    assert [c.values for c in bank.conditions[1:3]] == [("in the rain",), ()]
+    assert [c.affinity is None for c in bank.conditions] == [False, True, True, False, False, False, False]
+    assert set(bank.conditions[0].values) == {"house", "street"}, "location is where places are"
     assert bank.conditions[0].evidence[0] == "cap-0001"
     assert len(bank.captions) == 8
     assert bank.dependencies[0].conditions == ("location", "weather")
     origin = bank.provenance
-    assert (origin.model, origin.endpoint, origin.requests) == ("tiny", "local", REQUESTS)
-    assert (origin.tokens.into, origin.tokens.out) == (10 * REQUESTS, 5 * REQUESTS)
+    assert (origin.model, origin.endpoint, origin.requests) == ("tiny", "local", REQUESTS + sentences)
+    assert (origin.tokens.into, origin.tokens.out) == (10 * (REQUESTS + sentences), 5 * REQUESTS + sentences)
     assert not loaded.edited
 
 
@@ -163,6 +168,7 @@ def test_mining_again_keeps_what_people_decided(tmp_path: Path, server: Server) 
     loaded = load(path)
     assert [(c.text, c.status) for c in loaded.bank.conditions] == [
         ("location", "rejected"), ("sky", "proposed"), ("time of day", "proposed"),
+        *((text, "proposed") for text in ASKED),
     ]  # fmt: skip
     assert [entry.did for entry in loaded.bank.history][1:] == ["edited by hand"] and not loaded.edited
 
@@ -200,8 +206,8 @@ HOSTILE = (
 
 def test_hostile_labels_stay_data(tmp_path: Path, server: Server) -> None:
     """They reach the model unchanged inside the data block, and do not close it."""
-    (tmp_path / "hostile.txt").write_text("\n".join(HOSTILE) + "\n")
-    done = mine(tmp_path, server, "--labels", "hostile.txt", "--combinations", "12")
+    (tmp_path / "hostile.json").write_text(json.dumps(HOSTILE))
+    done = mine(tmp_path, server, "--labels", "hostile.json", "--combinations", "12")
     assert done.returncode == 0, done.stderr
     seen: set[str] = set()
     for body in server.bodies:

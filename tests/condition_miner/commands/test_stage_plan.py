@@ -14,6 +14,8 @@ from tests.condition_miner.shell import CommandResult, Shell
 
 DESCRIBE, EXPLAIN, ABSTRACT, ATTRIBUTE = 4, 3, 5, 2
 """Requests of each stage with the test settings."""
+ASKED = ["occasion", "activity", "ground", "theme"]
+"""The conditions of stage affinities that the scripted model does not name itself."""
 
 
 def bank(shell: Shell) -> Bank:
@@ -49,7 +51,7 @@ class TestStages:
         assert part.provenance.parameters["stages"] == ["describe", "explain"]
         fine(shell.mine(server))
         assert sent(server) == {"abstract": ABSTRACT, "attribute": ATTRIBUTE}
-        assert len(bank(shell).conditions) == 3
+        assert len(bank(shell).conditions) == 3 + len(ASKED)
 
     def test_earlier_stages_come_from_the_cache_alone(self, shell: Shell, server: Server) -> None:
         done = shell.mine(server, "--stages", "explain")
@@ -76,14 +78,14 @@ class TestFromStage:
         seeds = {body["seed"] for body in server.bodies}
         assert sent(server) == {"abstract": ABSTRACT, "attribute": ATTRIBUTE}
         assert min(seeds) >= 1_000_000
-        assert bank(shell).provenance.parameters["takes"] == {"abstract": 1, "attribute": 1}
+        assert bank(shell).provenance.parameters["takes"] == {"abstract": 1, "attribute": 1, "affinities": 1}
         again = bank(shell)
         fine(shell.mine(server))
         assert sent(server) == {}, "mining again uses the same takes"
         assert bank(shell).provenance == again.provenance
         fine(shell.mine(server, "--from-stage", "attribute"))
         assert sent(server) == {"attribute": ATTRIBUTE}
-        assert bank(shell).provenance.parameters["takes"] == {"abstract": 1, "attribute": 2}
+        assert bank(shell).provenance.parameters["takes"] == {"abstract": 1, "attribute": 2, "affinities": 2}
 
     def test_a_failed_run_begins_no_further_take(self, shell: Shell, server: Server) -> None:
         fine(shell.mine(server))
@@ -93,7 +95,7 @@ class TestFromStage:
         assert sent(server) == {"abstract": 1}
         fine(shell.mine(server, "--from-stage", "abstract"))
         assert sent(server) == {"abstract": ABSTRACT, "attribute": ATTRIBUTE}
-        assert bank(shell).provenance.parameters["takes"] == {"abstract": 1, "attribute": 1}
+        assert bank(shell).provenance.parameters["takes"] == {"abstract": 1, "attribute": 1, "affinities": 1}
 
     def test_invalid_takes(self, shell: Shell, server: Server) -> None:
         fine(shell.mine(server))
@@ -110,7 +112,7 @@ class TestConditions:
     def test_auto_selects_the_smallest_set_that_explains_enough(self, shell: Shell, server: Server) -> None:
         """Location explains all captions; so does weather, which comes later."""
         fine(shell.mine(server, "--conditions", "auto"))
-        assert [c.text for c in bank(shell).conditions] == ["location"]
+        assert [c.text for c in bank(shell).conditions] == ["location", *ASKED]
         asked = [body for body in server.bodies if name(body) == "abstract"]
         assert all("exactly 10" in body["messages"][1]["content"] for body in asked)
 
@@ -134,7 +136,7 @@ class TestConditions:
         asked = [body for body in server.bodies if name(body) == "refine"]
         assert len(asked) == 1
         assert "says nothing by itself" in asked[0]["messages"][1]["content"]
-        assert [c.text for c in bank(shell).conditions] == ["camera height", "weather", "time of day"]
+        assert [c.text for c in bank(shell).conditions] == ["camera height", "weather", "time of day", "place", *ASKED]
 
     def test_a_name_that_stays_unusable_is_dropped(self, shell: Shell, server: Server) -> None:
         server.always = replaced_names({"location": "context", "camera height": "overall state"})
@@ -142,7 +144,7 @@ class TestConditions:
         reasons = [b["messages"][1]["content"] for b in server.bodies if name(b) == "refine"]
         assert len(reasons) == 2
         assert "'overall state' says nothing" in reasons[1].replace("\\u0027", "'")
-        assert [c.text for c in bank(shell).conditions] == ["weather", "time of day"]
+        assert [c.text for c in bank(shell).conditions] == ["weather", "time of day", "place", *ASKED]
 
 
 def replaced_names(instead: dict[str, str]) -> Any:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from condition_miner.errors import MinerError
-from condition_miner.messages.templates import MESSAGES, PromptTemplates, shipped_folder, template_names
+from condition_miner.messages.templates import TEMPLATES, PromptTemplates, shipped_folder, template_names
 from tests.condition_miner.server import Server
 from tests.condition_miner.shell import Shell
 
@@ -24,6 +24,9 @@ VARIABLES: dict[str, dict[str, Any]] = {
         "conditions": [{"id": "a", "name": "b", "definition": "c"}],
         "factors": {"1": {"kind": "a", "words": ["b"]}},
     },
+    "values": {"question": "Where?", "labels": ["cat"], "count": 2},
+    "usual": {"question": "Where?", "value": "home", "label": "cat"},
+    "listed": {"question": "Where?", "values": ["home"], "label": "cat", "count": 2},
 }
 
 
@@ -34,9 +37,10 @@ class TestTemplates:
 
     def test_all_shipped_templates_are_used_and_render(self) -> None:
         assert {p.name for p in shipped_folder().glob("*.j2")} == {
-            f"{m}_{r}.j2" for m in MESSAGES for r in ("system", "user")
+            *(f"{m}_{r}.j2" for m in VARIABLES for r in ("system", "user")),
+            "about_system.j2",
         }
-        assert VARIABLES.keys() == set(MESSAGES)
+        assert {*VARIABLES, "about"} == TEMPLATES.keys()
         for message, variables in VARIABLES.items():
             assert all(m["content"] for m in PromptTemplates().messages(message, variables))
 
@@ -61,6 +65,17 @@ class TestTemplates:
         assert own.hash("describe") != PromptTemplates().hash("describe")
         assert own.hash("abstract") == PromptTemplates().hash("abstract")
         assert own.messages("describe", VARIABLES["describe"])[1]["content"] == 'Describe ["cat"] 2 times.'
+
+    @given(about=st.text(min_size=1, max_size=60))
+    def test_what_the_images_are_is_added_to_the_system_message_alone(self, about: str) -> None:
+        """Without it nothing changes, so that recorded answers keep their keys."""
+        templates = PromptTemplates()
+        for message, variables in VARIABLES.items():
+            plain, told = templates.messages(message, variables), templates.messages(message, variables, about)
+            assert told[1] == plain[1] and told[0]["content"].startswith(plain[0]["content"] + "\n")
+            added = told[0]["content"].removeprefix(plain[0]["content"])
+            assert json.loads(added.split("<data>")[-1].split("</data>")[0]) == {"images": about}
+            assert templates.hash(message, about) != templates.hash(message)
 
     def test_unknown_files_and_folders(self, tmp_path: Path) -> None:
         with pytest.raises(MinerError, match="no message is rendered from it"):

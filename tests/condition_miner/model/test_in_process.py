@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -18,8 +19,12 @@ from condition_miner.asking.attempts import CheckedQuestion
 from condition_miner.errors import MinerError
 from condition_miner.model.address import IN_PROCESS, Address
 from condition_miner.model.backend import BadRequest, RequestFailed
-from condition_miner.model.in_process import InProcessModel, model_identity
+from condition_miner.model.in_process import InProcessModel, _load, model_identity
+from condition_miner.model.next_tokens import NextTokens
+from condition_miner.model.reading import InvalidAnswer
 from condition_miner.settings import ServiceSettings
+from condition_miner.stages.affinity.control import parse_cosines
+from prompt_bank.recording.store import load
 from tests.condition_miner.shell import Shell
 
 TEMPLATE = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}assistant: "
@@ -153,3 +158,71 @@ def test_the_command(shell: Shell, model: Path) -> None:
     done = shell.mine(None, *words, "--model", str(shell.folder))
     assert done.code == 2
     assert "no config.json" in done.err
+
+
+def log_probabilities(folder: Path, prompt: str) -> torch.Tensor:
+    """Of the token behind a prompt, by the whole model and the whole prompt."""
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+    made = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)(**tokenizer(prompt, return_tensors="pt"))
+    return torch.log_softmax(made.logits[0, -1].detach(), -1)
+
+
+@pytest.mark.parametrize("prompts", [["one"], ["a cat on", "a sofa on", "a cat", "a c", "a cat on"], ["x", "y", "xy"]])
+def test_next_tokens_are_those_of_each_prompt_alone(
+    model: Path, prompts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though what they share is run once, and prompts of equal length together."""
+    monkeypatch.setattr("condition_miner.model.in_process._cpu_precision", lambda: "float32")
+    _load.cache_clear()  # it may be there at another precision
+    top = 5
+    asked = {"model": "tiny", "prompt": prompts, "max_tokens": 1, "temperature": 0.0, "logprobs": top}
+
+    async def once() -> Any:
+        async with InProcessModel(str(model), ServiceSettings()) as running:
+            return await running.complete(asked)
+
+    found = NextTokens.parse(asyncio.run(once()).text, len(prompts))
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(model)
+    texts = [tokenizer.convert_tokens_to_string([tokenizer.convert_ids_to_tokens(i)]) for i in range(256)]
+    alone = [log_probabilities(model, prompt) for prompt in prompts]
+    expected = {texts[i] for row in alone for i in row.topk(top).indices.tolist()}
+    assert set(found.tokens) == expected
+    for row, numbers in zip(alone, found.rows, strict=True):
+        of_text = {texts[i]: float(row[i]) for i in reversed(range(256))}
+        for token, number in zip(found.tokens, numbers, strict=True):
+            if token != "\ufffd":  # the text of many a byte
+                assert number == pytest.approx(of_text[token], abs=0.01)
+
+
+def test_the_control_compares_the_last_states(model: Path) -> None:
+    """Against the whole model, prompt by prompt."""
+    prompts = ["A photo of a cat", "A photo of a dog", "A photo of a sofa", "A photo of an ox"]
+
+    async def once() -> Any:
+        async with InProcessModel(str(model), ServiceSettings()) as running:
+            return await running.complete({"model": "tiny", "prompt": prompts, "cosines": True})
+
+    found = parse_cosines(asyncio.run(once()).text, 4)
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(model)
+    whole = LlamaForCausalLM.from_pretrained(model, dtype=torch.float32).model
+    states = torch.stack(
+        [whole(**tokenizer(p, return_tensors="pt")).last_hidden_state[0, -1].detach() for p in prompts]
+    )
+    unit = torch.nn.functional.normalize(states - states.mean(0), dim=1)
+    assert np.allclose(found, unit @ unit.T, atol=0.05)
+    with pytest.raises(InvalidAnswer, match="3 × 3"):
+        parse_cosines("[[1]]", 3)
+
+
+def test_a_base_model_gives_affinities(shell: Shell, tmp_path: Path) -> None:
+    """It has no chat template, and needs none; a random model tells nothing, so the numbers mean nothing."""
+    base = make(tmp_path / "base", template=None)
+    words = ("--backend", "transformers", "--model", str(base), "--stages", "affinities")
+    plan = shell.mine(None, *words, "--dry-run")
+    assert plan.code == 0 and "next-token" in plan.out
+    done = shell.mine(None, *words)
+    assert done.code == 0, done.err
+    assert done.err.count("no answer tells the labels apart") == 5, "its tokens are bytes, no words"
+    assert "0 requests sent" in shell.mine(None, *words).out
+    stored = load(shell.folder / "bank.json").bank.provenance.control
+    assert stored and list(stored.rows) == ["cat", "sofa", "person", "bus"]

@@ -225,12 +225,14 @@ class TestStagePlan:
 
     def test_from_a_stage_on(self) -> None:
         plan = StagePlan.from_options(None, "abstract", {"describe": 1, "abstract": 1})
-        assert plan.stages == ("abstract", "attribute", "measure")
-        assert plan.takes == {"describe": 1, "abstract": 2, "attribute": 1}
+        assert plan.stages == ("abstract", "attribute", "measure", "affinities")
+        assert plan.takes == {"describe": 1, "abstract": 2, "attribute": 1, "affinities": 1}
 
     def test_some_stages_in_order(self) -> None:
         assert StagePlan.from_options("explain, describe", None, {}) == StagePlan(("describe", "explain"), {})
-        assert StagePlan.from_options("explain", "explain", {}).takes == {"explain": 1, "abstract": 1, "attribute": 1}
+        assert StagePlan.from_options("explain", "explain", {}).takes == dict.fromkeys(
+            ("explain", "abstract", "attribute", "affinities"), 1
+        )
 
     @pytest.mark.parametrize(("stages", "from_stage"), [("desrcibe", None), ("", None), (None, "all")])
     def test_an_unknown_stage(self, stages: str | None, from_stage: str | None) -> None:

@@ -28,7 +28,7 @@ def bank(labels: Sequence[str], conditions: Mapping[str, Matrix], name: str = "m
 
 
 def factors(lift: Matrix) -> Matrix:
-    """C × (pairs + C), rows of equal length whose products are the lifts: their cosines rank as these do."""
+    """C × (pairs + C): softplus makes rows of them, of equal length, whose products are the lifts."""
     size = len(lift)
     pairs = [(a, b) for a in range(size) for b in range(a + 1, size)]
     matrix = np.zeros((size, len(pairs) + size))
@@ -36,4 +36,5 @@ def factors(lift: Matrix) -> Matrix:
         matrix[a, at] = matrix[b, at] = np.sqrt(lift[a, b])
     lengths = (matrix**2).sum(1)
     matrix[np.arange(size), len(pairs) + np.arange(size)] = np.sqrt(lengths.max() - lengths)
-    return matrix
+    with np.errstate(divide="ignore"):
+        return np.maximum(np.where(matrix < 30, np.log(np.expm1(np.minimum(matrix, 30))), matrix), -100)

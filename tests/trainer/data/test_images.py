@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from trainer.data.images import UnreadableImage, check_header, find_images, read_image
+from trainer.data.images import UnreadableImage, check_header, check_pixels, find_images, passed_over, read_image
 from trainer.errors import TrainerError
 
 
@@ -101,6 +101,8 @@ def test_unreadable_files_are_named_with_a_reason(tmp_path: Path) -> None:
         with pytest.raises(UnreadableImage, match=said) as caught:
             read_image(tmp_path / name)
         assert str(tmp_path / name) in str(caught.value)
+        with pytest.raises(UnreadableImage, match=said):
+            check_pixels(tmp_path / name)
     for name in ("empty.png", "text.jpg", "strip.png"):
         with pytest.raises(UnreadableImage):
             check_header(tmp_path / name)
@@ -147,3 +149,11 @@ class TestFinding:
             find_images([tmp_path])
         with pytest.raises(TrainerError, match="no such file or folder"):
             find_images([tmp_path / "x.png"])
+
+    def test_what_is_passed_over_is_counted(self, tmp_path: Path) -> None:
+        for name in ("a.jpg", "b.HEIC", "c.heic", "scan", ".hidden.heic"):
+            (tmp_path / name).write_bytes(b"")
+        assert passed_over([tmp_path, tmp_path / "scan"]) == "2 .heic, 1 without suffix"
+        (tmp_path / "a.jpg").unlink()
+        with pytest.raises(TrainerError, match=r"passed over: 2 \.heic"):
+            find_images([tmp_path])

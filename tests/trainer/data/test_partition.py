@@ -151,7 +151,8 @@ def test_dirichlet_gives_up_after_so_many_draws() -> None:
 def test_own_sites_or_kmeans() -> None:
     values = random_labels(40, 5)
     owned = dataset(values, np.arange(40) % 3)
-    assert partitioned(owned, PartitionConfig()) is owned
+    assert partitioned(owned, PartitionConfig()).train is owned.train
+    assert partitioned(owned, PartitionConfig()).partition == "site"
     dealt = partitioned(owned, PartitionConfig(kind="kmeans", clients=4))
     assert np.array_equal(dealt.train.sites, kmeans_owners(values, 4, PartitionConfig()))
     assert len(np.unique(partitioned(dataset(values), PartitionConfig()).train.sites)) == 5

@@ -170,7 +170,7 @@ class TestTables:
             (lambda text: text + "x,1\n", "line 4: 2 cells under a header of 37"),
             (lambda text: text.replace(",BaseballField", "", 1), "36 columns; expected the image and 36 labels"),
             (lambda text: "image," + ",".join(f"x{i}" for i in range(36)) + "\n", "its columns are other labels"),
-            (lambda text: text.replace("4_img", "../4_img"), "leads out of the folder"),
+            (lambda text: text.replace("4_img", "../4_img"), "must lie below the data's folder"),
             (lambda text: text + text.splitlines()[1] + "\n", "is listed in test and again in test"),
         ],
     )

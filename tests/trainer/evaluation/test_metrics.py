@@ -145,8 +145,15 @@ def test_bad_scores_are_named() -> None:
     logits[3, 1] = float("nan")
     with pytest.raises(ValueError, match="not finite"):
         compute_metrics(logits, truth, 0.5)
-    with pytest.raises(ValueError, match="no label has a positive"):
-        compute_metrics(torch.zeros(3, 2), torch.zeros(3, 2), 0.5)
+
+
+@pytest.mark.parametrize("labels", [torch.zeros(3, 2), torch.tensor([[0, -1], [0, 0], [-1, 0]])])
+def test_without_any_positive_no_figure_has_a_value(labels: torch.Tensor) -> None:
+    measured = compute_metrics(torch.zeros(3, 2), labels, 0.5).to_dict()
+    assert {measured.pop(key) for key in ("mAP", "CP", "CR", "CF1", "OP", "OR", "OF1")} == {None}
+    assert measured == {"threshold": 0.5, "labels_without_positives": 2, "average_precision": [None, None]}
+    assert set(oracle_metrics(torch.full((3, 2), 0.5), labels).values()) == {None}
+    assert choose_threshold(torch.zeros(3, 2), labels) == 0.5
 
 
 def test_parity_with_the_published_average_precision() -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from prompt_bank.shipped import shipped_labels
 from trainer.config.data import DataConfig
 from trainer.data.assembly import Listing, RequiredPath, SplitListing
-from trainer.data.image_files import is_unsafe
+from trainer.data.image_files import path_problem
 from trainer.data.label_tables import read_label_table
 from trainer.errors import TrainerError
 
@@ -61,9 +61,9 @@ def _part(root: Path, categories: tuple[str, ...]) -> SplitListing:
     for category in categories:
         table = home / "Labels" / f"{category}.csv"
         images, read = read_label_table(table, labels)
-        out = next((name for name in images if is_unsafe(name)), None)
+        out = next((name for name in images if path_problem(name)), None)
         if out is not None:
-            raise TrainerError(f"{table}: {out[:80]!r} leads out of the folder")
+            raise TrainerError(f"{table}: the path {out[:80]!r} {path_problem(out)}")
         paths += [f"{below}/{name.split('_0', 1)[0]}/{name}" for name in images]
         values.append(read)
     return SplitListing(paths, np.concatenate(values))

@@ -11,7 +11,7 @@ from typing import Any
 from prompt_bank.shipped import shipped_labels
 from trainer.config.data import DataConfig
 from trainer.data.assembly import Listing, RequiredPath, SplitListing
-from trainer.data.image_files import is_unsafe
+from trainer.data.image_files import path_problem
 from trainer.data.label_tables import read_label_table
 from trainer.errors import TrainerError
 
@@ -35,9 +35,9 @@ def read_listing(root: Path, settings: DataConfig) -> Listing:
         table = place.find(root) or root / place.paths[0]
         images, values = read_label_table(table, labels)
         below = (table.parent / "images").relative_to(root).as_posix()
-        out = next((name for name in images if is_unsafe(name)), None)
+        out = next((name for name in images if path_problem(name)), None)
         if out is not None:
-            raise TrainerError(f"{table}: {out[:80]!r} leads out of the folder")
+            raise TrainerError(f"{table}: the path {out[:80]!r} {path_problem(out)}")
         parts.append(SplitListing([f"{below}/{name.removesuffix('.jpg')}.jpg" for name in images], values))
     names = tuple(label.name for label in labels)
     return Listing(root=root, label_names=names, train=parts[0], test=parts[1])

@@ -17,7 +17,7 @@ from fedmpt.common import tables
 from prompt_bank.shipped import shipped_labels
 from trainer.config.data import DataConfig
 from trainer.data.assembly import Listing, RequiredPath, SplitListing
-from trainer.data.image_files import is_unsafe
+from trainer.data.image_files import path_problem
 from trainer.errors import TrainerError
 
 PAGE = "https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/NUS-WIDE.html"
@@ -52,8 +52,8 @@ def _part(root: Path, raw: Path, name: str, names: tuple[str, ...]) -> SplitList
     file = raw / "ImageList" / f"{name}Imagelist.txt"
     for number, line in tables.lines(file):
         path = line.replace("\\", "/")
-        if is_unsafe(path):
-            raise TrainerError(f"{file}, line {number}: {line[:80]!r} leads out of the folder")
+        if problem := path_problem(path):
+            raise TrainerError(f"{file}, line {number}: the path {line[:80]!r} {problem}")
         paths.append(f"{below}/{path}")
     labels = np.zeros((len(paths), len(names)), np.int8)
     folder = next((raw / f for f in LABELS if (raw / f).is_dir()), raw / LABELS[0])

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fedmpt.common import tables
-from fedmpt.common.words import BIDI_CONTROLS, fold
+from fedmpt.common.label_files import read_label_names
+from fedmpt.common.label_names import check_names, space_doubts
+from fedmpt.common.words import fold
 from trainer.config.data import DataConfig
 from trainer.data.assembly import Listing, RequiredPath, SplitListing
 from trainer.data.base import UNKNOWN
-from trainer.data.image_files import is_unsafe
-from trainer.data.sets.table_rows import Row, coco_rows, csv_rows, jsonl_rows
+from trainer.data.drawing import draw_images
+from trainer.data.image_files import path_problem
+from trainer.data.sets.table_rows import Row, TableContent, owner_notes, read_coco_table, read_csv, read_jsonl
 from trainer.errors import TrainerError
 from trainer.seeding import numpy_generator
 
@@ -25,7 +26,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     variant: {"min_labels": 0, "crowd": "positive"} for variant in ("clean", "released")
 }
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".json")
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")
 SPLITS = {"train": "train", "validation": "validation", "valid": "validation", "val": "validation", "test": "test"}
 
 
@@ -36,15 +37,28 @@ def read_listing(root: Path, settings: DataConfig) -> Listing:
         TrainerError: no table, or more than one; invalid rows, all of them at once.
     """
     path = _table(root, settings)
-    names, rows = _read(path, settings)
+    read = _read(path, settings)
+    names, problems = read.names, list[str]()
     if settings.table.labels is not None:
-        names = tuple(line.split(",")[0].strip() for _, line in tables.lines(settings.table.labels) if line[0] != "#")
-    problems: list[str] = []
-    if not names:
-        names, problems = _collect_labels(rows)
-    problems += [f"the label {name[:120]!r} {problem}" for name in names for problem in _name_problems(name)]
-    if len(names) < 2:
+        listed = read_label_names(settings.table.labels)
+        names = tuple(label[0] for label in listed.names)
+        read.notes += listed.warnings
+    elif not names:
+        names, problems = _collect_labels(read)
+    else:
+        wrong, doubts = check_names([("the labels", (name,)) for name in names], read.explicit)
+        problems, read.notes = wrong, read.notes + [f"{path}, {doubt}" for doubt in doubts]
+    if len(names) < 2 and not problems:
         raise TrainerError(f"{path}: {len(names)} labels; two are needed to tell them apart")
+    labels = _label_matrix(read.rows, names, problems)
+    if problems:
+        more = [f"and {len(problems) - 20} more"] if len(problems) > 20 else []
+        raise TrainerError("\n".join([*(f"{path}, {problem}" for problem in problems[:20]), *more]))
+    return _listing(root, path, names, read, labels, settings)
+
+
+def _label_matrix(rows: list[Row], names: tuple[str, ...], problems: list[str]) -> np.ndarray:
+    """(n, C) int8: 1, 0, -1 unknown; what is wrong with the rows is added to the problems."""
     column = {fold(name): index for index, name in enumerate(names)}
     labels = np.zeros((len(rows), len(names)), np.int8)
     first: dict[str, str] = {}
@@ -56,16 +70,14 @@ def read_listing(root: Path, settings: DataConfig) -> Listing:
                     labels[index, column[fold(label)]] = value
                 else:
                     problems.append(f"{row.place}: '{label[:80]}' is not one of the labels")
-    if problems:
-        more = [f"and {len(problems) - 20} more"] if len(problems) > 20 else []
-        raise TrainerError("\n".join([*(f"{path}, {problem}" for problem in problems[:20]), *more]))
-    return _listing(root, path, names, rows, labels, settings)
+    return labels
 
 
 def _listing(
-    root: Path, path: Path, names: tuple[str, ...], rows: list[Row], labels: np.ndarray, settings: DataConfig
+    root: Path, path: Path, names: tuple[str, ...], read: TableContent, labels: np.ndarray, settings: DataConfig
 ) -> Listing:
-    split = _assign_splits(path, rows, settings)
+    rows = read.rows
+    split = _assign_splits(path, rows, labels, settings)
     has_sites = any(row.site for row in rows)
     for row, name in zip(rows, split, strict=True):
         if has_sites and name == "train" and not row.site:
@@ -77,7 +89,10 @@ def _listing(
         return SplitListing([rows[i].path for i in chosen], labels[np.array(chosen, np.int64)], sites)
 
     validation = part("validation") if "validation" in split else None
-    return Listing(root=root, label_names=names, train=part("train"), validation=validation, test=part("test"))
+    notes = (*read.notes, *owner_notes(read.ignored, len(rows), has_sites))
+    return Listing(
+        root=root, label_names=names, train=part("train"), validation=validation, test=part("test"), notes=notes
+    )
 
 
 def _table(root: Path, settings: DataConfig) -> Path:
@@ -87,54 +102,52 @@ def _table(root: Path, settings: DataConfig) -> Path:
             raise TrainerError(f"{path}: there is no such table (data.table.file)")
         return path
     chosen = settings.table.labels
-    found = [p for p in sorted(root.iterdir()) if p.suffix.lower() in SUFFIXES and (not chosen or p != chosen)]
+    found = [
+        p
+        for p in sorted(root.iterdir())
+        if p.suffix.lower() in SUFFIXES and p.name[0] != "." and (not chosen or p != chosen)
+    ]
     if len(found) != 1:
         names = ", ".join(p.name for p in found[:8]) or "none"
         raise TrainerError(f"{root}: expected one table (.csv, .jsonl, .json), there are: {names}; see data.table.file")
     return found[0]
 
 
-def _read(path: Path, settings: DataConfig) -> tuple[tuple[str, ...], list[Row]]:
-    """The rows, and the labels in the order of the table; empty if the table does not define an order."""
+def _read(path: Path, settings: DataConfig) -> TableContent:
     suffix = path.suffix.lower()
     if suffix in (".csv", ".tsv"):
-        names, rows = csv_rows(path)
-    elif suffix == ".jsonl":
-        names, rows = (), jsonl_rows(path)
+        found = read_csv(path)
+    elif suffix in (".jsonl", ".ndjson"):
+        found = read_jsonl(path)
     elif suffix == ".json":
-        names, rows = coco_rows(path, settings.crowd or "positive")
+        found = read_coco_table(path, settings.crowd or "positive")
     else:
         raise TrainerError(f"{path}: expected .csv, .tsv, .jsonl or .json")
-    found = list(rows)
-    if not found:
+    if not found.rows:
         raise TrainerError(f"{path}: no images are listed")
-    return names, found
+    return found
 
 
-def _collect_labels(rows: list[Row]) -> tuple[tuple[str, ...], list[str]]:
-    """The labels that occur, in alphabetical order, and the problems of inconsistent spelling."""
+def _collect_labels(read: TableContent) -> tuple[tuple[str, ...], list[str]]:
+    """The labels that occur, in alphabetical order, and the problems of their spelling; doubts become notes."""
     first: dict[str, tuple[str, str]] = {}
     problems = []
-    for row in rows:
+    for row in read.rows:
         for label in (*row.labels, *row.unknown):
             known, place = first.setdefault(fold(label), (label, row.place))
             if known != label:
                 problems.append(f"{row.place}: '{label}' is written '{known}' at {place}; write it one way")
-    return tuple(sorted(known for known, _ in first.values())), problems
-
-
-def _name_problems(name: str) -> Iterator[str]:
-    """Why a name is not a valid label; the same rules as in a bank."""
-    if not 0 < len(name) <= 100:
-        yield f"has {len(name)} characters; 1 to 100 are allowed"
-    if any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") or sign in BIDI_CONTROLS for sign in name):
-        yield "has a line break or another control character; remove it"
+    wrong, doubts = check_names([(place, (name,)) for name, place in first.values()], read.explicit)
+    read.notes += doubts
+    if not read.explicit:
+        read.notes += space_doubts({name for name, _ in first.values()}, any(len(row.labels) > 1 for row in read.rows))
+    return tuple(sorted(known for known, _ in first.values())), problems + wrong
 
 
 def _row_problems(row: Row, first: dict[str, str]) -> Iterator[str]:
     """Why a row is invalid, apart from label names."""
-    if is_unsafe(row.path):
-        yield f"the path {row.path[:80]!r} must lie below the data's folder"
+    if problem := path_problem(row.path):
+        yield f"the path {row.path[:80]!r} {problem}"
     if row.path in first:
         yield f"{row.path} stands at {first[row.path]} already"
     first.setdefault(row.path, row.place)
@@ -145,13 +158,14 @@ def _row_problems(row: Row, first: dict[str, str]) -> Iterator[str]:
         yield f"'{min(both)}' is both shown and unknown"
 
 
-def _assign_splits(path: Path, rows: list[Row], settings: DataConfig) -> list[str]:
+def _assign_splits(path: Path, rows: list[Row], labels: np.ndarray, settings: DataConfig) -> list[str]:
     """The split of each row."""
     given = [SPLITS.get(row.split.lower(), "") for row in rows]
     if not any(given):
         order = sorted(range(len(rows)), key=lambda i: rows[i].path)
-        drawn = numpy_generator(settings.seed, "test").permutation(len(rows))
-        tested = {order[i] for i in drawn[: round(settings.table.test_share * len(rows))]}
+        count = round(settings.table.test_share * len(rows))
+        drawn = draw_images(labels[order], count, numpy_generator(settings.seed, "test"))
+        tested = {order[i] for i in drawn}
         return ["test" if i in tested else "train" for i in range(len(rows))]
     without = next((row.place for row, split in zip(rows, given, strict=True) if not split), None)
     if without is not None:
