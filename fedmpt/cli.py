@@ -7,11 +7,12 @@ command is imported; for the others, this module has a name and a line of help.
 from __future__ import annotations
 
 import importlib
-import io
 import sys
 from dataclasses import dataclass
 
 import typer
+
+from fedmpt.common.terminal import accept_any_code_page
 
 
 @dataclass(frozen=True)
@@ -112,9 +113,7 @@ def build(named: str | None) -> typer.Typer:
 
 def main() -> None:
     """Entry point of the `fedmpt` command."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a code page may lack signs of labels, or of our own
-            stream.reconfigure(errors="replace")
+    accept_any_code_page()
     named = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
     try:
         build(named)()
