@@ -13,8 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.prompt_bank.review.browser import chromium
-from tests.prompt_bank.review.contrast import faint
+from tests.browser import chromium
+from tests.contrast import faint
 from tests.trainer.runs import trained_run
 from trainer.errors import TrainerError
 from trainer.preparing import Prepared, prepare
