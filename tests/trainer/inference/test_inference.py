@@ -289,5 +289,5 @@ class TestErrors:
         assert trainer.load(folder, checkpoint="2").source["rounds"] == 2
         with pytest.raises(TrainerError, match="--checkpoint 1"):
             trainer.load(folder, checkpoint="1")
-        with pytest.raises(TrainerError, match="for exported models"):
+        with pytest.raises(TrainerError, match="comes with its weights"):
             trainer.load(folder, backbone="openai")
