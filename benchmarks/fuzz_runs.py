@@ -29,6 +29,7 @@ from PIL import Image
 import trainer
 from fedmpt.common.errors import FedmptError
 from prompt_bank.schema import Bank, Condition, Label, Prompt
+from trainer.data.partition import save_partition
 from trainer.data.scenes.objects import CLASSES
 from trainer.evaluation.comparison import evaluation_table, rows, table
 from trainer.evaluation.measuring import evaluate
@@ -77,6 +78,7 @@ def make(folder: Path) -> list[Path]:
         config = resolve(overrides={**SMALL, "method.name": method})
         run = Run.create(folder / method, config, folder / "bank.json" if method == "fedmpt" else None)
         ready = prepare(config, bank, folder / "cache")
+        save_partition(ready.dataset, config.data.partition, run.partition)
         train(run, ready)
         evaluate(run, ready)
         shutil.rmtree(run.folder / "events", ignore_errors=True)

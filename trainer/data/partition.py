@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from fedmpt.common.foreign_json import ForeignJsonError, read_json
 from trainer.config.data import PartitionConfig
 from trainer.data.base import MultiLabelDataset, Split
 from trainer.errors import TrainerError
@@ -188,14 +189,16 @@ def read_partition(path: Path, split: Split) -> np.ndarray:
         TrainerError: an unreadable file, another format, a wrong hash, or a partition of other images.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = read_json(path)
+    except ForeignJsonError as error:
         raise TrainerError(f"{path}: cannot be read as a partition ({error})") from error
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise TrainerError(f"{path}: no partition of format {FORMAT}; make one with fedmpt datasets partition --out")
     owner: dict[str, int] = {}
     try:
         for client, ids in content["clients"].items():
+            if not -1 <= int(client) < 10**9:
+                raise TrainerError(f"{path}: {client[:20]} is not the number of a client")
             for id_ in ids:
                 if id_ in owner:
                     raise TrainerError(f"{path}: {id_} has two owners, {owner[id_]} and {client}")

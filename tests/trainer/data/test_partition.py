@@ -273,3 +273,9 @@ def test_owners_are_the_sites() -> None:
     owned = client_indices(dataset.train)
     assert [len(o) for o in owned] == [12, 12]
     assert sorted(np.concatenate(owned).tolist()) == list(range(24))
+
+
+def test_the_number_of_a_client_is_bounded(tmp_path: Path) -> None:
+    (tmp_path / "p.json").write_text('{"format": 1, "clients": {"99999999999999999999": ["a"]}}')
+    with pytest.raises(TrainerError, match="not the number of a client"):
+        read_partition(tmp_path / "p.json", split("train", random_labels(3, 2)))
