@@ -47,8 +47,9 @@ UPRIGHT = {
 }
 """The operation that turns an image of an EXIF orientation upright."""
 
-# Pillow warns of half of the size that it refuses; memory is bounded here.
+# Pillow warns of half of the size that it refuses, while memory is bounded here, and of each damaged tag.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 class UnreadableImage(TrainerError):
