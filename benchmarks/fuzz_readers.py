@@ -39,75 +39,17 @@ from trainer.data.sets.table import read_listing
 BATCH = 200
 """Examples between two looks at the clock."""
 
-TOKENS = tuple(
-    part.encode("utf-8", "surrogatepass")
-    for part in (
-        *(
-            "[",
-            "]",
-            "{",
-            "}",
-            "(",
-            ")",
-            "<",
-            ">",
-            '"',
-            "'",
-            "\\",
-            ",",
-            ";",
-            "|",
-            ":",
-            "#",
-            "&",
-            "*",
-            "!",
-            "- ",
-            "\n",
-            "\r",
-            "\t",
-        ),
-        *(
-            "null",
-            "NaN",
-            "-Infinity",
-            "1e999",
-            "-0.0",
-            "true",
-            "9" * 309,
-            "9" * 400,
-            "0" * 5000,
-            "1.0",
-            "[" * 2000,
-            '{"a":' * 500,
-        ),
-        *(
-            "\\ud800",
-            "\\u0000",
-            '"\\UFFFFFFFF"',
-            "\\U00110000",
-            "\\x00",
-            "\0",
-            "\ufeff",
-            "\u202e",
-            "\udcff",
-            "\u2028",
-            "é",
-            "../",
-            "/etc/passwd",
-            "C:",
-        ),
-        *(
-            "!!python/object:os.system",
-            "&a [*a,*a]",
-            "<!ENTITY x 'y'>",
-            "encoding='gb18030'",
-            "encoding='zip'",
-            "sep=;",
-        ),
-        *("id", "name", "labels", "path", "images", "categories", "annotations", "site", "split", "unknown"),
-    )
+# fmt: off
+TEXTS = (
+    *("[", "]", "{", "}", "(", ")", "<", ">", '"', "'", "\\", ",", ";", "|", ":", "#", "&", "*", "!", "- ", "\n", "\r"),
+    *("null", "NaN", "-Infinity", "1e999", "-0.0", "true", "9" * 309, "9" * 400, "0" * 5000, "1.0", "[" * 2000),
+    *('{"a":' * 500, "\\ud800", "\\u0000", '"\\UFFFFFFFF"', "\\U00110000", "\\x00", "\0", "\ufeff", "\u202e", "\udcff"),
+    *("\t", "\u2028", "é", "../", "/etc/passwd", "C:", "!!python/object:os.system", "&a [*a,*a]", "<!ENTITY x 'y'>"),
+    *("encoding='gb18030'", "encoding='zip'", "sep=;", "id", "name", "labels", "path", "images", "categories", "site"),
+    *("annotations", "split", "unknown"),
 )
+# fmt: on
+TOKENS = tuple(text.encode("utf-8", "surrogatepass") for text in TEXTS)
 
 
 @dataclass(frozen=True)
