@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import typer
 
+from fedmpt.common.terminal import accept_any_code_page
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -108,6 +110,7 @@ def build(named: str | None) -> typer.Typer:
 
 def main() -> None:
     """Entry point of the `fedmpt` command."""
+    accept_any_code_page()
     named = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
     try:
         build(named)()

@@ -12,6 +12,8 @@ from typing import Annotated
 
 import typer
 
+from fedmpt.common.terminal import echo
+
 RECORDED_MODEL = "qwen2.5-coder-1.5b-instruct"
 RECORDED_ON = "2026-11-26"
 
@@ -69,7 +71,7 @@ def _mine(folder: Path, bank: str) -> None:
         return
     recorded = f"scenes24-{RECORDED_MODEL}-{RECORDED_ON}.jsonl.gz"
     answers = Path(condition_miner.__path__[0]) / "recorded" / recorded
-    typer.echo(f"No OPENAI_BASE_URL is set: replaying answers of {RECORDED_MODEL}, recorded {RECORDED_ON}.")
+    echo(f"No OPENAI_BASE_URL is set: replaying answers of {RECORDED_MODEL}, recorded {RECORDED_ON}.")
     kept = ["--cache-dir", str(folder / "answers")]
     _run("cache", "import", str(answers), *kept)
     _run("mine-conditions", "--labels", str(labels), "--out", bank, "--offline", *kept)
@@ -81,5 +83,5 @@ def _run(*words: str) -> None:
     sys.stdout.flush()
     code = subprocess.run([sys.executable, "-m", "fedmpt", *words], check=False).returncode
     if code:
-        typer.echo(f"error: the demo stopped at: fedmpt {shlex.join(words)}", err=True)
+        echo(f"error: the demo stopped at: fedmpt {shlex.join(words)}", err=True)
         raise typer.Exit(code)

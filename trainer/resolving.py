@@ -5,13 +5,16 @@ from __future__ import annotations
 import copy
 import json
 import tomllib
+from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from trainer.errors import TrainerError
+from trainer.errors import TrainerError, unknown_name
 from trainer.methods.fedmpt import FedMptConfig
+from trainer.methods.registry import settings_classes
 from trainer.run_config import PRESETS, RunConfig
 
 
@@ -53,7 +56,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
         raise TrainerError(f"--set {text}: write key=value, for instance method.rank=16")
     try:
         return key.strip(), json.loads(value)
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         return key.strip(), value
 
 
@@ -62,7 +65,7 @@ def _preset(name: str | None, method: dict[str, Any]) -> dict[str, Any]:
     if name is None:
         return {}
     if name not in PRESETS:
-        raise TrainerError(f"preset '{name}' is not known; there are: {', '.join(PRESETS)}")
+        raise unknown_name("preset", name, list(PRESETS))
     tree = copy.deepcopy(PRESETS[name])
     if method.get("name", tree["method"]["name"]) != tree["method"]["name"]:
         del tree["method"]
@@ -73,7 +76,7 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         text = file.read_text(encoding="utf-8")
         return dict(json.loads(text) if file.suffix == ".json" else tomllib.loads(text))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise TrainerError(f"{file}: cannot be read as settings ({error})") from error
 
 
@@ -94,6 +97,32 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
     tree[last] = value
 
 
+def setting_names(location: tuple[str | int, ...] = ()) -> list[str]:
+    """All settings by dotted key; of methods, those of the one that an error's location names, or of all of them."""
+    chosen = [str(part) for part in location[1:2] if location[0] == "method"]
+    found = {
+        f"method.{name}" for key, kind in settings_classes().items() if key in (chosen or [key]) for name in _keys(kind)
+    }
+    return sorted(found | {key for key in _keys(RunConfig) if not key.startswith("method")})
+
+
+def _nearest(key: str, known: list[str], group: bool) -> list[str]:
+    """The setting, or the group of settings, that a key may have been meant for."""
+    if group:
+        known = sorted({name.rpartition(".")[0] for name in known} - {""})
+    elsewhere = [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]]
+    return get_close_matches(key, known, n=1, cutoff=0.6) or elsewhere[:1]
+
+
+def _keys(kind: type[BaseModel]) -> Iterator[str]:
+    for name, field in kind.model_fields.items():
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from (f"{name}.{key}" for key in _keys(inner))
+        else:
+            yield name
+
+
 def _problem(error: Any) -> str:
     # After "method", pydantic's location contains the discriminator's tag, which is not part of the user's key.
     location = [str(part) for part in error["loc"]]
@@ -101,7 +130,10 @@ def _problem(error: Any) -> str:
         del location[1]
     key = ".".join(location)
     if error["type"] == "extra_forbidden":
-        return f"'{key}' is not a setting"
+        near = _nearest(key, setting_names(error["loc"]), isinstance(error["input"], dict))
+        return f"'{key}' is not a setting" + (f"; did you mean '{near[0]}'?" if near else "")
+    if error["type"] == "union_tag_invalid":
+        return str(unknown_name("method", str(error["ctx"]["tag"]), list(settings_classes())))
     message = str(error["msg"]).removeprefix("Value error, ")
     # Contradictions between groups have no key.
     return f"'{key}': {message}" if key else message

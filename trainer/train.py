@@ -47,10 +47,15 @@ def train(
         after_round: called after a round's metrics are written, before its checkpoint.
 
     Raises:
-        RunFailed: a loss or a reply that is not finite.
+        RunFailed: a loss or a reply that is not finite, or another process is at work in the run.
         TrainerError: no such checkpoint, data or backbone changed since the run started, a compiled loss that differs
             from the uncompiled one, or an unknown aggregation rule.
     """
+    with run.working():
+        _train(run, prepared, checkpoint, after_round)
+
+
+def _train(run: Run, prepared: Prepared, checkpoint: str, after_round: AfterRound) -> None:
     config, method = prepared.config, prepared.method
     record_identity(run, prepared)
     rounds = config.federation.rounds if method.trainable() else 0

@@ -11,6 +11,8 @@ from typing import Annotated
 import typer
 
 from fedmpt.common.errors import FedmptError
+from fedmpt.common.files import expanded, os_error_text
+from fedmpt.common.terminal import echo
 
 CacheOption = Annotated[
     Path | None,
@@ -30,15 +32,21 @@ def reported(debug: bool) -> Iterator[None]:
             raise
         for line in str(error).splitlines():
             # An indented line belongs to the one above it.
-            typer.echo(line if line.startswith(" ") else f"error: {line}", err=True)
+            echo(line if line.startswith(" ") else f"error: {line}", err=True)
         raise typer.Exit(error.exit_code) from error
+    except BrokenPipeError:
+        raise  # `| head` has read enough; click ends the command quietly
     except OSError as error:
         if debug:
             raise
-        typer.echo(f"error: {error.filename or 'writing'}: {error.strerror or error}", err=True)
+        echo(f"error: {os_error_text(error)}", err=True)
         raise typer.Exit(1) from error
 
 
 def cache_folder(cache_dir: Path | None) -> Path:
-    """The cache folder: the option, else FEDMPT_CACHE_DIR, else ./cache."""
-    return cache_dir or Path(os.environ.get("FEDMPT_CACHE_DIR", "cache"))
+    """The cache folder: the option, else FEDMPT_CACHE_DIR, else ./cache; with ~ and $VARIABLES expanded.
+
+    Raises:
+        InputFileError: a variable that is not set.
+    """
+    return expanded(cache_dir or os.environ.get("FEDMPT_CACHE_DIR") or "cache")

@@ -7,13 +7,15 @@ import time
 
 import typer
 
+from fedmpt.common.terminal import echo
+
 SECONDS_BETWEEN_LINES = 10.0
 """The shortest interval between two lines in a log."""
 
 
 def print_note(text: str) -> None:
     """Print a note for the user on standard error."""
-    typer.echo(f"note: {text}", err=True)
+    echo(f"note: {text}", err=True)
 
 
 class ProgressBar:
@@ -42,7 +44,7 @@ class ProgressBar:
             bar = "█" * round(20 * done / max(1, count))
             typer.echo(f"\r{bar:░<20} {line:<70}" + ("\n" if done == count else ""), nl=False, err=True)
         elif done == count or now - self._printed > SECONDS_BETWEEN_LINES:
-            typer.echo(line, err=True)
+            echo(line, err=True)
             self._printed = now
 
     def _left(self, rate: float, missing: int) -> str:

@@ -24,8 +24,9 @@ def fold_loosely(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """The text with a � for each control character, safe for a terminal."""
-    return "".join("�" if unicodedata.category(sign) in ("Cc", "Cs") else sign for sign in text)
+    """The text with a � for each control character (bidirectional ones too), safe for a terminal."""
+    unsafe = ("Cc", "Cs")
+    return "".join("�" if sign in BIDI_CONTROLS or unicodedata.category(sign) in unsafe else sign for sign in text)
 
 
 def path_text(path: Path) -> str:

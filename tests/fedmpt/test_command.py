@@ -112,7 +112,7 @@ def test_a_hand_edit_reaches_the_training(demo: tuple[Path, str]) -> None:
 def test_a_user_can_bring_an_open_clip_model(tmp_path: Path) -> None:
     """Weights of another model are an error that names a key; nothing starts at random."""
     save_file(random_clip().model.state_dict(), tmp_path / "w.safetensors")
-    words = ("train", "--method", "zero-shot", "--backbone", "RN50")
+    words = ("train", "--method", "zero-shot", "--backbone", "ViT-S-32-alt")
     done = fedmpt(*words, "--pretrained", "w.safetensors", *SMALL, cwd=tmp_path)
     assert done.returncode == 2
     assert "w.safetensors: the file lacks" in done.stderr

@@ -51,3 +51,23 @@ class TestSettings:
     def test_settings_that_contradict_each_other(self) -> None:
         with pytest.raises(TrainerError, match=r"cuda-graphs .*accumulation=1"):
             resolve(overrides={"compute.compile": "cuda-graphs", "optimiser.accumulation": 2})
+
+    @pytest.mark.parametrize(
+        ("key", "meant"),
+        [
+            ("method.rnak", "method.rank"),
+            ("federation.round", "federation.rounds"),
+            ("optimizer.learning_rate", "optimiser"),
+            ("data.partition.client", "data.partition.clients"),
+            ("rounds", "federation.rounds"),
+        ],
+    )
+    def test_the_nearest_setting_is_named(self, key: str, meant: str) -> None:
+        with pytest.raises(TrainerError, match=rf"is not a setting; did you mean '{meant}'\?"):
+            resolve(overrides={key: 3})
+
+    def test_the_nearest_method_is_named(self) -> None:
+        with pytest.raises(TrainerError, match="method 'fedmtp' is not known; there are: fedmpt"):
+            resolve(overrides={"method.name": "fedmtp"})
+        with pytest.raises(TrainerError, match="preset 'papr' is not known; there are: paper"):
+            resolve(preset="papr")

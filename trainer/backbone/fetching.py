@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from fedmpt.common.files import expanded
 from trainer.backbone.tensor_files import SUFFIX
 from trainer.errors import RunFailed, TrainerError, unknown_name
 
@@ -26,7 +27,7 @@ def locate(name: str, pretrained: str, fetch: bool = True) -> tuple[Path, dict[s
         RunFailed: the network failed.
     """
     if is_path(pretrained):
-        return Path(pretrained), {}
+        return expanded(pretrained), {}
     import open_clip
     from open_clip.pretrained import get_pretrained_cfg
 
@@ -41,7 +42,7 @@ def locate(name: str, pretrained: str, fetch: bool = True) -> tuple[Path, dict[s
 
 def is_path(pretrained: str) -> bool:
     """Whether the name of weights is a path rather than a tag."""
-    return pretrained.endswith(SUFFIX) or Path(pretrained).exists()
+    return pretrained.endswith(SUFFIX) or pretrained.startswith(("~", "$")) or Path(pretrained).exists()
 
 
 def _safe_name(file: str) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fedmpt.common.console import cache_folder
+from fedmpt.common.files import expanded
 from fedmpt.common.startup import collector_paused
+from fedmpt.common.terminal import echo
 
 if TYPE_CHECKING:
     from prompt_bank.schema import Bank
@@ -51,12 +53,12 @@ def read_bank(path: Path | None) -> Bank | None:
 
     loaded = load(path)
     if loaded.edited:
-        typer.echo(
+        echo(
             f"note: {path} was edited by hand since revision {loaded.bank.revision}; used as it stands",
             err=True,
         )
     for warning in loaded.warnings:
-        typer.echo(f"warning: {path}: {warning}", err=True)
+        echo(f"warning: {path}: {warning}", err=True)
     return loaded.bank
 
 
@@ -87,7 +89,7 @@ def with_options(
 ) -> RunConfig:
     """A run's settings with the command's options applied."""
     if data_root is not None:
-        data = settings.data.model_copy(update={"data_root": data_root.resolve()})
+        data = settings.data.model_copy(update={"data_root": expanded(data_root).resolve()})
         settings = settings.model_copy(update={"data": data})
     if device is not None:
         settings = settings.model_copy(update={"device": device})
@@ -109,12 +111,5 @@ def prepare_run(
     seen = prepared.method.seen
     undefined = undefined_figures(prepared.dataset, None if seen is None else seen.tolist())
     for note in (*prepared.dataset.notes, *undefined):
-        typer.echo(f"note: {note}", err=True)
+        echo(f"note: {note}", err=True)
     return prepared
-
-
-def console() -> Any:
-    """A rich console, imported on first use."""
-    from rich.console import Console
-
-    return Console()

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fedmpt.common.console import CacheOption, DebugOption, JsonOption, reported
+from fedmpt.common.console import CacheOption, DebugOption, JsonOption, cache_folder, reported
 from fedmpt.common.startup import collector_paused
-from fedmpt.common.words import printable
+from fedmpt.common.terminal import echo, json_text
 
 if TYPE_CHECKING:
     from trainer.config.data import DataConfig
@@ -44,10 +42,10 @@ def list_(as_json: JsonOption = False, debug: DebugOption = False) -> None:
             {"name": name, "title": entry.title, "page": dataset_module(name).PAGE} for name, entry in DATASETS.items()
         ]
         if as_json:
-            typer.echo(json.dumps(found))
+            echo(json_text(found))
             return
         for row in found:
-            typer.echo(f"{row['name']:<11} {row['title']}")
+            echo(f"{row['name']:<11} {row['title']}")
 
 
 @app.command()
@@ -69,9 +67,9 @@ def check(
         from trainer.data.inspection import inspect
 
         settings = _settings(name, data_root, assignments)
-        found = inspect(settings, images, _cache(cache_dir), image_lines())
+        found = inspect(settings, images, cache_folder(cache_dir), image_lines())
         if as_json:
-            typer.echo(json.dumps(found.to_dict(), ensure_ascii=False))
+            echo(json_text(found.to_dict()))
         else:
             _print(found)
         if not found.complete:
@@ -109,7 +107,7 @@ def partition(
         if skip_unreadable:
             overrides["data.skip_unreadable"] = True
         settings = _settings(name, data_root, assignments, overrides)
-        dataset = load_dataset(settings, _cache(cache_dir), image_lines())
+        dataset = load_dataset(settings, cache_folder(cache_dir), image_lines())
         if out is not None:
             save_partition(dataset, settings.partition, out)
         if plot is not None:
@@ -117,7 +115,7 @@ def partition(
         _print_partition(dataset, as_json)
         for written in (out, plot):
             if written is not None and not as_json:
-                typer.echo(str(written))
+                echo(str(written))
 
 
 def _settings(
@@ -130,47 +128,43 @@ def _settings(
     return resolve(overrides=named | dict(parse_assignment(text) for text in assignments or [])).data
 
 
-def _cache(folder: Path | None) -> Path:
-    return folder or Path(os.environ.get("FEDMPT_CACHE_DIR", "cache"))
-
-
 def _print(found: Inspection) -> None:
     from trainer.data.inspection import statistics
 
     for what, path in found.there if len(found.there) <= SHOWN else ():
-        typer.echo(f"there    {what}: {path}")
+        echo(f"there    {what}: {path}")
     for what, path in found.missing:
-        typer.echo(f"MISSING  {what}: it belongs at {path}")
+        echo(f"MISSING  {what}: it belongs at {path}")
     for split, counts in statistics(found.listing).items() if found.listing else ():
-        typer.echo(
+        echo(
             f"\n{split}: {counts['images']} images, {counts['labels_per_image']} labels each, "
             f"{counts['without_labels']} without any, {counts['unknown']} unknown"
         )
-        typer.echo("  labels: " + ", ".join(f"{label} {count}" for label, count in counts["labels"].items()))
+        echo("  labels: " + ", ".join(f"{label} {count}" for label, count in counts["labels"].items()))
         if counts["pairs"]:
-            typer.echo("  together most often: " + ", ".join(f"{a} + {b} {n}" for a, b, n in counts["pairs"]))
+            echo("  together most often: " + ", ".join(f"{a} + {b} {n}" for a, b, n in counts["pairs"]))
         if counts["sites"]:
-            typer.echo("  sites: " + ", ".join(f"{site} {count}" for site, count in counts["sites"].items()))
+            echo("  sites: " + ", ".join(f"{site} {count}" for site, count in counts["sites"].items()))
     for note in found.listing.notes if found.listing else ():
-        typer.echo(f"note: {printable(note)}")
+        echo(f"note: {note}")
     _print_unreadable(found)
-    typer.echo("complete" if found.complete else f"incomplete. Download: {found.page}")
+    echo("complete" if found.complete else f"incomplete. Download: {found.page}")
 
 
 def _print_unreadable(found: Inspection) -> None:
     if found.unreadable is None:
         if found.listing is not None:
-            typer.echo("\nimages were not looked at")
+            echo("\nimages were not looked at")
         return
-    typer.echo(f"\n{found.images - len(found.unreadable)} of {found.images} images can be read")
+    echo(f"\n{found.images - len(found.unreadable)} of {found.images} images can be read")
     for path, reason in list(found.unreadable.items())[:SHOWN]:
-        typer.echo(f"UNREADABLE  {path}: {reason}")
+        echo(f"UNREADABLE  {path}: {reason}")
     if len(found.unreadable) > SHOWN:
-        typer.echo(f"UNREADABLE  and {len(found.unreadable) - SHOWN} more (--json lists them all)")
+        echo(f"UNREADABLE  and {len(found.unreadable) - SHOWN} more (--json lists them all)")
     for first, second in (found.copies or [])[:SHOWN]:
-        typer.echo(f"THE SAME FILE IN TWO SPLITS  {first} and {second}")
+        echo(f"THE SAME FILE IN TWO SPLITS  {first} and {second}")
     if len(found.copies or []) > SHOWN:
-        typer.echo(f"THE SAME FILE IN TWO SPLITS  {len(found.copies or []) - SHOWN} more (--json lists them all)")
+        echo(f"THE SAME FILE IN TWO SPLITS  {len(found.copies or []) - SHOWN} more (--json lists them all)")
 
 
 def _print_partition(dataset: MultiLabelDataset, as_json: bool) -> None:
@@ -188,14 +182,11 @@ def _print_partition(dataset: MultiLabelDataset, as_json: bool) -> None:
             {"client": o, "images": int(n), "labels": dict(zip(dataset.label_names, row.tolist(), strict=True))}
             for o, n, row in zip(owners, images, counts, strict=True)
         ]
-        content = {"dataset": dataset.name, "kind": dataset.partition, "hash": hash_, "clients": rows}
-        typer.echo(json.dumps(content, ensure_ascii=False))
+        echo(json_text({"dataset": dataset.name, "kind": dataset.partition, "hash": hash_, "clients": rows}))
         return
     for owner, count, row in list(zip(owners, images, counts, strict=True))[:SHOWN]:
         most = [f"{dataset.label_names[c]} {row[c]}" for c in np.argsort(-row, kind="stable")[:5] if row[c]]
-        typer.echo(f"client {owner:>4}  {count:>6} images  {int((row > 0).sum()):>3} labels  {', '.join(most)}")
+        echo(f"client {owner:>4}  {count:>6} images  {int((row > 0).sum()):>3} labels  {', '.join(most)}")
     if len(owners) > SHOWN:
-        typer.echo(f"and {len(owners) - SHOWN} more clients (--json lists them all)")
-    typer.echo(
-        f"{dataset.name}: {len(owners)} clients by {dataset.partition}, {len(dataset.train)} training images, {hash_}"
-    )
+        echo(f"and {len(owners) - SHOWN} more clients (--json lists them all)")
+    echo(f"{dataset.name}: {len(owners)} clients by {dataset.partition}, {len(dataset.train)} training images, {hash_}")

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fedmpt.common.console import CacheOption, DebugOption, JsonOption, reported
+from fedmpt.common.progress import print_note
 from fedmpt.common.startup import collector_paused
+from fedmpt.common.terminal import echo, json_text, print_table
 from trainer.commands.common import (
     BackboneOption,
     DeviceOption,
     MovedDataOption,
     RunArgument,
     StreamOption,
-    console,
     reopened,
 )
 
@@ -44,9 +44,15 @@ def evaluate(
             from trainer.evaluation.measuring import evaluate as measure
 
         opened, prepared = reopened(run, cache_dir, device, no_feature_cache, data_root, backbone)
+        before = opened.evaluated_rounds()
         result = measure(opened, prepared, checkpoint)
+        if before not in (None, result["rounds"]):
+            print_note(
+                f"compare, report, predict and export now show checkpoint {result['rounds']} of {run}, no longer "
+                f"{before}; back: fedmpt evaluate {run} --checkpoint {before}"
+            )
         if as_json:
-            typer.echo(json.dumps(result, indent=2, ensure_ascii=False))
+            echo(json_text(result, 2))
         else:
             print_evaluation(opened, result)
 
@@ -65,12 +71,12 @@ def compare(
 
         readable, problems = usable(runs)
         for problem in problems:
-            typer.echo(f"warning: left out: {problem}", err=True)
+            echo(f"warning: left out: {problem}", err=True)
         compared = rows(readable)
         if as_json:
-            typer.echo(json.dumps(compared, indent=2, ensure_ascii=False))
+            echo(json_text(compared, 2))
         else:
-            console().print(table(compared))
+            print_table(table(compared))
 
 
 def report(
@@ -96,22 +102,22 @@ def report(
             from trainer.run.folder import Run
 
         opened, prepared = reopened(run, cache_dir, device, no_feature_cache, data_root, backbone)
-        typer.echo(str(write_report(opened, prepared, [Run.open(other) for other in against or []])))
+        echo(str(write_report(opened, prepared, [Run.open(other) for other in against or []])))
 
 
 def print_evaluation(run: Run, result: dict[str, Any]) -> None:
     """Print a run's metrics as a table."""
     from trainer.evaluation.comparison import evaluation_table
 
-    typer.echo(f"{run.folder}: {result['images']} test images, {result['rounds']} rounds")
-    console().print(evaluation_table(result))
+    echo(f"{run.folder}: {result['images']} test images, {result['rounds']} rounds")
+    print_table(evaluation_table(result))
     test, clients = result["test"], result["clients"]
+    if result["intervals"] and "reason" in result["intervals"]:
+        echo(result["intervals"]["reason"])
     if test["labels_without_positives"]:
-        typer.echo(
-            f"{test['labels_without_positives']} labels have no positive test image and are left out of the means"
-        )
+        echo(f"{test['labels_without_positives']} labels have no positive test image and are left out of the means")
     if clients and clients["mean"]:
-        typer.echo(
+        echo(
             f"clients on their own {clients['images']} images: mAP {clients['mean']['mAP']:.2f} in the mean, "
             f"{clients['worst']['mAP']:.2f} at the worst of {len(clients['each'])}"
         )

@@ -11,7 +11,9 @@ from typing import IO, TYPE_CHECKING, Annotated
 import typer
 
 from fedmpt.common.console import DebugOption, JsonOption, reported
+from fedmpt.common.files import naming
 from fedmpt.common.startup import collector_paused
+from fedmpt.common.terminal import echo
 from fedmpt.common.words import printable
 from trainer.commands.common import BackboneOption, DeviceOption, RunArgument
 
@@ -75,7 +77,7 @@ def predict(
 
         paths = find_images(images)
         if others := passed_over(images):
-            typer.echo(f"note: passed over for their suffixes: {printable(others)}", err=True)
+            echo(f"note: passed over for their suffixes: {printable(others)}", err=True)
         unreadable = _bad_headers(paths)
         if unreadable and not skip_unreadable:
             raise TrainerError(_listed(unreadable) + "\nnothing was predicted; leave them out with --skip-unreadable")
@@ -100,10 +102,10 @@ def predict(
             said = f"{_listed(unreadable)}\n{len(paths) - len(unreadable)} of {len(paths)} images were predicted"
             if not skip_unreadable:
                 raise TrainerError(said + "; leave these out with --skip-unreadable")
-            typer.echo(f"skipped: {said}", err=True)
+            echo(f"skipped: {said}", err=True)
         for written in (out, explain and explain / "index.html"):
             if written is not None:
-                typer.echo(f"written to {written}", err=True)
+                echo(f"written to {written}", err=True)
 
 
 def export(
@@ -132,7 +134,7 @@ def export(
 
             folder = write(Run.open(run), out, with_backbone=with_backbone, checkpoint=checkpoint, backbone=backbone)
         size = sum(path.stat().st_size for path in folder.iterdir())
-        typer.echo(f"{folder}: {size / 1e6:.1f} MB; {folder / 'README.md'} says how to use it")
+        echo(f"{folder}: {size / 1e6:.1f} MB; {folder / 'README.md'} says how to use it")
 
 
 def _bad_headers(paths: list[Path]) -> list[UnreadableImage]:
@@ -191,7 +193,7 @@ def _destination(out: Path | None) -> Iterator[IO[str]]:
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.tmp")
     try:
-        with temporary.open("w", encoding="utf-8", newline="") as file:
+        with naming(out), temporary.open("w", encoding="utf-8", newline="") as file:
             yield file
         temporary.replace(out)
     finally:

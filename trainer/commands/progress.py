@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import typer
-
 from fedmpt.common.progress import ProgressBar
+from fedmpt.common.terminal import echo
 
 if TYPE_CHECKING:
     from trainer.evaluation.metrics import Metrics
@@ -22,7 +21,7 @@ def reporter() -> Reporter:
     lines = ProgressBar()
     return Reporter(
         features=lambda split, done, count: lines(f"features of {split}", done, count),
-        say=lambda text: typer.echo(text, err=True),
+        say=lambda text: echo(text, err=True),
         images=image_lines(),
     )
 
@@ -37,7 +36,7 @@ def print_round(record: RoundRecord, validation: Metrics, rounds: int) -> None:
     """Print a finished round: number of clients, loss, validation mAP."""
     from trainer.evaluation.comparison import format_figure
 
-    typer.echo(
+    echo(
         f"round {record.round + 1:>3}/{rounds}  clients {len(record.clients)}  loss {record.loss:.4f}  "
         f"validation mAP {format_figure(validation.mAP)}",
         err=True,

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fedmpt.common.console import CacheOption, DebugOption, reported
+from fedmpt.common.files import expanded
 from fedmpt.common.startup import collector_paused
+from fedmpt.common.terminal import echo
 from trainer.commands.common import BankOption, DeviceOption, StreamOption, prepare_run, read_bank, reopened
 from trainer.commands.evaluation import print_evaluation
 
@@ -73,8 +75,8 @@ def train(
 
         named = {
             "data.dataset": dataset,
-            "data.data_root": str(data_root.resolve()) if data_root else None,
-            "data.partition.file": str(partition.resolve()) if partition else None,
+            "data.data_root": str(expanded(data_root).resolve()) if data_root else None,
+            "data.partition.file": str(expanded(partition).resolve()) if partition else None,
             "data.skip_unreadable": skip_unreadable or None,
             "method.name": method,
             "backbone.name": backbone,
@@ -120,13 +122,13 @@ def _train_and_evaluate(run: Run, prepared: Prepared, checkpoint: str) -> None:
     from trainer.evaluation.measuring import evaluate as measure
     from trainer.train import train as run_rounds
 
-    typer.echo(f"run {run.folder}")
+    echo(f"run {run.folder}")
     described = prepared.method.describe()
     if "conditions" in described:
-        typer.echo(f"conditions ({described['conditions_are']}): {', '.join(described['conditions'])}")
-    typer.echo(f"{prepared.config.method.name}: {_sizes(prepared.method, described['trainable'])}")
+        echo(f"conditions ({described['conditions_are']}): {', '.join(described['conditions'])}")
+    echo(f"{prepared.config.method.name}: {_sizes(prepared.method, described['trainable'])}")
     dataset = prepared.dataset
-    typer.echo(f"{len(client_sites(dataset.train))} clients by {dataset.partition}")
+    echo(f"{len(client_sites(dataset.train))} clients by {dataset.partition}")
     run_rounds(run, prepared, checkpoint, print_round)
     print_evaluation(run, measure(run, prepared))
 

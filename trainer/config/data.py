@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from trainer.config.settings import Settings
+from trainer.config.settings import Settings, SettingsPath
 
 
 class PartitionConfig(Settings):
@@ -29,7 +28,7 @@ class PartitionConfig(Settings):
     """Minimum number of images per client; dirichlet is redrawn until all clients have it."""
     seed: int = Field(42, ge=0)
     """42 in the released program."""
-    file: Path | None = None
+    file: SettingsPath | None = None
     """A saved partition to use instead."""
 
 
@@ -48,9 +47,9 @@ class MaskConfig(Settings):
 class TableConfig(Settings):
     """The data set `table`: the user's own images (docs/datasets.md)."""
 
-    file: Path | None = None
+    file: SettingsPath | None = None
     """The table (CSV, JSON lines or COCO JSON), relative to data_root; None: the only one in that folder."""
-    labels: Path | None = None
+    labels: SettingsPath | None = None
     """A file with one label per line, which sets their order and may list labels without images; None: the labels that
     occur."""
     test_share: float = Field(0.2, gt=0, lt=1)
@@ -87,7 +86,7 @@ class DataConfig(Settings):
     each of them in the tied variant, jointly in the natural one."""
     shift: float = Field(0.6, ge=0, le=1)
     """Strength of the corruption of each light, which pretraining never saw; 0: none."""
-    data_root: Path | None = None
+    data_root: SettingsPath | None = None
     """The folder with the data set's files, in their published layout."""
     variant: Literal["clean", "released"] = "clean"
     """"released": the filters and splits of the published program, unless they mix test and training images."""

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from fedmpt.common.files import expanded
 
 
 class Settings(BaseModel):
     """Base of all settings: frozen; unknown keys and numbers that are not finite are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+SettingsPath = Annotated[Path, AfterValidator(expanded)]
+"""A path in settings; ~ and $VARIABLES are expanded, since no shell does it in a settings file."""
 
 
 class MethodSettings(Settings):

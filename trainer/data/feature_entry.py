@@ -80,11 +80,14 @@ class CacheEntry:
         if not 0 <= meta.done <= self.count or meta.sums.keys() != self.shapes.keys():
             return 0, "meta.json is of other images"
         chunks = -(-meta.done // CHUNK)
-        for name in self.shapes:
-            if problem := self._unlike(name):
-                return 0, problem
-            if len(meta.sums[name]) != chunks:
-                return 0, "meta.json lacks checksums"
+        if any(len(sums) != chunks for sums in meta.sums.values()):
+            return 0, "meta.json lacks checksums"
+        if problem := next(filter(None, map(self._unlike, self.shapes)), None):
+            return 0, problem
+        return self._checked(meta, chunks)
+
+    def _checked(self, meta: _Meta, chunks: int) -> tuple[int, str | None]:
+        """As `done`, for an entry whose files have the right sizes."""
         for chunk in range(chunks):
             rows = slice(chunk * CHUNK, min((chunk + 1) * CHUNK, meta.done))
             for name in self.shapes:

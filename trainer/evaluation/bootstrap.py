@@ -5,7 +5,8 @@ Shape letters: R resamples, n images, C labels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,6 +51,37 @@ def intervals(
     tail = (1 - level) / 2
     ends = np.nanquantile(torch.cat(resampled).numpy(), [tail, 1 - tail], axis=0)
     return {name: (float(low), float(high)) for name, low, high in zip(NAMES, *ends, strict=True)}
+
+
+def trusted(
+    found: dict[str, tuple[float, float]], estimates: Mapping[str, Any], labels: Tensor
+) -> tuple[dict[str, list[float] | None], str | None]:
+    """The intervals that hold their own metric; the others are None, with the reason.
+
+    With few positives per label the bootstrap is biased: resamples repeat positives, which raises average precision,
+    and lose labels. If less than a tail of the resamples lies on one side of the metric, the percentile interval
+    excludes it, and so does the bias-corrected one (Efron & Tibshirani, 1993, §14.3): no bootstrap interval can be
+    trusted.
+
+    Args:
+        found: of `intervals`.
+        estimates: the metrics, in per cent; None without a value.
+        labels: (n, C); 1, 0 or -1 (unknown).
+    """
+    kept: dict[str, list[float] | None] = {}
+    for name, (low, high) in found.items():
+        estimate = estimates[name]
+        inside = estimate is not None and low - 1e-9 <= estimate <= high + 1e-9  # false for NaN
+        kept[name] = [low, high] if inside else None
+    lost = [name for name, ends in kept.items() if ends is None]
+    if not lost:
+        return kept, None
+    positives = (labels == 1).sum(0)
+    fewest = int(positives[positives > 0].min()) if bool((positives > 0).any()) else 0
+    return kept, (
+        f"no interval for {', '.join(lost)}: {len(labels)} test images, and {fewest} positive for the rarest label, "
+        "are too few for a bootstrap"
+    )
 
 
 def weighted_metrics(counts: Tensor, logits: Tensor, labels: Tensor, threshold: float) -> Tensor:

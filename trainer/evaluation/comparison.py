@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedmpt.common.errors import FedmptError
+from fedmpt.common.terminal import cell
 from trainer.errors import TrainerError
 from trainer.run.folder import Run
 from trainer.run.identity import recorded_identity
@@ -87,18 +88,17 @@ def table(compared: list[dict[str, Any]]) -> Table:
 
     parent = common_folder([row["run"] for row in compared])
     shown = Table(title="test split; threshold of CF1 and OF1 chosen on validation images")
-    for heading in ("run", "method", "trained", "mAP", "±", "CF1", "OF1"):
-        shown.add_column(heading, justify="left" if heading in ("run", "method") else "right", overflow="fold")
+    for heading in ("run", "method", "rounds", "trained", "mAP", "±", "CF1", "OF1"):
+        words = heading in ("run", "method")
+        shown.add_column(heading, justify="left" if words else "right", overflow="fold", no_wrap=not words)
     for row in compared:
         figures = []
         for key in ("mAP", "CF1", "OF1"):
             best = row[key] is not None and row[key] == best_figure(compared, key)
-            figures.append(f"[bold]{format_figure(row[key])}[/bold]" if best else format_figure(row[key]))
-        ends = row["intervals"]["mAP"] if row["intervals"] else None
-        figures.insert(1, f"{(ends[1] - ends[0]) / 2:.2f}" if ends else "–")
-        shown.add_row(
-            str(Path(row["run"]).absolute().relative_to(parent)), row["title"], f"{row['trainable']:,}", *figures
-        )
+            figures.append(cell(format_figure(row[key]), "bold" if best else ""))
+        figures.insert(1, cell(half_width(row["intervals"], "mAP")))
+        name = str(Path(row["run"]).absolute().relative_to(parent))
+        shown.add_row(cell(name), cell(row["title"]), str(row["rounds"]), f"{row['trainable']:,}", *figures)
     return shown
 
 
@@ -120,15 +120,20 @@ def evaluation_table(evaluation: dict[str, Any]) -> Table:
     }
     shown = Table(box=SIMPLE, pad_edge=False)
     for heading in ("", *FIGURES):
-        shown.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+        shown.add_column(heading, justify="right" if heading else "left", no_wrap=bool(heading))
     for name, values in ways.items():
         if values:
             shown.add_row(name, *(format_figure(values[key]) for key in FIGURES))
     ends = evaluation["intervals"]
     if ends:
-        halves = (f"±{(ends[key][1] - ends[key][0]) / 2:.2f}" for key in FIGURES)
-        shown.add_row(f"{ends['level']:.0%} interval", *halves)
+        shown.add_row(f"{ends['level']:.0%} interval", *(half_width(ends, key, "±") for key in FIGURES))
     return shown
+
+
+def half_width(intervals: dict[str, Any] | None, key: str, sign: str = "") -> str:
+    """Half the width of a metric's confidence interval as text; – if there is none."""
+    ends = intervals[key] if intervals else None
+    return f"{sign}{(ends[1] - ends[0]) / 2:.2f}" if ends else "–"
 
 
 def common_folder(runs: list[str]) -> Path:

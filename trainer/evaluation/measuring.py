@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from trainer.data.base import Split, client_sites
-from trainer.evaluation.bootstrap import NAMES, intervals, weighted_metrics
+from trainer.evaluation.bootstrap import NAMES, intervals, trusted, weighted_metrics
 from trainer.evaluation.metrics import (
     ORACLE_THRESHOLDS,
     Metrics,
@@ -44,8 +44,14 @@ def evaluate(run: Run, prepared: Prepared, checkpoint: str = "last") -> dict[str
     personal parts is evaluated; the metrics of clients are those of their own models.
 
     Raises:
+        RunFailed: another process is at work in the run.
         TrainerError: the run has no such checkpoint, or was trained with other data, bank or backbone.
     """
+    with run.working():
+        return _evaluate(run, prepared, checkpoint)
+
+
+def _evaluate(run: Run, prepared: Prepared, checkpoint: str) -> dict[str, Any]:
     check_identity(run, prepared)
     method, dataset = prepared.method, prepared.dataset
     rounds = restore(run, method, checkpoint)
@@ -195,9 +201,9 @@ def _intervals(prepared: Prepared, logits: Tensor, labels: Tensor, threshold: fl
         level=settings.confidence,
         generator=numpy_generator(seed, "bootstrap"),
     )
-    if not np.isfinite(list(ends.values())).all():  # hardly a positive among the images
-        return None
-    return {"level": settings.confidence, "resamples": settings.bootstrap, **{n: list(e) for n, e in ends.items()}}
+    kept, reason = trusted(ends, compute_metrics(logits, labels, threshold).to_dict(), labels)
+    why = {} if reason is None else {"reason": reason}
+    return {"level": settings.confidence, "resamples": settings.bootstrap, **kept, **why}
 
 
 def _seen_and_unseen(method: Method, logits: Tensor, labels: Tensor, threshold: float) -> dict[str, Any]:

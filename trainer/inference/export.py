@@ -10,6 +10,7 @@ from pathlib import Path
 
 from safetensors.torch import save
 
+from fedmpt.common.files import naming
 from prompt_bank.prompts.layout import active_conditions
 from prompt_bank.recording.store import load as load_bank
 from prompt_bank.schema import Bank, Condition, Label
@@ -64,7 +65,8 @@ def export(
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
-        _write(temporary, model, config)
+        with naming(out):
+            _write(temporary, model, config)
         if out.exists():
             out.rmdir()
         temporary.rename(out)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from fedmpt.common.terminal import json_text
 from fedmpt.common.words import path_text, printable
 from trainer.data.images import UnreadableImage
 from trainer.inference.explanation import Explanation
@@ -85,7 +85,7 @@ def as_csv(model: Model, selection: Selection, results: Results) -> Iterator[str
 def as_json(model: Model, selection: Selection, results: Results) -> Iterator[str]:
     """One object: model, threshold, images and unreadable files."""
     head = {"model": model.source, "labels": list(model.labels), "threshold": selection.threshold}
-    yield json.dumps(head, indent=2, ensure_ascii=False)[:-2] + ',\n  "images": ['
+    yield json_text(head, 2)[:-2] + ',\n  "images": ['
     unreadable: list[dict[str, str]] = []
     between = "\n"
     for result, explanation in results:
@@ -101,9 +101,9 @@ def as_json(model: Model, selection: Selection, results: Results) -> Iterator[st
         }
         if explanation is not None:
             described["explanation"] = explanation.to_dict()
-        yield f"{between}    {json.dumps(described, ensure_ascii=False)}"
+        yield f"{between}    {json_text(described)}"
         between = ",\n"
-    yield '\n  ],\n  "unreadable": ' + json.dumps(unreadable, ensure_ascii=False) + "\n}\n"
+    yield '\n  ],\n  "unreadable": ' + json_text(unreadable) + "\n}\n"
 
 
 FORMATS: dict[str, Callable[[Model, Selection, Results], Iterator[str]]] = {

@@ -31,8 +31,14 @@ def write_report(run: Run, prepared: Prepared, against: list[Run]) -> Path:
         against: other runs, evaluated on the same test images.
 
     Raises:
+        RunFailed: another process is at work in the run.
         TrainerError: a run that is not evaluated, was evaluated on other images, or was trained with other data.
     """
+    with run.working():
+        return _write(run, prepared, against)
+
+
+def _write(run: Run, prepared: Prepared, against: list[Run]) -> Path:
     evaluation = run.evaluation()
     check_identity(run, prepared)
     compared = rows([run, *against])

@@ -1,6 +1,7 @@
 """A run folder.
 
 runs/NAME/
+  .lock              held by the process that is at work in the folder
   config.json        the resolved settings
   environment.json   package versions, commit of the code, device
   identity.json      hashes of bank, data, partition and backbone
@@ -19,11 +20,16 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fedmpt.common.files import write_atomically
-from trainer.errors import TrainerError
+from filelock import FileLock, Timeout
+
+from fedmpt.common.errors import FedmptError
+from fedmpt.common.files import naming, write_atomically
+from trainer.errors import RunFailed, TrainerError
 from trainer.run.environment import environment
 from trainer.run.records import EnvironmentRecord, EvaluationRecord, IdentityRecord, read_lines, read_record
 
@@ -48,15 +54,21 @@ class Run:
         Raises:
             TrainerError: the folder is not empty, or the bank cannot be read.
         """
-        if folder.exists() and any(folder.iterdir()):
-            raise TrainerError(f"{folder}: there is a run already; choose another --out, or --resume {folder}")
-        (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+        taken = f"{folder}: there is a run already; choose another --out, or --resume {folder}"
+        if folder.exists() and (not folder.is_dir() or any(path.name != ".lock" for path in folder.iterdir())):
+            raise TrainerError(taken)
+        folder.mkdir(parents=True, exist_ok=True)
         run = cls(folder)
-        if bank is not None:
-            shutil.copyfile(bank, folder / "bank.json")
-        run.write_json("environment.json", environment(config.device))
-        # Written last: a folder without config.json is not a run, so an interruption here leaves no half-made run.
-        run.write_json("config.json", config.model_dump(mode="json"))
+        with run.working():
+            if any(path.name != ".lock" for path in folder.iterdir()):  # a process that was faster
+                raise TrainerError(taken)
+            (folder / "checkpoints").mkdir()
+            if bank is not None:
+                with naming(folder / "bank.json"):
+                    shutil.copyfile(bank, folder / "bank.json")
+            run.write_json("environment.json", environment(config.device))
+            # Written last: a folder without config.json is not a run, so an interruption here leaves no half-made run.
+            run.write_json("config.json", config.model_dump(mode="json"))
         return run
 
     @classmethod
@@ -173,8 +185,9 @@ class Run:
 
     def append_metrics(self, record: dict[str, Any]) -> None:
         """Append a round's record and flush it to disk."""
-        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record, sort_keys=True) + "\n")
+        path = self.folder / "metrics.jsonl"
+        with naming(path), path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record, sort_keys=True, allow_nan=False) + "\n")
             file.flush()
             os.fsync(file.fileno())
 
@@ -216,6 +229,30 @@ class Run:
         """
         content: dict[str, Any] = read_record(self.folder / "environment.json", EnvironmentRecord)[0]
         return content
+
+    def evaluated_rounds(self) -> int | None:
+        """The checkpoint that was evaluated last; None if none was, or its record is damaged."""
+        try:
+            return int(self.evaluation()["rounds"])
+        except FedmptError:
+            return None
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Keep other processes from writing into the run. The lock of a process that died is free.
+
+        Raises:
+            RunFailed: another process is at work in the folder.
+        """
+        lock = FileLock(self.folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise RunFailed(f"{self.folder}: another process is at work in this run; wait until it ends") from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def evaluation(self) -> dict[str, Any]:
         """The content of evaluation.json.
