@@ -115,15 +115,14 @@ def yaml_list(path: Path) -> Source:
     Raises:
         InputFileError: the file cannot be read, is not YAML, or has no names.
     """
-    import yaml
+    import yaml  # here, as most label files are not YAML
+
+    from fedmpt.common.yaml_text import YamlTextError, compose_yaml
 
     try:
-        node = yaml.compose(read_text(path), Loader=yaml.BaseLoader)
-    except yaml.MarkedYAMLError as error:
-        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise InputFileError(f"{path}{line}: not YAML ({error.problem or error.context})") from error
-    except (yaml.YAMLError, RecursionError, ValueError, OverflowError) as error:
-        raise InputFileError(f"{path}: not YAML ({' '.join(str(error).split())[:120]})") from error
+        node = compose_yaml(read_text(path))
+    except YamlTextError as error:
+        raise InputFileError(f"{path}{f', line {error.line}' if error.line else ''}: {error}") from error
     if isinstance(node, yaml.MappingNode):
         named = [value for key, value in node.value if isinstance(key, yaml.ScalarNode) and key.value == "names"]
         node = named[0] if len(named) == 1 else None

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from fedmpt.common.yaml_text import YamlTextError, compose_yaml
 from prompt_bank.editing.affinities import cell_lift
 from prompt_bank.exchange.rewriting import EDITABLE_FIELDS, apply_rewrite, source_error
 from prompt_bank.reading.locate import Place
@@ -97,14 +98,11 @@ def read(text: str, bank: Bank, source: Path | str, first_line: int = 1) -> Bank
     """
     lines: dict[Place, int] = {}
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = compose_yaml(text)
         view = _plain(node, (), lines, set()) if node is not None else {}
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = first_line + mark.line if mark else None
-        raise source_error(source, f"is not YAML: {error.problem or error.context}", line) from error
-    except yaml.YAMLError as error:  # a character that YAML does not allow
-        raise source_error(source, f"is not YAML: {' '.join(str(error).split())}") from error
+    except YamlTextError as error:
+        line = first_line + error.line - 1 if error.line else None
+        raise source_error(source, str(error), line) from error
     except RecursionError as error:
         raise source_error(source, "lists or maps are nested too deep") from error
     except _UnsupportedYaml as error:

@@ -7,11 +7,11 @@ reported at once, even if it has type errors.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from fedmpt.common.words import BIDI_CONTROLS, fold, fold_loosely
+from fedmpt.common.label_names import character_error, name_warning, syntax_trace
+from fedmpt.common.words import fold, fold_loosely
 from prompt_bank.errors import Problem
 from prompt_bank.reading.locate import Place, format_place
 
@@ -25,6 +25,7 @@ def check(content: Content) -> list[PlacedProblem]:
     """All errors and warnings that the type check does not find, with their places."""
     return [
         *_prompt_texts(content),
+        *_doubtful_names(content),
         *_uniqueness(content),
         *_references(content),
         *_affinities(content),
@@ -68,8 +69,15 @@ def _prompt_texts(content: Content) -> Iterator[PlacedProblem]:
             yield _problem(place, "is empty")
         elif text != text.strip():
             yield _problem(place, f"{text!r} starts or ends with white space; remove it")
-        if any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") or sign in BIDI_CONTROLS for sign in text):
-            yield _problem(place, f"{text!r} contains a line break or another control character; remove it")
+        if problem := character_error(text):
+            yield _problem(place, problem)
+
+
+def _doubtful_names(content: Content) -> Iterator[PlacedProblem]:
+    """Warns of labels that look like a missing value, a number or a part of a file's syntax."""
+    for place, text in _texts(content, "labels", "name", "aliases"):
+        if text.strip() and (doubt := name_warning(text) or syntax_trace(text.strip())):
+            yield _problem(place, doubt, warning=True)
 
 
 def _uniqueness(content: Content) -> Iterator[PlacedProblem]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 from bisect import bisect_left
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from json.scanner import NUMBER_RE
 from typing import Any
 
+from fedmpt.common.foreign_json import MAX_DEPTH
 from prompt_bank.errors import Problem
 
 NON_JSON_NUMBER = re.compile(r"NaN|-?Infinity")
@@ -18,6 +20,9 @@ NON_JSON_NUMBER = re.compile(r"NaN|-?Infinity")
 _NUMBER = r"(?:-?(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{1,17})?|null)"
 NUMBER_ROW = re.compile(rf"\[ *{_NUMBER}(?: *, *{_NUMBER})* *\]")
 """A list of numbers on one line, such as a row of an affinity. It is parsed as a whole, for speed."""
+
+LARGEST_NUMBER = sys.float_info.max
+"""Larger integers are no numbers for other programs."""
 
 Place = tuple[str | int, ...]
 
@@ -41,10 +46,7 @@ class LocatedJson:
         self._breaks = [found.start() for found in re.finditer("\n", text)]
         self._lines: dict[Place, int] = {}
         self.problems: list[Problem] = []
-        try:
-            end, self.value = self._read(self._skip(0), ())
-        except RecursionError as error:
-            raise JsonSyntaxError("lists or objects are nested too deep for a bank", 1) from error
+        end, self.value = self._read(self._skip(0), ())
         end = self._skip(end)
         if end != len(text):
             raise self._problem("there is text after the end of the JSON", end)
@@ -58,6 +60,8 @@ class LocatedJson:
         return self._lines[place]
 
     def _read(self, at: int, place: Place) -> tuple[int, Any]:
+        if len(place) > MAX_DEPTH:
+            raise self._problem("lists or objects are nested too deep for a bank", at)
         self._lines[place] = self._line(at)
         sign = self._text[at : at + 1]
         if sign == "{":
@@ -85,7 +89,7 @@ class LocatedJson:
             value = json.loads(number.group())
         except ValueError:  # Python limits the number of digits of an integer
             value = math.inf
-        if math.isinf(value):
+        if abs(value) > LARGEST_NUMBER:
             self._note(place, "the number is too large", at)
             value = 0
         return number.end(), value

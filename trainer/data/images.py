@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import warnings
@@ -50,8 +51,10 @@ UPRIGHT = {
 }
 """The operation that turns an image of an EXIF orientation upright."""
 
-# Pillow warns of half of the size that it refuses; memory is bounded here.
+# Pillow warns of half of the size that it refuses, while memory is bounded here, and of each damaged tag.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 class UnreadableImage(TrainerError):

@@ -121,6 +121,7 @@ def test_a_missing_part_is_unchanged() -> None:
     ("  note: ''", "  note: !!python/object/apply:os.system ['true']", r"\[0\].note, line 8: must be a valid string"),
     ("  note: ''", "  [a]: b", r"line 8: a key must be a single word"),
     ("  note: ''", "  note: \"\\ud800\"", r"line 8: a text contains half of a surrogate pair"),
+    ("  note: ''", '  note: "\\UFFFFFFFF"', r"line 8: is not YAML: an escape names no character"),
     ("  note: ''", "  note: \x07", r"is not YAML"),
     ("conditions:", "condition:", r"line 1: 'condition' is not a part of a bank; the parts are conditions"),
     ("conditions:", "conditions: 5\nx:", r"'x' is not a part|conditions must be a list"),

@@ -180,7 +180,7 @@ def test_a_duplicate_key_is_reported_at_its_second_occurrence() -> None:
     assert [str(problem) for problem in problems(file)] == ["name, line 5: the key 'name' occurs twice"]
 
 
-@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "9" * 5000])
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "9" * 309, "9" * 5000])
 def test_numbers_that_json_does_not_allow(number: str) -> None:
     file = text(content()).replace('"seed": 0', f'"seed": {number}')
     (problem,) = problems(file)
@@ -201,6 +201,8 @@ def test_numbers_that_json_does_not_allow(number: str) -> None:
         ('{"format": 1, "name": "a\nb"}', "not closed or not valid"),
         (r'{"format": 1, "name": "\ud800"}', "surrogate"),
         ("[" * 100_000, "nested too deep"),
+        ('{"a":' * 100_000, "nested too deep"),
+        ("[" * 100 + "]" * 100, "nested too deep"),
     ],
 )
 def test_invalid_json(file: str, message: str) -> None:

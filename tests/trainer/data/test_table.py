@@ -13,7 +13,9 @@ from fedmpt.common.errors import FedmptError
 from prompt_bank.shipped import shipped_labels
 from tests.trainer import layouts
 from trainer.data.base import MultiLabelDataset, Split
+from trainer.data.partition import save_partition
 from trainer.data.registry import load_dataset
+from trainer.data.sets.table_rows import read_jsonl
 from trainer.resolving import resolve
 
 IMAGES: dict[str, dict[str, object]] = {
@@ -193,3 +195,60 @@ def test_coco_files_of_coco_itself(tmp_path: Path) -> None:
     data = load(tmp_path, crowd="unknown", **{"partition.clients": 2})
     assert data.label_names == tuple(label.name for label in shipped_labels("coco80"))
     assert set(np.unique(data.train.labels[:, 0])) == {1, -1}
+
+
+def owners_called(root: Path, form: str) -> Path:
+    """Twelve images of three halls, whose column is not called site."""
+    paths = {f"{i:02d}.jpg": {} for i in range(12)}
+    pictures(root, paths)  # type: ignore[arg-type]
+    rows = [{"path": path, "labels": ["cat" if i % 2 else "dog"], "hall": f"h{i % 3}"} for i, path in enumerate(paths)]
+    if form == "t.csv":
+        lines = [f"{row['path']},{joined(row['labels'])},{row['hall']},{i}" for i, row in enumerate(rows)]
+        (root / form).write_text("\n".join(["path,labels,hall,Unnamed: 0", *lines]))
+    elif form == "t.jsonl":
+        (root / form).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        images = [{"id": i, "file_name": row["path"], "hall": row["hall"]} for i, row in enumerate(rows)]
+        annotations = [{"image_id": i, "category_id": i % 2} for i in range(12)]
+        categories = [{"id": 0, "name": "dog"}, {"id": 1, "name": "cat"}]
+        content = {"images": images, "annotations": annotations, "categories": categories}
+        (root / form).write_text(json.dumps(content))
+    return root
+
+
+@pytest.mark.parametrize("form", ["t.csv", "t.jsonl", "t.json"])
+def test_a_column_that_could_be_the_owners_is_named(tmp_path: Path, form: str) -> None:
+    """And partition.json says what was asked for and what was made."""
+    data = load(owners_called(tmp_path, form), **{"partition.clients": 2})
+    first, second = data.notes
+    assert first.startswith("not read from the table: 'hall'")
+    assert second.startswith("'hall' has 3 different values, so it could be who owns each image; call it 'site'")
+    settings = resolve(overrides={"data.partition.clients": 2}).data.partition
+    (tmp_path / "out").mkdir()
+    save_partition(data, settings, tmp_path / "out" / "partition.json")
+    saved = json.loads((tmp_path / "out" / "partition.json").read_text())
+    assert (saved["asked"], saved["kind"], len(saved["clients"])) == ("auto", "kmeans", 2)
+    path = tmp_path / form
+    path.write_text(path.read_text().replace("hall", "Site" if form == "t.csv" else "site"))
+    data = load(tmp_path)
+    assert data.site_names == ("h0", "h1", "h2")
+    assert not any("could be who owns" in note for note in data.notes)
+    assert data.partition == "site"
+
+
+@pytest.mark.parametrize(
+    ("line", "labels"),
+    [
+        ('{"file_name": "00.jpg", "label": "cat"}', ["cat"]),
+        ('{"image": "00.jpg", "tags": ["cat", "dog"]}', ["cat", "dog"]),
+        ('{"PATH": "./00.jpg", "Labels": ["dog"]}', ["dog"]),
+    ],
+)
+def test_json_lines_of_other_programs(tmp_path: Path, line: str, labels: list[str]) -> None:
+    rest = '{"path": "1.jpg", "labels": ["cat"]}\n{"path": "2.jpg", "labels": ["dog"]}\n'
+    (tmp_path / "t.jsonl").write_text(f"{line}\n{rest}")
+    (tmp_path / "._t.jsonl").write_bytes(b"\0\5\x16\7")  # macOS leaves one beside each file
+    read = read_jsonl(tmp_path / "t.jsonl").rows[0]
+    assert (read.path, list(read.labels)) == ("00.jpg", labels)
+    pictures(tmp_path, {"00.jpg": {}, "1.jpg": {}, "2.jpg": {}})
+    assert "validation" in refused(tmp_path, **{"table.test_share": 0.4})  # the table is found; it is only too small

@@ -19,6 +19,9 @@ from trainer.errors import TrainerError
 PATHS = ("path", "image", "file", "file_name", "filename")
 LABELS = ("labels", "label", "tags")
 SITE, SPLIT, UNKNOWNS = "site", "split", "unknown"
+MAX_TABLE_BYTES = 10**9
+"""The largest file of JSON lines, with millions of images."""
+
 OWN_FIELDS_OF_COCO = frozenset(
     (
         *("id", "file_name", "width", "height", "license", "date_captured", "coco_url", "flickr_url", "extra"),
@@ -125,7 +128,7 @@ def read_jsonl(path: Path) -> TableContent:
         InputFileError: a line that is not JSON.
     """
     found = TableContent(explicit=True)
-    for number, value in read_json_lines(path):
+    for number, value in read_json_lines(path, MAX_TABLE_BYTES):
         place = f"line {number}"
         entry: dict[Any, Any] = value if isinstance(value, dict) else {}
         keys = {str(key).lower(): key for key in entry}
