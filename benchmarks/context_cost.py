@@ -1,9 +1,9 @@
-"""What does the context's term add to a training step on ViT-B/16 with cached features?
+"""The cost of the context term in a training step on ViT-B/16 with cached features.
 
     python benchmarks/context_cost.py [--labels 20 80] [--values 100] [--batch 8]
 
-Forward and backward of the term, learned, beside the same of the whole step of FedMPT, in processor seconds of the
-fastest of some. Values and affinities are random, in two conditions; the weights are random.
+Forward and backward pass of the term with learned strength, compared with a whole FedMPT step, in processor seconds of
+the fastest of several steps. Weights, values and affinities (of two conditions) are random.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ FORMS = ("front-door", "posterior", "label-graph", "compound")
 
 
 def fastest(step: Callable[[], Tensor], times: int) -> float:
-    """Processor seconds of the fastest of some steps, with their gradients."""
+    """Processor seconds of the fastest of several steps, including the backward pass."""
     seconds = []
     for _ in range(times):
         began = time.process_time()
@@ -38,7 +38,7 @@ def fastest(step: Callable[[], Tensor], times: int) -> float:
 
 
 def main() -> None:
-    """Print a row for each number of labels."""
+    """Print the cost of each form, for each number of labels."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--labels", type=int, nargs="+", default=[20, 80])
     parser.add_argument("--values", type=int, default=100)
