@@ -51,3 +51,11 @@ class TestSettings:
     def test_settings_that_contradict_each_other(self) -> None:
         with pytest.raises(TrainerError, match=r"cuda-graphs .*accumulation=1"):
             resolve(overrides={"compute.compile": "cuda-graphs", "optimiser.accumulation": 2})
+
+    @pytest.mark.parametrize(("method", "key"), [("zero-shot", "template"), ("fedmpt", "context_template")])
+    def test_a_template_has_a_place_for_the_name(self, method: str, key: str) -> None:
+        """Without it every label, or every value, has the same prompt, and the figures are chance."""
+        with pytest.raises(TrainerError, match=rf"method\.{key}.*needs \{{\}}"):
+            resolve(overrides={"method.name": method, f"method.{key}": "a photo"})
+        config = resolve(overrides={"method.name": method, f"method.{key}": "a drawing of {}"})
+        assert config.method.model_dump()[key] == "a drawing of {}"

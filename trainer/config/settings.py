@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+
+def _with_place(template: str) -> str:
+    if "{}" not in template:
+        raise ValueError("a template needs {} where the name stands; without it all prompts would be the same text")
+    return template
+
+
+NameTemplate = Annotated[str, AfterValidator(_with_place)]
+"""A sentence with {} in the place of a name."""
 
 
 class Settings(BaseModel):
