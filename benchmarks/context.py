@@ -104,12 +104,14 @@ def spurious_activation(ready: Prepared, predicted: Tensor, labels: Tensor) -> f
 
 
 def tries(row: Row, count: int, common: Settings) -> list[Settings]:
-    """The row's own settings, then samples of its search space; the same samples in every row."""
+    """The row's own settings, then samples of its search space without repetition; fewer if the space has no more."""
     generator = np.random.default_rng(0)
     found = [{**common, **row.settings}]
-    while len(found) < count:
+    for _ in range(50 * count):
         drawn = {key: space.sample(generator) for key, space in SPACES.items()}
-        found.append({**common, **row.settings, **{key: drawn[key] for key in row.tuned}})
+        sample = {**common, **row.settings, **{key: drawn[key] for key in row.tuned}}
+        if len(found) < count and sample not in found:
+            found.append(sample)
     return found
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from condition_miner.answers.records import canonical_json
 from condition_miner.model.reading import InvalidAnswer
@@ -44,8 +45,7 @@ class NextTokens:
             tokens, rows = tuple(content["tokens"]), tuple(map(tuple, content["rows"]))
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise InvalidAnswer("there are no log-probabilities in the answer") from error
-        kinds = {type(number) for row in rows for number in row}
-        numbers = kinds <= {int, float, type(None)} and all(len(row) == len(tokens) for row in rows)
+        numbers = all(len(row) == len(tokens) and _is_told(row) for row in rows)
         if not tokens or not numbers or len(rows) != prompts or not all(isinstance(token, str) for token in tokens):
             raise InvalidAnswer(f"the answer does not have the log-probabilities of {prompts} prompts")
         return cls(tokens, rows)
@@ -82,9 +82,20 @@ def most_likely_of(choice: dict[str, Any]) -> NextTokens | None:
         pairs = list(tops[0].items())
     found: dict[str, float] = {}
     for token, number in pairs:
-        if isinstance(token, str) and isinstance(number, int | float) and math.isfinite(number):
+        if isinstance(token, str) and _is_finite(number):
             found[token] = max(number, found.get(token, -math.inf))
     return NextTokens(tuple(found), (tuple(found.values()),)) if found else None
+
+
+def _is_told(row: Sequence[object]) -> bool:
+    """Whether a row has finite numbers or None alone, and at least one number."""
+    told = [x for x in row if x is not None]
+    return bool(told) and all(map(_is_finite, told))
+
+
+def _is_finite(number: object) -> bool:
+    """Whether it is a number that a float can hold: JSON has integers of any length, and Python's reader NaN."""
+    return type(number) in (int, float) and abs(cast(float, number)) <= sys.float_info.max
 
 
 def _or_least(number: float | None) -> float:

@@ -71,3 +71,11 @@ class TestSettings:
             resolve(overrides={"method.name": "fedmtp"})
         with pytest.raises(TrainerError, match="preset 'papr' is not known; there are: paper"):
             resolve(preset="papr")
+
+    @pytest.mark.parametrize(("method", "key"), [("zero-shot", "template"), ("fedmpt", "context_template")])
+    def test_a_template_has_a_place_for_the_name(self, method: str, key: str) -> None:
+        """Without it every label, or every value, has the same prompt, and the figures are chance."""
+        with pytest.raises(TrainerError, match=rf"method\.{key}.*needs \{{\}}"):
+            resolve(overrides={"method.name": method, f"method.{key}": "a photo"})
+        config = resolve(overrides={"method.name": method, f"method.{key}": "a drawing of {}"})
+        assert config.method.model_dump()[key] == "a drawing of {}"

@@ -10,6 +10,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict
 from fedmpt.common.files import expanded
 
 
+def _with_place(template: str) -> str:
+    if "{}" not in template:
+        raise ValueError("a template needs {} where the name stands; without it all prompts would be the same text")
+    return template
+
+
+NameTemplate = Annotated[str, AfterValidator(_with_place)]
+"""A sentence with {} in the place of a name."""
+
+
 class Settings(BaseModel):
     """Base of all settings: frozen; unknown keys and numbers that are not finite are errors."""
 

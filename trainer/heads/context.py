@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from trainer.config.settings import Settings
+from trainer.config.settings import NameTemplate, Settings
 from trainer.data.batches import Batch
 
 BASE_RATE = 0.1
@@ -43,7 +43,7 @@ class ContextConfig(Settings):
     "compound": prompts of a label with a likely value, compared with the label's plain prompt."""
     context_conditions: tuple[str, ...] = ()
     """Texts or ids of the conditions to use; empty for all that have affinities."""
-    context_template: str = "a photo of a {}."
+    context_template: NameTemplate = "a photo of a {}."
     """The prompt template of values."""
     context_temperature: float = Field(1.5, gt=0)
     """Cosines with the values are multiplied by κ = CLIP's exp(logit_scale) divided by this."""

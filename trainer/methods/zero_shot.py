@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainer.config.settings import MethodSettings
+from trainer.config.settings import MethodSettings, NameTemplate
 from trainer.data.batches import Batch
 from trainer.heads.context import ContextConfig
 from trainer.heads.evidence import Evidence
@@ -21,7 +21,7 @@ class ZeroShotConfig(MethodSettings, ContextConfig):
     """CLIP without any training."""
 
     name: Literal["zero-shot"] = "zero-shot"
-    template: str = "a photo of a {}."
+    template: NameTemplate = "a photo of a {}."
     pooling: Pooling = "max"
     """Score of the image feature, or of the best patch."""
     logit: LogitConfig = LogitConfig()

@@ -18,7 +18,9 @@ COME_BACK = "() => window.dispatchEvent(new Event('focus'))"
 
 def test_unsaved_edits_survive_a_reload_and_leaving_warns(reviewer: Reviewer) -> None:
     page = reviewer.page
-    reviewer.press("j", "a", "j", "r", "u")
+    reviewer.press("j", "a", "j", "r")
+    reviewer.edits(2)
+    reviewer.press("u")
     reviewer.edits(1)
     asked: list[str] = []
     page.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -84,6 +86,15 @@ def test_whatever_a_server_sends_is_read_or_refused(content: object) -> None:
     assert found is None or NextTokens.parse(found.text(), 1).tokens == found.tokens
     with pytest.raises(InvalidAnswer):
         NextTokens.parse(str(content), 1)
+
+
+@pytest.mark.parametrize("number", ["null", "NaN", "-Infinity", "1e999", "9" * 400, "true", '"-1.0"', "[]"])
+def test_numbers_that_are_none_are_refused(number: str) -> None:
+    """In a kept answer, which may be imported from anybody, and in a server's."""
+    with pytest.raises(InvalidAnswer):
+        NextTokens.parse(f'{{"tokens": [" a"], "rows": [[{number}]]}}', 1)
+    choice = json.loads(f'{{"logprobs": {{"top_logprobs": [{{" a": {number}}}]}}}}')
+    assert most_likely_of(choice) is None
 
 
 def test_the_three_forms_of_log_probabilities() -> None:
