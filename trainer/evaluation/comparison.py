@@ -10,7 +10,6 @@ from fedmpt.common.errors import FedmptError
 from fedmpt.common.terminal import cell
 from trainer.errors import TrainerError
 from trainer.run.folder import Run
-from trainer.run.identity import recorded_identity
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -57,7 +56,7 @@ def rows(runs: list[Run]) -> list[dict[str, Any]]:
     """
     evaluations = [run.evaluation() for run in runs]
     for run, evaluation in zip(runs, evaluations, strict=True):
-        if evaluation["dataset_fingerprint"] != recorded_identity(run)["data"]["fingerprint"]:
+        if evaluation["dataset_fingerprint"] != run.recorded_identity()["data"]["fingerprint"]:
             raise TrainerError(f"{run.folder}: evaluated on other data than it was trained on; evaluate it again")
     protocols = {(e["dataset"], e["dataset_fingerprint"]) for e in evaluations}
     if len(protocols) > 1:

@@ -221,6 +221,19 @@ class Run:
         path = self.folder / "identity.json"
         return read_record(path, IdentityRecord)[0] if path.exists() else None
 
+    def recorded_identity(self) -> dict[str, Any]:
+        """The content of identity.json.
+
+        Raises:
+            TrainerError: the run has not begun, or the file was lost.
+        """
+        recorded = self.identity()
+        if recorded is None:
+            raise TrainerError(
+                f"{self.folder}: no identity.json: the run has not begun; go on with --resume {self.folder}"
+            )
+        return recorded
+
     def environment(self) -> dict[str, Any]:
         """The content of environment.json.
 

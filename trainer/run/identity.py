@@ -37,7 +37,7 @@ def check_identity(run: Run, prepared: Prepared) -> None:
     Raises:
         TrainerError: something changed since the run started, or the run has not started.
     """
-    before = recorded_identity(run)
+    before = run.recorded_identity()
     check_partition(run.partition, prepared.dataset)
     found = identity(run, prepared)
     changed = [key for key in found if found[key] != before.get(key)]
@@ -46,18 +46,6 @@ def check_identity(run: Run, prepared: Prepared) -> None:
             f"{run.folder}: {', '.join(changed)} changed since the run began (identity.json); "
             "bring back what it was trained with, or begin a new run"
         )
-
-
-def recorded_identity(run: Run) -> dict[str, Any]:
-    """The identity that a run recorded when it started.
-
-    Raises:
-        TrainerError: the run has not started, or its identity.json was lost.
-    """
-    recorded = run.identity()
-    if recorded is None:
-        raise TrainerError(f"{run.folder}: no identity.json: the run has not begun; go on with --resume {run.folder}")
-    return recorded
 
 
 def recorded_weights(run: Run, given: str | None = None) -> RecordedWeights:
@@ -77,7 +65,7 @@ def check_bank(run: Run) -> None:
     Raises:
         TrainerError: it changed, or the run has not started.
     """
-    if _bank(run.bank) != recorded_identity(run)["bank"]:
+    if _bank(run.bank) != run.recorded_identity()["bank"]:
         raise TrainerError(f"{run.folder / 'bank.json'}: changed since the run began (identity.json); restore it")
 
 
