@@ -33,7 +33,7 @@ class Choice:
 
 
 SPACES: dict[str, LogUniform | Choice] = {
-    "method.context_strength": LogUniform(0.03, 1.5),
+    "method.context_strength": LogUniform(0.03, 3.0),
     "method.context_temperature": LogUniform(0.5, 3.0),
     "method.context_rate": LogUniform(1.0, 30.0),
     "optimiser.learning_rate": LogUniform(3e-3, 3e-2),

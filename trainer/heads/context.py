@@ -48,7 +48,8 @@ class ContextConfig(Settings):
     context_temperature: float = Field(1.5, gt=0)
     """Cosines with the values are multiplied by κ = CLIP's exp(logit_scale) divided by this."""
     context_strength: float = 0.3
-    """η, the same for every condition; 0 adds nothing. The initial value if it is learned."""
+    """η, the same for every condition; 0 adds nothing. The initial value if it is learned. The forms with conditions
+    average over them: conditions of one bank tell much the same, and their sum would count it several times."""
     context_learned: bool = False
     """False: the term is added to predictions only, and training is that without context. True: the term is part of the
     training loss too, and η, one for each condition, is trained and exchanged."""
@@ -113,7 +114,7 @@ class ContextTerm(nn.Module):
             ratios = torch.einsum("bnvc,vc->bnc", self._posteriors(scores, lifts, logits), lifts.exp())
         else:
             ratios = self._value_probabilities(scores) @ lifts.exp()
-        return torch.einsum("n,bnc->bc", self.strength, ratios.log())
+        return torch.einsum("n,bnc->bc", self.strength / len(self.strength), ratios.log())
 
     def _value_probabilities(self, scores: Tensor) -> Tensor:
         """P(v | image), (B, N, V): the softmax of scores (B, V) over each condition's own values."""
