@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from prompt_bank.dependencies.predicting import conditions_with_affinity
 from prompt_bank.schema import Bank
 from trainer.backbone.clip import FrozenClip
 from trainer.data.base import MultiLabelDataset
@@ -27,7 +28,7 @@ def build_knowledge(
     bank: Bank | None,
     training_images: Callable[[], BatchSource],
 ) -> Knowledge | None:
-    """The knowledge for `config.method.context`; None if the method has no context.
+    """The knowledge for `config.method.context`; None if there is none to use.
 
     Args:
         config: of the run.
@@ -41,6 +42,8 @@ def build_knowledge(
     """
     settings = config.method
     if not isinstance(settings, ContextConfig) or settings.context == "none":
+        return None
+    if settings.context == "auto" and (bank is None or not conditions_with_affinity(bank)):
         return None
     table = _table(settings, config, dataset, clip, bank, training_images)
     return tables.to_knowledge(settings, table, clip, dataset.label_names)
@@ -63,7 +66,7 @@ def _table(
     if settings.context == "sites":
         return tables.site_table(bank, only, _observed(settings, clip, bank, training_images()))
     table = tables.bank_table(bank, dataset.label_names, only)
-    if settings.context == "bank":
+    if settings.context != "shuffled":
         return table
     order = numpy_generator(settings.context_seed, "context").permutation(len(dataset.label_names))
     return table.permuted(order)

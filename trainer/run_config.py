@@ -57,7 +57,13 @@ class RunConfig(Settings):
 
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
-        "method": {"name": "fedmpt", "marginals": "balanced", "matching": "transport", "entropy": 0.2},
+        "method": {
+            "name": "fedmpt",
+            "marginals": "balanced",
+            "matching": "transport",
+            "entropy": 0.2,
+            "context": "none",
+        },
         "optimiser": {"name": "sgd", "learning_rate": 0.001, "batch_size": 32},
         "federation": {"weights": "uniform"},
     },

@@ -12,8 +12,9 @@ from torch import Tensor
 
 from fedmpt.common.words import format_bytes
 from trainer.data.base import client_indices
-from trainer.evaluation.measuring import diagnose, measure
+from trainer.evaluation.measuring import diagnose
 from trainer.evaluation.metrics import Metrics
+from trainer.evaluation.validation import validate
 from trainer.federation.aggregation.registry import Aggregation, choose_rule, memory_note
 from trainer.federation.client import ClientTrainer, check_compiled
 from trainer.federation.local import LocalEngine
@@ -61,6 +62,8 @@ def _train(run: Run, prepared: Prepared, checkpoint: str, after_round: AfterRoun
     rounds = config.federation.rounds if method.trainable() else 0
     if not run.checkpoints():
         create_memory(run, config.federation, method)
+        if not rounds:
+            validate(method, prepared.features(prepared.dataset.validation))
         run.save_checkpoint(0, method.exchanged())
     done, state = run.load_checkpoint(checkpoint)
     run.rewind(done)
@@ -95,7 +98,8 @@ def _train(run: Run, prepared: Prepared, checkpoint: str, after_round: AfterRoun
                 rule,
             )
             method.receive(state)
-            measured = measure(method, validation)
+            measured = validate(method, validation)
+            state = {**state, **method.chosen_on_validation()}
             run.append_metrics({**_metrics_record(record, measured), **diagnose(method, validation)})
             log(record, measured)
             after_round(record, measured, rounds)

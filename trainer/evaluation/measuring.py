@@ -55,7 +55,7 @@ def _evaluate(run: Run, prepared: Prepared, checkpoint: str) -> dict[str, Any]:
     check_identity(run, prepared)
     method, dataset = prepared.method, prepared.dataset
     rounds = restore(run, method, checkpoint)
-    threshold = choose_threshold(*_columns(scores(method, prepared.features(dataset.validation)), method.seen))
+    threshold = choose_threshold(*on_seen_labels(scores(method, prepared.features(dataset.validation)), method.seen))
     test = prepared.features(dataset.test)
     logits, labels = scores(method, test)
     result = {
@@ -99,7 +99,7 @@ def diagnose(method: Method, features: BatchSource) -> dict[str, float]:
 
 def measure(method: Method, features: BatchSource, threshold: float = 0.5) -> Metrics:
     """Metrics of a method on a split, over the seen labels."""
-    return compute_metrics(*_columns(scores(method, features), method.seen), threshold)
+    return compute_metrics(*on_seen_labels(scores(method, features), method.seen), threshold)
 
 
 def per_label(names: tuple[str, ...], logits: Tensor, labels: Tensor, threshold: float) -> list[dict[str, Any]]:
@@ -167,7 +167,7 @@ def _clients(
     logits, labels = test if split is dataset.test else scores(method, prepared.features(split))
     logits = _with_personal_parts(run, prepared, rounds, split, logits)
     # On training images, unseen labels are excluded as in training.
-    logits, labels = _columns((logits, labels), method.seen if split is dataset.train else None)
+    logits, labels = on_seen_labels((logits, labels), method.seen if split is dataset.train else None)
     return {"images": split.name, **client_metrics(logits, labels, split.sites, threshold)}
 
 
@@ -213,12 +213,14 @@ def _seen_and_unseen(method: Method, logits: Tensor, labels: Tensor, threshold: 
     seen = method.seen.cpu()
     unseen = torch.tensor([c for c in range(labels.shape[1]) if c not in seen.tolist()])
     parts = {"test_seen": seen, "test_unseen": unseen}
-    return {k: compute_metrics(*_columns((logits, labels), part), threshold).to_dict() for k, part in parts.items()}
+    return {
+        k: compute_metrics(*on_seen_labels((logits, labels), part), threshold).to_dict() for k, part in parts.items()
+    }
 
 
-def _columns(pair: tuple[Tensor, Tensor], kept: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Select columns of logits and labels (n, C); None keeps all."""
-    if kept is None:
+def on_seen_labels(pair: tuple[Tensor, Tensor], seen: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Select the columns of these labels from logits and labels (n, C); None keeps all."""
+    if seen is None:
         return pair
     logits, labels = pair
-    return logits[:, kept.cpu()], labels[:, kept.cpu()]
+    return logits[:, seen.cpu()], labels[:, seen.cpu()]

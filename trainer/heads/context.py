@@ -10,11 +10,11 @@ Shape letters: B images, N conditions, V values of all conditions, C labels, K c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from trainer.config.settings import NameTemplate, Settings
@@ -31,12 +31,17 @@ which is 1 if a value is the condition's; or `pairs` (C, C); or `compounds` (C, 
 are normalised."""
 
 
+UNCHOSEN = 0.2
+"""The strength until one is chosen, and if validation images cannot tell (without positives)."""
+
+
 class ContextConfig(Settings):
     """Whether and how knowledge of conditions enters the logits."""
 
-    context: Literal["none", "bank", "shuffled", "sites", "oracle"] = "none"
-    """The source of knowledge: the bank's affinities; or, as controls, the same with permuted labels ("shuffled"), the
-    bank's values counted in the sites' own annotations ("sites"), or the rules of the natural world ("oracle")."""
+    context: Literal["auto", "none", "bank", "shuffled", "sites", "oracle"] = "none"
+    """The source of knowledge: the bank's affinities, which "auto" uses if there are any; or, as controls, the same
+    with permuted labels ("shuffled"), the bank's values counted in the sites' own annotations ("sites"), or the rules
+    of the natural world ("oracle")."""
     context_form: Literal["front-door", "posterior", "label-graph", "compound"] = "front-door"
     """"front-door": from the values in the image to labels. "posterior": the same, with the values' probabilities
     updated by the other labels' logits. "label-graph": from the other labels' probabilities, by dependencies of pairs.
@@ -47,9 +52,10 @@ class ContextConfig(Settings):
     """The prompt template of values."""
     context_temperature: float = Field(1.5, gt=0)
     """Cosines with the values are multiplied by κ = CLIP's exp(logit_scale) divided by this."""
-    context_strength: float = 0.3
-    """η, the same for every condition; 0 adds nothing. The initial value if it is learned. The forms with conditions
-    average over them: conditions of one bank tell much the same, and their sum would count it several times."""
+    context_strength: float | Literal["auto"] = "auto"
+    """η, the same for every condition; 0 adds nothing. "auto": the best of a few on the validation images, after every
+    round; 0 at first if it is learned. The forms with conditions average over them: conditions of one bank tell much
+    the same, and their sum would count it several times."""
     context_learned: bool = False
     """False: the term is added to predictions only, and training is that without context. True: the term is part of the
     training loss too, and η, one for each condition, is trained and exchanged."""
@@ -64,13 +70,21 @@ class ContextConfig(Settings):
     context_seed: int = Field(0, ge=0)
     """"shuffled": the seed of the permutation."""
 
+    @model_validator(mode="after")
+    def _context_is_used(self) -> Self:
+        if self.context == "none":
+            for key, field in ContextConfig.model_fields.items():
+                if key.startswith("context_") and getattr(self, key) != field.default:
+                    raise ValueError(f"{key} has no effect without a context: set context=bank, or leave {key} out")
+        return self
+
 
 class ContextTerm(nn.Module):
     """The term that is added to a method's logits.
 
     `strength` η is (N,), one for each condition, or (1,) for the forms without conditions; it is trained if the
-    settings say so. The knowledge is held in buffers, so that it is part of the state of clients, checkpoints and
-    exports.
+    settings say so, and a buffer if it is to be chosen on validation images. The knowledge is held in buffers, so that
+    it is part of the state of clients, checkpoints and exports.
 
     Args:
         settings: form, temperature and so on.
@@ -85,15 +99,24 @@ class ContextTerm(nn.Module):
         for name, tensor in knowledge.items():
             self.register_buffer(name, tensor.detach().clone())
         count = len(knowledge["members"]) if "members" in knowledge else 1
-        start = torch.full((count,), settings.context_strength)
-        self.strength = nn.Parameter(start, requires_grad=settings.context_learned)
+        if self.chosen:
+            self.register_buffer("strength", torch.full((count,), UNCHOSEN))
+        else:
+            start = 0.0 if settings.context_strength == "auto" else settings.context_strength
+            self.strength = nn.Parameter(torch.full((count,), start), requires_grad=settings.context_learned)
 
+    strength: Tensor
     values: Tensor
     members: Tensor
     lifts: Tensor
     pairs: Tensor
     compounds: Tensor
     plain: Tensor
+
+    @property
+    def chosen(self) -> bool:
+        """Whether the strength is chosen on validation images."""
+        return self.settings.context_strength == "auto" and not self.settings.context_learned
 
     def forward(self, batch: Batch, logits: Tensor, labels: Tensor | None = None) -> Tensor:
         """The term (B, C).

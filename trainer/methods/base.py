@@ -117,6 +117,12 @@ class Method(FederatedModule, ABC):
             return ()
         return tuple(f"{TERM}{name}" for name, _ in self.context_term.named_buffers())
 
+    def chosen_on_validation(self) -> dict[str, Tensor]:
+        """The part of the exchanged state that is chosen on validation images after a round: copies on the CPU."""
+        if self.context_term is None or not self.context_term.chosen:
+            return {}
+        return {f"{TERM}strength": self.context_term.strength.detach().cpu().clone()}
+
     def parameter_groups(self) -> list[ParameterGroup]:
         """The context term's strength, if it is learned."""
         if self.context_term is None or not self.context_term.strength.requires_grad:
@@ -126,6 +132,8 @@ class Method(FederatedModule, ABC):
     def _context_term(self, context: MethodContext) -> ContextTerm | None:
         settings = context.settings
         if not isinstance(settings, ContextConfig) or settings.context == "none":
+            return None
+        if settings.context == "auto" and context.knowledge is None:
             return None
         if self.reads != "features":
             raise TrainerError(f"{type(self).__name__} reads {self.reads}; method.context needs image features")

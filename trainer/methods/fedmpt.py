@@ -49,6 +49,8 @@ class FedMptConfig(MethodSettings, MatchingConfig, ContextConfig):
     """FedMPT. The numbers of learnable tokens are in the bank, together with the prompt template."""
 
     name: Literal["fedmpt"] = "fedmpt"
+    context: Literal["auto", "none", "bank", "shuffled", "sites", "oracle"] = "auto"
+    """As for other methods, but used by default: the paper's method ends with the prompts of conditions ("none")."""
     conditions: Literal["bank", "values", "empty", "irrelevant", "single"] = "bank"
     """The condition texts in the prompts: the bank's conditions, or one prompt for each of their values ("values"); or,
     as controls, none ("empty") or unrelated ones ("irrelevant"), for as many conditions as the bank has, or a single

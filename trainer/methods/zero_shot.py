@@ -25,8 +25,6 @@ class ZeroShotConfig(MethodSettings, ContextConfig):
     pooling: Pooling = "max"
     """Score of the image feature, or of the best patch."""
     logit: LogitConfig = LogitConfig()
-    context_strength: float = 0.7
-    """η; larger than for trained methods, because nothing else here adapts to the data."""
 
 
 @register(ZeroShotConfig)

@@ -55,13 +55,14 @@ class TestInAMethod:
     @pytest.mark.parametrize("form", FORMS)
     def test_strength_0_equals_no_context(self, name: str, form: str) -> None:
         batch = random_batch(CLIP)
-        plain, with_context = made(name), made(name, context="bank", context_form=form, context_strength=0.0)
+        plain = made(name, context="none")
+        with_context = made(name, context="bank", context_form=form, context_strength=0.0)
         assert torch.equal(with_context(batch), plain(batch))
         assert not torch.equal(made(name, context="bank", context_form=form)(batch), plain(batch))
 
     def test_training_is_unchanged_unless_strength_is_learned(self) -> None:
         batch = random_batch(CLIP)
-        plain, with_context = made("fedmpt"), made("fedmpt", context="bank")
+        plain, with_context = made("fedmpt", context="none"), made("fedmpt", context="bank")
         assert torch.equal(plain.loss(batch), with_context.loss(batch))
         assert with_context.trainable() == plain.trainable()
 
@@ -69,7 +70,8 @@ class TestInAMethod:
     def test_learned_strength_has_a_gradient_at_0_and_its_own_rate(self, form: str) -> None:
         batch = random_batch(CLIP)
         start: dict[str, Any] = {"context_learned": True, "context_strength": 0.0, "context_rate": 7.0}
-        plain, method = made("fedmpt"), made("fedmpt", context="bank", context_form=form, **start)
+        plain = made("fedmpt", context="none")
+        method = made("fedmpt", context="bank", context_form=form, **start)
         assert method.context_term is not None
         assert torch.equal(plain.loss(batch), method.loss(batch))
         method.loss(batch).backward()
@@ -91,6 +93,17 @@ class TestInAMethod:
             one(batch, logits()[:, chosen], chosen), one(batch, logits())[:, chosen], rtol=1e-5, atol=1e-6
         )
 
+    def test_auto_is_none_without_knowledge(self) -> None:
+        settings = settings_classes()["fedmpt"]()
+        context = method_context(settings, bank_with_affinities(), CLIP)
+        without = build("fedmpt", type(context)(**{**vars(context), "knowledge": None}))
+        assert without.context_term is None
+        assert torch.equal(without(random_batch(CLIP)), made("fedmpt", context="none")(random_batch(CLIP)))
+
+    def test_settings_of_an_absent_context_are_errors(self) -> None:
+        with pytest.raises(ValueError, match="context_strength has no effect without a context"):
+            settings_classes()["zero-shot"].model_validate({"context_strength": 0.5})
+
     def test_missing_knowledge_is_an_error(self) -> None:
         settings = settings_classes()["zero-shot"].model_validate({"context": "oracle"})
         context = method_context(settings, None, CLIP)
@@ -110,7 +123,7 @@ class TestForms:
                 fits = np.exp((CLIP.scale / 1.5 * image[b] @ words.T).numpy().astype(float))
                 for c, label in enumerate(LABELS):
                     ratios = np.exp([float(x or 0) for x in condition.affinity.rows[label]])
-                    expected[b, c] += 0.5 * np.log((fits / fits.sum() * ratios).sum())
+                    expected[b, c] += 0.5 / len(bank.conditions) * np.log((fits / fits.sum() * ratios).sum())
         found = term(strength=0.5)(batch, logits())
         np.testing.assert_allclose(found.numpy(), expected, atol=1e-5)
 

@@ -19,7 +19,7 @@ CLIP = random_clip()
 
 
 def fedmpt(**settings: Any) -> FedMPT:
-    method = build("fedmpt", method_context(FedMptConfig(**settings), small_bank(), CLIP))
+    method = build("fedmpt", method_context(FedMptConfig(**{"context": "none", **settings}), small_bank(), CLIP))
     assert isinstance(method, FedMPT)
     return method
 
