@@ -7,7 +7,8 @@ on the validation images of a world outside the table: the row's own settings fi
 The best try is evaluated once on the test images of each seed's world. Differences are paired by world: to the row
 `none` of the same method (for fedmpt tuned in its training settings, for zero-shot in pooling and prompt template), and
 from `bank` to `shuffled` and to `oracle` in each form. Context rows keep the default training settings; where `none`
-gained by tuning those, the comparison favours `none`.
+gained by tuning those, the comparison favours `none`. Rows with "chosen" have no tries: the strength is the best of a
+few on the validation images of each world, as the thresholds are (`context_strength=auto`).
 
 Every finished cell (a row's settings, a world, a split) is stored in the folder --out, so a stopped run continues.
 The file's name contains the bank's hash and the settings of --set.
@@ -38,6 +39,7 @@ from trainer.data.scenes.objects import CLASSES
 from trainer.data.scenes.occurrence import occurrence
 from trainer.evaluation.measuring import scores
 from trainer.evaluation.metrics import choose_threshold, compute_metrics
+from trainer.evaluation.validation import validate
 from trainer.federation.replies import State
 from trainer.heads.context_tables import bank_table
 from trainer.methods.base import TERM
@@ -58,6 +60,7 @@ def run(job: Job, bank: Path, cache: Path) -> dict[str, float]:
         settings["method.context_seed"] = job.seed
     ready = prepare(resolve(overrides=settings), load(bank).bank, cache)
     ready.method.receive({**ready.method.exchanged(), **_trained(ready, settings, bank, cache / "context-states")})
+    validate(ready.method, ready.features(ready.dataset.validation))  # chooses the strength if it is "auto"
     validation = scores(ready.method, ready.features(ready.dataset.validation))
     threshold = choose_threshold(*validation)
     logits, labels = (

@@ -72,15 +72,19 @@ class Row:
 def _rows() -> dict[str, Row]:
     zero_shot: Settings = {"method.name": "zero-shot"}
     rows = {
-        "none": Row({}, TRAINING),
-        "values as prompts": Row({"method.conditions": "values"}, TRAINING),
+        "none": Row({"method.context": "none"}, TRAINING),
+        "values as prompts": Row({"method.context": "none", "method.conditions": "values"}, TRAINING),
         "zero-shot: none": Row(zero_shot, ZERO_SHOT, "zero-shot"),
     }
     for source in SOURCES:
         for name, form in FORMS.items():
-            settings: Settings = {"method.context": source, "method.context_form": form}
+            settings: Settings = {"method.context": source, "method.context_form": form, "method.context_strength": 0.3}
             rows[f"{source}, {name}"] = Row(settings, PREDICTION)
             rows[f"zero-shot: {source}, {name}"] = Row({**zero_shot, **settings}, PREDICTION, "zero-shot")
+            if form == "front-door":
+                chosen: Settings = {**settings, "method.context_strength": "auto"}
+                rows[f"{source}, {name}, chosen"] = Row(chosen, ())
+                rows[f"zero-shot: {source}, {name}, chosen"] = Row({**zero_shot, **chosen}, (), "zero-shot")
             if form in ("front-door", "label-graph"):
                 from_zero: Settings = {"method.context_learned": True, "method.context_strength": 0.0}
                 rows[f"{source}, {name}, learned"] = Row({**settings, **from_zero}, LEARNED)
@@ -94,7 +98,7 @@ ROWS = _rows()
 def paired_rows() -> Iterator[tuple[str, str, str, str, str]]:
     """For each method and form: its name, and the rows of none, bank, shuffled and oracle."""
     for prefix in METHODS.values():
-        for form in (f"{name}{how}" for name in FORMS for how in ("", ", learned")):
+        for form in (f"{name}{how}" for name in FORMS for how in ("", ", chosen", ", learned")):
             bank, shuffled, oracle = (f"{prefix}{source}, {form}" for source in ("bank", "shuffled", "oracle"))
             if bank in ROWS:
                 yield f"{prefix}{form}", f"{prefix}none", bank, shuffled, oracle
