@@ -19,11 +19,18 @@ RECORDED_ON = "2026-11-26"
 
 RUNS: dict[str, tuple[str, ...]] = {
     "zero-shot": ("--method", "zero-shot"),
+    "zero-shot-context": ("--method", "zero-shot", "--set", "method.context=bank"),
     "coop": ("--method", "coop"),
     "fedmpt-transport": ("--method", "fedmpt", "--set", "method.matching=transport"),
+    "fedmpt-no-context": ("--method", "fedmpt", "--set", "method.context=none"),
     "fedmpt": ("--method", "fedmpt"),
 }
 """Run name → options of `fedmpt train`. Trained in this order; the report is on the last run."""
+
+WITHOUT_BANK = ("zero-shot", "coop")
+
+WORLD = ("--set", "data.scenes.variant=natural")
+"""The world in which places, light and activities cause the labels, as they do in photographs."""
 
 
 def demo(
@@ -47,11 +54,11 @@ def demo(
     _mine(folder, bank)
     _run("bank", "check", bank)
     _run("bank", "show", bank)
-    chosen = [*cache, *(["--rounds", str(rounds)] if rounds else [])]
+    chosen = [*WORLD, *cache, *(["--rounds", str(rounds)] if rounds else [])]
     for setting in settings or []:
         chosen += ["--set", setting]
     for name, words in RUNS.items():
-        with_bank = ["--bank", bank] if "fedmpt" in words else []
+        with_bank = [] if name in WITHOUT_BANK else ["--bank", bank]
         _run("train", *with_bank, *words, "--out", str(folder / name), *chosen)
     ours, *others = [str(folder / name) for name in reversed(RUNS)]
     _run("evaluate", ours, *cache)

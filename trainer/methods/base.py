@@ -95,6 +95,10 @@ class Method(FederatedModule, ABC):
     def describe(self) -> dict[str, Any]:
         """A description for records and reports: title, number of trained parameters, prompts."""
 
+    def title(self, name: str) -> str:
+        """The name in tables, with a mark if there is a context term."""
+        return name if self.context_term is None else f"{name}, context"
+
     def forward(self, batch: Batch) -> Tensor:
         """Logits (B, C); sigmoid gives the probability."""
         return self.scored(batch, self.current_text())

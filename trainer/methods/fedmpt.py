@@ -203,7 +203,7 @@ class FedMPT(Method):
     def describe(self) -> dict[str, Any]:
         """Title, conditions, one prompt of each, and the number of trained parameters."""
         return {
-            "title": f"fedmpt, {TITLES[self.settings.matching]}",
+            "title": self.title(f"fedmpt, {TITLES[self.settings.matching]}"),
             "trainable": self.trainable(),
             "conditions": list(self.prompts.conditions),
             "conditions_are": self.prompts.origin,

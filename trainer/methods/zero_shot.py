@@ -54,5 +54,5 @@ class ZeroShot(Method):
 
     def describe(self) -> dict[str, Any]:
         """Title, prompts and the number of trained parameters (none)."""
-        title = f"zero-shot, {POOLED[self.settings.pooling]}"
+        title = self.title(f"zero-shot, {POOLED[self.settings.pooling]}")
         return {"title": title, "trainable": self.trainable(), "prompts": self.prompts}

@@ -71,8 +71,8 @@ class Answerer:
         Returns:
             picture: it, as the model's reader turned it, as a data URI; size: its width and height; square: left, top,
             width and height of the part that the model sees, as fractions; probabilities and logits (C); gate (N);
-            scores and adds (C, N), see `ConditionShare`; places, see `_places`; seconds. What the method does not have
-            is None.
+            scores and adds (C, N), see `ConditionShare`; context (C), what the context term adds; places, see
+            `_places`; seconds. What the method does not have is None, or an empty list.
 
         Raises:
             UnreadableImage: not an image, or a damaged one.
@@ -83,6 +83,7 @@ class Answerer:
             found = self._explain(image)
             shown = _data_uri(image)
         shares = None if found.gate is None else [label.conditions or () for label in found.labels]
+        context = [label.context for label in found.labels if label.context is not None]
         return {
             "picture": shown,
             "size": image.size,
@@ -92,6 +93,7 @@ class Answerer:
             "gate": None if found.gate is None else [round(weight, 6) for weight in found.gate.values()],
             "scores": shares and [[round(share.score, 6) for share in row] for row in shares],
             "adds": shares and [[round(share.adds, 6) for share in row] for row in shares],
+            "context": context and [round(added, 6) for added in context],
             "places": _places(found.labels),
             "places_are": found.places_are,
             "seconds": round(time.perf_counter() - start, 4),

@@ -11,15 +11,16 @@ export function why(picture, actions) {
     "div",
     { class: "why" },
     h("h3", {}, `Why ${name}: ${percentage(answer.probabilities[label])}`),
-    answer.adds ? conditions(answer, label) : h("p", { class: "soft small" }, "This method has no conditions."),
+    answer.adds || answer.context.length ? parts(answer, label) : h("p", { class: "soft small" }, "This method has no conditions."),
     h("p", { class: "soft small" }, `Heat map: ${answer.places_are}.`),
     ownThreshold(picture, name, actions),
   );
 }
 
-function conditions({ gate, scores, adds, logits }, label) {
-  const order = gate.map((_, n) => n).sort((a, b) => adds[label][b] - adds[label][a]);
-  const widest = Math.max(...adds[label].map(Math.abs), 1e-9);
+function parts({ gate, scores, adds, context, logits }, label) {
+  const own = adds ? adds[label] : [];
+  const order = own.map((_, n) => n).sort((a, b) => own[b] - own[a]);
+  const widest = Math.max(...own.map(Math.abs), Math.abs(context[label] ?? 0), 1e-9);
   const head = ["Condition", "Gate", "Score", "Adds"].map((text, i) => h("th", { scope: "col", class: i === 2 && "score" }, text));
   const rows = order.map((n) =>
     h(
@@ -28,11 +29,24 @@ function conditions({ gate, scores, adds, logits }, label) {
       h("th", { scope: "row" }, state.model.conditions[n]),
       h("td", { class: "gate" }, bar(gate[n], 0, 1 / gate.length), share(gate[n])),
       h("td", { class: "score" }, scores[label][n].toFixed(3)),
-      h("td", { class: "adds" }, bar(adds[label][n] / widest / 2, 0.5, 0.5), signed(adds[label][n])),
+      h("td", { class: "adds" }, bar(own[n] / widest / 2, 0.5, 0.5), signed(own[n])),
     ),
   );
+  if (context.length) rows.push(contextRow(context[label], widest));
   const sum = h("tr", { class: "sum" }, h("th", { scope: "row" }, "Logit"), h("td"), h("td", { class: "score" }), h("td", { class: "adds" }, h("span"), signed(logits[label])));
   return h("table", {}, h("thead", {}, h("tr", {}, head)), h("tbody", {}, rows, sum));
+}
+
+function contextRow(added, widest) {
+  const title = "What the values of the bank's conditions, as CLIP sees them in the picture, imply for the label";
+  return h(
+    "tr",
+    { title },
+    h("th", { scope: "row" }, "Context"),
+    h("td"),
+    h("td", { class: "score" }),
+    h("td", { class: "adds" }, bar(added / widest / 2, 0.5, 0.5), signed(added)),
+  );
 }
 
 // A bar from a start, with a mark, all as shares of its track; a negative one goes to the left.
