@@ -45,6 +45,9 @@ ENTRIES: dict[str, Entry] = {
     "train": Entry(
         "trainer.commands.training", "train", "Train a method over sites that keep their images.", "Training"
     ),
+    "settings": Entry(
+        "trainer.commands.settings", "settings", "Every setting: its type, default and meaning.", "Training"
+    ),
     "evaluate": Entry(
         "trainer.commands.evaluation", "evaluate", "Measure a run's best checkpoint on the test split.", "Training"
     ),

@@ -15,3 +15,4 @@ class MethodSettings(Settings):
     """Base of a method's settings. The subclass declares `name` with a literal type, the method's name."""
 
     name: str
+    """The method's name."""

@@ -65,6 +65,7 @@ class FedMptConfig(MethodSettings, MatchingConfig):
     background_columns: int = Field(20, ge=1)
     """Number of columns with background = "learned"."""
     logit: LogitConfig = LogitConfig()
+    """The affine map from scores to logits."""
 
     @model_validator(mode="after")
     def _background_is_used(self) -> Self:

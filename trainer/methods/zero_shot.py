@@ -21,9 +21,11 @@ class ZeroShotConfig(MethodSettings):
 
     name: Literal["zero-shot"] = "zero-shot"
     template: str = "a photo of a {}."
+    """The sentence that is encoded for each label; {} stands for the label."""
     pooling: Pooling = "max"
     """Score of the image feature, or of the best patch."""
     logit: LogitConfig = LogitConfig()
+    """The affine map from cosines to logits."""
 
 
 @register(ZeroShotConfig)
