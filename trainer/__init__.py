@@ -3,10 +3,49 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from trainer.inference.model import Model
+    from trainer.progress import Progress
+    from trainer.session import Run
+
+
+def fit(
+    dataset: str | None = None,
+    bank: str | Path | None = None,
+    method: str | None = None,
+    *,
+    out: str | Path | None = None,
+    config: str | Path | None = None,
+    preset: str | None = None,
+    cache_dir: str | Path | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Run:
+    """Train a method federatedly and measure it on the test split, as `fedmpt train`.
+
+        run = trainer.fit(dataset="scenes", bank="bank.json", rounds=5, method__rank=16)
+        run.figures                     # records: pandas.DataFrame(run.figures)
+        run.predict(["photo.jpg"])
+
+    For arguments and errors see `trainer.session.fit`. torch is imported here, not by `import trainer`.
+    """
+    from trainer.session import fit as start
+
+    chosen: dict[str, Any] = {"out": out, "config": config, "preset": preset, "cache_dir": cache_dir}
+    return start(dataset, bank, method, progress=progress, **chosen, **settings)
+
+
+def open_run(folder: str | Path) -> Run:
+    """An existing run, to evaluate, to go on with, or to predict by.
+
+    Raises:
+        TrainerError: the folder is not a run.
+    """
+    from trainer.session import Run as OpenedRun
+
+    return OpenedRun.open(Path(folder))
 
 
 def load(

@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fedmpt.common.console import cache_folder
 from fedmpt.common.startup import collector_paused
 
 if TYPE_CHECKING:
-    from prompt_bank.schema import Bank
-    from trainer.preparing import Prepared
-    from trainer.run_config import RunConfig
+    from trainer.session import Run
 
 BankOption = Annotated[
     Path | None,
@@ -29,42 +26,14 @@ DeviceOption = Annotated[
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.", show_default=False)]
 
 
-def read_bank(path: Path | None) -> Bank | None:
-    """Read a bank and print its warnings to standard error; None if there is no path."""
-    if path is None:
-        return None
-    from prompt_bank.recording.store import load
-
-    loaded = load(path)
-    if loaded.edited:
-        typer.echo(
-            f"note: {path} was edited by hand since revision {loaded.bank.revision}; used as it stands",
-            err=True,
-        )
-    for warning in loaded.warnings:
-        typer.echo(f"warning: {path}: {warning}", err=True)
-    return loaded.bank
-
-
-def with_options(settings: RunConfig, device: str | None, no_feature_cache: bool) -> RunConfig:
-    """A run's settings with the command's options applied."""
-    if device is not None:
-        settings = settings.model_copy(update={"device": device})
-    if no_feature_cache:
-        settings = settings.model_copy(update={"compute": settings.compute.model_copy(update={"feature_cache": False})})
-    return settings
-
-
-def prepare_run(settings: RunConfig, bank: Bank | None, cache_dir: Path | None) -> Prepared:
-    """Prepare data, backbone and method, and print notes on the data to standard error."""
+def open_run(folder: Path, device: str | None, no_feature_cache: bool, cache_dir: Path | None) -> Run:
+    """Open a run with the command's options, and load its data, backbone and method."""
     with collector_paused():
-        from trainer.commands.progress import reporter
-        from trainer.preparing import prepare
+        from trainer.session import Options, Run
 
-        prepared = prepare(settings, bank, cache_folder(cache_dir), reporter())
-    for note in prepared.dataset.notes:
-        typer.echo(f"note: {note}", err=True)
-    return prepared
+        run = Run.open(folder, Options(cache_dir, device, not no_feature_cache))
+        run.prepared  # noqa: B018  (loaded here, while the collector is paused)
+    return run
 
 
 def console() -> Any:

@@ -64,11 +64,11 @@ def check(
     Example:  fedmpt datasets check voc2007 --data-root data
     """
     with reported(debug):
-        from trainer.commands.progress import image_lines
+        from fedmpt.common.progress import counted
         from trainer.data.inspection import inspect
 
         settings = _settings(name, data_root, assignments)
-        found = inspect(settings, images, _cache(cache_dir), image_lines())
+        found = inspect(settings, images, _cache(cache_dir), counted("checked"))
         if as_json:
             typer.echo(json.dumps(found.to_dict(), ensure_ascii=False))
         else:
@@ -98,7 +98,7 @@ def partition(
     Example:  fedmpt datasets partition voc2007 --data-root data --share 0.5 --plot partition.png
     """
     with reported(debug):
-        from trainer.commands.progress import image_lines
+        from fedmpt.common.progress import counted
         from trainer.data.partition import save_partition
         from trainer.data.partition_plot import plot_partition
         from trainer.data.registry import load_dataset
@@ -108,7 +108,7 @@ def partition(
         if skip_unreadable:
             overrides["data.skip_unreadable"] = True
         settings = _settings(name, data_root, assignments, overrides)
-        dataset = load_dataset(settings, _cache(cache_dir), image_lines())
+        dataset = load_dataset(settings, _cache(cache_dir), counted("checked"))
         if out is not None:
             save_partition(dataset, settings.partition, out)
         if plot is not None:

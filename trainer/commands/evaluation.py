@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fedmpt.common.console import CacheOption, DebugOption, JsonOption, reported
-from fedmpt.common.startup import collector_paused
 from trainer.commands.common import (
     DeviceOption,
     RunArgument,
     StreamOption,
     console,
-    prepare_run,
-    read_bank,
-    with_options,
+    open_run,
 )
 
 if TYPE_CHECKING:
@@ -38,13 +35,8 @@ def evaluate(
     Example:  fedmpt evaluate runs/fedmpt-scenes-1 --checkpoint best
     """
     with reported(debug):
-        with collector_paused():
-            from trainer.evaluation.measuring import evaluate as measure
-            from trainer.run.folder import Run
-
-        opened = Run.open(run)
-        settings = with_options(opened.config(), device, no_feature_cache)
-        result = measure(opened, prepare_run(settings, read_bank(opened.bank), cache_dir), checkpoint)
+        opened = open_run(run, device, no_feature_cache, cache_dir)
+        result = opened.evaluate(checkpoint)
         if as_json:
             typer.echo(json.dumps(result, indent=2, ensure_ascii=False))
         else:
@@ -87,14 +79,8 @@ def report(
     Example:  fedmpt report runs/fedmpt-scenes-1 --against runs/zero-shot-scenes-1
     """
     with reported(debug):
-        with collector_paused():
-            from trainer.report.page import write_report
-            from trainer.run.folder import Run
-
-        opened = Run.open(run)
-        settings = with_options(opened.config(), device, no_feature_cache)
-        prepared = prepare_run(settings, read_bank(opened.bank), cache_dir)
-        typer.echo(str(write_report(opened, prepared, [Run.open(other) for other in against or []])))
+        opened = open_run(run, device, no_feature_cache, cache_dir)
+        typer.echo(str(opened.report([type(opened).open(other) for other in against or []])))
 
 
 def print_evaluation(run: Run, result: dict[str, Any]) -> None:

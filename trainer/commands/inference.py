@@ -126,10 +126,9 @@ def export(
     """
     with reported(debug):
         with collector_paused():
-            from trainer.inference.export import export as write
-            from trainer.run.folder import Run
+            from trainer.session import Run
 
-            folder = write(Run.open(run), out, with_backbone=with_backbone, checkpoint=checkpoint)
+            folder = Run.open(run).export(out, with_backbone=with_backbone, checkpoint=checkpoint)
         size = sum(path.stat().st_size for path in folder.iterdir())
         typer.echo(f"{folder}: {size / 1e6:.1f} MB; {folder / 'README.md'} says how to use it")
 

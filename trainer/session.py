@@ -1,0 +1,268 @@
+"""Training, evaluation and use of runs from Python. The commands call the same functions.
+
+run = trainer.fit(dataset="scenes", bank="bank.json", rounds=5, method__rank=16)
+run.figures                        # [{"threshold": …, "mAP": …, "CF1": …}, …]
+run.predict(["photo.jpg"])         # [{"cat": 0.93, …}]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from fedmpt.common.console import cache_folder
+from prompt_bank.recording.store import load as load_bank
+from prompt_bank.schema import Bank
+from trainer.data.partition import check_partition, save_partition
+from trainer.evaluation.comparison import figure_records
+from trainer.evaluation.measuring import evaluate as measure
+from trainer.preparing import Prepared, prepare
+from trainer.progress import Progress, printed
+from trainer.resolving import named_settings, resolve
+from trainer.run.folder import Run as RunFolder
+from trainer.run_config import RunConfig
+from trainer.train import train
+
+if TYPE_CHECKING:
+    from trainer.inference.explanation import Explanation
+    from trainer.inference.model import ImageLike, Model
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to work on a run; nothing here is stored in it.
+
+    Attributes:
+        cache_dir: folder of cached features; None for FEDMPT_CACHE_DIR, else ./cache.
+        device: instead of the run's `device`.
+        feature_cache: off: encode images each time they are used.
+        progress: callbacks.
+    """
+
+    cache_dir: Path | None = None
+    device: str | None = None
+    feature_cache: bool = True
+    progress: Progress = field(default_factory=printed)
+
+    def apply(self, settings: RunConfig) -> RunConfig:
+        """A run's settings with these options."""
+        if self.device is not None:
+            settings = settings.model_copy(update={"device": self.device})
+        if not self.feature_cache:
+            compute = settings.compute.model_copy(update={"feature_cache": False})
+            settings = settings.model_copy(update={"compute": compute})
+        return settings
+
+    def prepare(self, settings: RunConfig, bank: Path | None) -> Prepared:
+        """Data, backbone and method of a run, with notes on its bank and data.
+
+        Raises:
+            TrainerError, BankError: see `trainer.preparing.prepare` and `prompt_bank.recording.store.load`.
+        """
+        say, read = self.progress.reporter.say, None if bank is None else _read(bank, self.progress)
+        prepared = prepare(self.apply(settings), read, cache_folder(self.cache_dir), self.progress.reporter)
+        for note in prepared.dataset.notes:
+            say(f"note: {note}")
+        return prepared
+
+
+class Run(RunFolder):
+    """A run: its folder, and what can be done with it.
+
+    Args:
+        folder: the run's folder.
+        options: how to work on it.
+    """
+
+    def __init__(self, folder: Path, options: Options | None = None) -> None:
+        super().__init__(folder)
+        self.options = options or Options()
+        self._model: Model | None = None
+
+    @classmethod
+    def open(cls, folder: Path, options: Options | None = None) -> Self:
+        """Open an existing run.
+
+        Raises:
+            TrainerError: the folder is not a run.
+        """
+        return cls(RunFolder.open(Path(folder)).folder, options)
+
+    @cached_property
+    def prepared(self) -> Prepared:
+        """The run's data, backbone and method, loaded on first use."""
+        return self.options.prepare(self.config(), self.bank)
+
+    def resume(self, checkpoint: str = "last") -> dict[str, Any]:
+        """Run the remaining rounds from a checkpoint, then evaluate the last one.
+
+        Returns:
+            The content of evaluation.json.
+
+        Raises:
+            TrainerError, RunFailed: see `trainer.train.train`; or the data set's partition is another one.
+        """
+        check_partition(self.partition, self.prepared.dataset)
+        progress, self._model = self.options.progress, None
+        progress.started(self, self.prepared)
+        train(self, self.prepared, checkpoint, progress.after_round)
+        return self.evaluate()
+
+    def evaluate(self, checkpoint: str = "last") -> dict[str, Any]:
+        """Measure a checkpoint on the test split and write evaluation.json.
+
+        Args:
+            checkpoint: "last", "best" or a number of rounds.
+
+        Returns:
+            The content of evaluation.json.
+
+        Raises:
+            TrainerError: no such checkpoint.
+        """
+        self._model = None
+        return measure(self, self.prepared, checkpoint)
+
+    @property
+    def figures(self) -> list[dict[str, Any]]:
+        """The test metrics, in per cent, as records: one for each choice of threshold, or group of labels.
+
+        Raises:
+            TrainerError: the run is not evaluated.
+        """
+        evaluation = self.evaluation()
+        head = {"run": self.name, "method": evaluation["method"], "rounds": evaluation["rounds"]}
+        return [{**head, **record} for record in figure_records(evaluation)]
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """A flat record for each round: rounds, clients (their number), loss, validation metrics …"""
+        return [_flat({**line, "clients": len(line["clients"])}) for line in self.metrics()]
+
+    @property
+    def labels(self) -> list[dict[str, Any]]:
+        """A record for each label: positives, average precision, precision, recall and F1 on the test split.
+
+        Raises:
+            TrainerError: the run is not evaluated.
+        """
+        return list(self.evaluation()["per_label"])
+
+    @property
+    def model(self) -> Model:
+        """The trained model of the evaluated checkpoint.
+
+        Raises:
+            TrainerError: the run is not evaluated.
+        """
+        from trainer.inference.load import from_run
+
+        if self._model is None:
+            self._model = from_run(self, self.options.device or self.config().device)
+        return self._model
+
+    def predict(self, images: Iterable[ImageLike]) -> list[dict[str, float]]:
+        """Probabilities of all labels for each image, see `Model.predict`."""
+        return self.model.predict(images)
+
+    def explain(self, image: ImageLike, labels: Sequence[str] | None = None) -> Explanation:
+        """Where labels were found on an image, and what each condition contributes, see `Model.explain`."""
+        return self.model.explain(image, labels)
+
+    def report(self, against: Iterable[RunFolder] = ()) -> Path:
+        """Write report.html into the run's folder, see `trainer.report.page.write_report`."""
+        from trainer.report.page import write_report
+
+        return write_report(self, self.prepared, list(against))
+
+    def export(self, out: str | Path, *, with_backbone: bool | None = None, checkpoint: str | None = None) -> Path:
+        """Write the model as a folder to hand on, see `trainer.inference.export.export`."""
+        from trainer.inference.export import export
+
+        return export(self, Path(out), with_backbone=with_backbone, checkpoint=checkpoint)
+
+
+def fit(
+    dataset: str | None = None,
+    bank: str | Path | None = None,
+    method: str | None = None,
+    *,
+    out: str | Path | None = None,
+    config: str | Path | None = None,
+    preset: str | None = None,
+    cache_dir: str | Path | None = None,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> Run:
+    """Train a method federatedly and measure it on the test split, as `fedmpt train`.
+
+    Args:
+        dataset: its name; None for "scenes".
+        bank: the bank's file; methods without conditions need none.
+        method: its name; None for "fedmpt".
+        out: the run's folder; None for runs/METHOD-DATASET-N.
+        config: a TOML or JSON file of settings.
+        preset: "paper" or "released".
+        cache_dir: folder of cached features; None for FEDMPT_CACHE_DIR, else ./cache.
+        progress: callbacks; None prints. `Progress()` is silent.
+        settings: any other setting, see `trainer.resolving.named_settings`; `fedmpt settings` lists them.
+
+    Raises:
+        TrainerError: wrong settings, data, bank or folder; before anything is written.
+        RunFailed: a loss that is not finite.
+    """
+    overrides = named_settings({"dataset": dataset, "method": method, **settings})
+    chosen = resolve(None if config is None else Path(config), preset, overrides)
+    options = Options(None if cache_dir is None else Path(cache_dir), progress=progress or printed())
+    run = begin(chosen, None if bank is None else Path(bank), None if out is None else Path(out), options)
+    run.resume()
+    return run
+
+
+def begin(settings: RunConfig, bank: Path | None, out: Path | None, options: Options) -> Run:
+    """A new run that has not trained yet.
+
+    Args:
+        settings: resolved, see `trainer.resolving.resolve`.
+        bank: its file; it is copied.
+        out: the run's folder; None for `free_folder`.
+        options: how to work on it.
+
+    Raises:
+        TrainerError: wrong settings, data, bank or folder; before anything is written.
+    """
+    prepared = options.prepare(settings, bank)
+    run = Run(RunFolder.create(out or free_folder(settings), settings, bank).folder, options)
+    save_partition(prepared.dataset, settings.data.partition, run.partition)
+    run.__dict__["prepared"] = prepared  # as the cached property would have it, without loading it again
+    return run
+
+
+def free_folder(settings: RunConfig) -> Path:
+    """The first of runs/METHOD-DATASET-1, -2 … that does not exist."""
+    stem = f"{settings.method.name}-{settings.data.dataset}"
+    number = 1
+    while (folder := Path("runs") / f"{stem}-{number}").exists():
+        number += 1
+    return folder
+
+
+def _read(path: Path, progress: Progress) -> Bank:
+    loaded = load_bank(path)
+    if loaded.edited:
+        progress.reporter.say(
+            f"note: {path} was edited by hand since revision {loaded.bank.revision}; used as it stands"
+        )
+    for warning in loaded.warnings:
+        progress.reporter.say(f"warning: {path}: {warning}")
+    return loaded.bank
+
+
+def _flat(tree: dict[str, Any], above: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        found |= _flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
+    return found
