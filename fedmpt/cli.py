@@ -60,6 +60,9 @@ ENTRIES: dict[str, Entry] = {
     "datasets": Entry(
         "trainer.commands.datasets", "app", "Look at data sets, and at who owns which images.", "Training"
     ),
+    "doctor": Entry(
+        "fedmpt.doctor.command", "doctor", "Check this installation, and say what to do about what is broken.", "Help"
+    ),
     "demo": Entry("fedmpt.demo", "demo", "Run the whole path on the drawn world, in a few minutes.", "Training"),
 }
 

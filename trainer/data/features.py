@@ -126,6 +126,25 @@ def _done(folder: Path, encoding: Encoding, count: int) -> int:
     return done
 
 
+def cached_entries(cache: Path) -> dict[Path, str]:
+    """All entries of the feature cache, with what is wrong with each; empty if it can be read.
+
+    An entry that is not finished is not damaged: its computation goes on where it stopped.
+    """
+    return {folder: _problem(folder) for folder in sorted((cache / "features").iterdir()) if folder.is_dir()}
+
+
+def _problem(folder: Path) -> str:
+    try:
+        if (folder / "meta.json").is_file():
+            int(json.loads((folder / "meta.json").read_text(encoding="utf-8"))["done"])
+            for path in folder.glob("*.npy"):
+                _mapped(path)
+    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        return " ".join(str(error).split()) or type(error).__name__
+    return ""
+
+
 def _announce(split: Split, encoding: Encoding, folder: Path, done: int, say: Callable[[str], None] | None) -> None:
     """Report the size of the features; an error if there is not enough disk space for the missing ones."""
     count = len(split)
