@@ -7,6 +7,7 @@ command is imported; for the others, this module has a name and a line of help.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from dataclasses import dataclass
 
@@ -92,9 +93,7 @@ def _version(wanted: bool) -> None:
 def build(named: str | None) -> typer.Typer:
     """The command line with the command `named` imported, and all others only listed in the help."""
     # Rich's own markup would remove the defaults in square brackets.
-    app = typer.Typer(
-        no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown"
-    )
+    app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 
     @app.callback()
     def root(
@@ -112,11 +111,18 @@ def build(named: str | None) -> typer.Typer:
     return app
 
 
+def _words() -> list[str]:
+    """The command line; while a shell completes one, the words that were typed so far, which typer passes on."""
+    if "_FEDMPT_COMPLETE" not in os.environ:
+        return sys.argv
+    return (os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or "").split()
+
+
 def main() -> None:
     """Entry point of the `fedmpt` command."""
-    named = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
+    named = next((word for word in _words()[1:] if not word.startswith("-")), None)
     try:
-        build(named)()
+        build(named)(prog_name="fedmpt")
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         sys.exit(130)
