@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ def fit(
     preset: str | None = None,
     cache_dir: str | Path | None = None,
     progress: Progress | None = None,
+    track: str | Iterable[str] = (),
     **settings: Any,
 ) -> Run:
     """Train a method federatedly and measure it on the test split, as `fedmpt train`.
@@ -34,7 +36,7 @@ def fit(
     from trainer.session import fit as start
 
     chosen: dict[str, Any] = {"out": out, "config": config, "preset": preset, "cache_dir": cache_dir}
-    return start(dataset, bank, method, progress=progress, **chosen, **settings)
+    return start(dataset, bank, method, progress=progress, track=track, **chosen, **settings)
 
 
 def open_run(folder: str | Path) -> Run:

@@ -24,9 +24,12 @@ from trainer.progress import Progress, printed
 from trainer.resolving import named_settings, resolve
 from trainer.run.folder import Run as RunFolder
 from trainer.run_config import RunConfig
+from trainer.tracking.base import check_names, flat, tracking
 from trainer.train import train
 
 if TYPE_CHECKING:
+    from trainer.evaluation.metrics import Metrics
+    from trainer.federation.rounds import RoundRecord
     from trainer.inference.explanation import Explanation
     from trainer.inference.model import ImageLike, Model
 
@@ -96,8 +99,13 @@ class Run(RunFolder):
         """The run's data, backbone and method, loaded on first use."""
         return self.options.prepare(self.config(), self.bank)
 
-    def resume(self, checkpoint: str = "last") -> dict[str, Any]:
+    def resume(self, checkpoint: str = "last", track: Iterable[str] = ()) -> dict[str, Any]:
         """Run the remaining rounds from a checkpoint, then evaluate the last one.
+
+        Args:
+            checkpoint: "last", "best" or a number of rounds; later ones are run again.
+            track: names of experiment trackers, in addition to those that tracked the run before. They also get the
+                report, which is written for them.
 
         Returns:
             The content of evaluation.json.
@@ -108,8 +116,19 @@ class Run(RunFolder):
         check_partition(self.partition, self.prepared.dataset)
         progress, self._model = self.options.progress, None
         progress.started(self, self.prepared)
-        train(self, self.prepared, checkpoint, progress.after_round)
-        return self.evaluate()
+        with tracking(self, track, progress.reporter.say) as trackers:
+
+            def after_round(record: RoundRecord, validation: Metrics, rounds: int) -> None:
+                trackers.each(lambda tracker: tracker.log_round(record.round + 1, self.history[-1]))
+                progress.after_round(record, validation, rounds)
+
+            train(self, self.prepared, checkpoint, after_round)
+            result = self.evaluate()
+            if trackers:
+                page, figures = self.report(), {f"test.{key}": value for key, value in self.figures[0].items()}
+                trackers.each(lambda tracker: tracker.log_figures(figures))
+                trackers.each(lambda tracker: tracker.log_file(page))
+        return result
 
     def evaluate(self, checkpoint: str = "last") -> dict[str, Any]:
         """Measure a checkpoint on the test split and write evaluation.json.
@@ -140,7 +159,7 @@ class Run(RunFolder):
     @property
     def history(self) -> list[dict[str, Any]]:
         """A flat record for each round: rounds, clients (their number), loss, validation metrics …"""
-        return [_flat({**line, "clients": len(line["clients"])}) for line in self.metrics()]
+        return [flat({**line, "clients": len(line["clients"])}) for line in self.metrics()]
 
     @property
     def labels(self) -> list[dict[str, Any]]:
@@ -178,11 +197,18 @@ class Run(RunFolder):
 
         return write_report(self, self.prepared, list(against))
 
-    def export(self, out: str | Path, *, with_backbone: bool | None = None, checkpoint: str | None = None) -> Path:
+    def export(
+        self,
+        out: str | Path,
+        *,
+        with_backbone: bool | None = None,
+        checkpoint: str | None = None,
+        onnx: bool = False,
+    ) -> Path:
         """Write the model as a folder to hand on, see `trainer.inference.export.export`."""
         from trainer.inference.export import export
 
-        return export(self, Path(out), with_backbone=with_backbone, checkpoint=checkpoint)
+        return export(self, Path(out), with_backbone=with_backbone, checkpoint=checkpoint, onnx=onnx)
 
 
 def fit(
@@ -195,6 +221,7 @@ def fit(
     preset: str | None = None,
     cache_dir: str | Path | None = None,
     progress: Progress | None = None,
+    track: str | Iterable[str] = (),
     **settings: Any,
 ) -> Run:
     """Train a method federatedly and measure it on the test split, as `fedmpt train`.
@@ -208,6 +235,7 @@ def fit(
         preset: "paper" or "released".
         cache_dir: folder of cached features; None for FEDMPT_CACHE_DIR, else ./cache.
         progress: callbacks; None prints. `Progress()` is silent.
+        track: "mlflow", "wandb" or both: experiment trackers besides TensorBoard.
         settings: any other setting, see `trainer.resolving.named_settings`; `fedmpt settings` lists them.
 
     Raises:
@@ -215,10 +243,12 @@ def fit(
         RunFailed: a loss that is not finite.
     """
     overrides = named_settings({"dataset": dataset, "method": method, **settings})
+    trackers = [track] if isinstance(track, str) else list(track)
+    check_names(trackers)
     chosen = resolve(None if config is None else Path(config), preset, overrides)
     options = Options(None if cache_dir is None else Path(cache_dir), progress=progress or printed())
     run = begin(chosen, None if bank is None else Path(bank), None if out is None else Path(out), options)
-    run.resume()
+    run.resume(track=trackers)
     return run
 
 
@@ -259,10 +289,3 @@ def _read(path: Path, progress: Progress) -> Bank:
     for warning in loaded.warnings:
         progress.reporter.say(f"warning: {path}: {warning}")
     return loaded.bank
-
-
-def _flat(tree: dict[str, Any], above: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        found |= _flat(value, f"{above}{key}.") if isinstance(value, dict) else {f"{above}{key}": value}
-    return found

@@ -118,6 +118,9 @@ def export(
         ),
     ] = None,
     checkpoint: CheckpointOption = None,
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="Write model.onnx, too; the image tower is in it. [needs fedmpt[onnx]]")
+    ] = False,
     debug: DebugOption = False,
 ) -> None:
     """Write a run's model as a folder that works without the training data, for trainer.load and fedmpt predict.
@@ -128,7 +131,7 @@ def export(
         with collector_paused():
             from trainer.session import Run
 
-            folder = Run.open(run).export(out, with_backbone=with_backbone, checkpoint=checkpoint)
+            folder = Run.open(run).export(out, with_backbone=with_backbone, checkpoint=checkpoint, onnx=onnx)
         size = sum(path.stat().st_size for path in folder.iterdir())
         typer.echo(f"{folder}: {size / 1e6:.1f} MB; {folder / 'README.md'} says how to use it")
 

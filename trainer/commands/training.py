@@ -50,6 +50,10 @@ def train(
         str | None,
         typer.Option(help="Of the resumed run: last, best or a number of rounds; later ones are run again. [last]"),
     ] = None,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(help="An experiment tracker besides TensorBoard: mlflow or wandb; may be repeated."),
+    ] = None,
     cache_dir: CacheOption = None,
     no_feature_cache: StreamOption = False,
     debug: DebugOption = False,
@@ -63,6 +67,7 @@ def train(
             from trainer.errors import TrainerError
             from trainer.resolving import named_settings, parse_assignment, resolve
             from trainer.session import Options, Run, begin
+            from trainer.tracking.base import check_names
 
         named = {
             "dataset": dataset,
@@ -79,6 +84,7 @@ def train(
         }
         overrides = named_settings(named) | dict(parse_assignment(text) for text in assignments or [])
         options = Options(cache_dir)
+        check_names(track or [])
         if resume is not None:
             if config or preset or overrides or bank or out:
                 raise TrainerError("--resume goes on with the run's own settings and bank; leave the other options out")
@@ -87,7 +93,7 @@ def train(
             raise TrainerError("--checkpoint says where --resume goes on; a new run begins at round 0")
         else:
             run = begin(resolve(config or _local_file(), preset, overrides), bank, out, options)
-        print_evaluation(run, run.resume(checkpoint or "last"))
+        print_evaluation(run, run.resume(checkpoint or "last", track or ()))
 
 
 def _local_file() -> Path | None:

@@ -150,7 +150,7 @@ class FedMPT(Method):
         """g = softmax(Ω(v)): weights of the conditions, (B, D) to (B, N). Uniform where the gate is off."""
         if not self.settings.gate:
             n = len(self.prompts.conditions)
-            return image.new_full((len(image), n), 1 / n)
+            return image.new_full((image.shape[0], n), 1 / n)
         v = F.normalize(image, dim=-1)
         return ((v @ self.gate_down.T) @ self.gate_up.T).softmax(-1)
 
