@@ -1,7 +1,7 @@
 """FedMPT's ablation (the paper's Table 4) with controls on the drawn world, and parameter sweeps.
 
-    python benchmarks/scenes_ablation.py table  --bank prompt_bank/banks/scenes24.json [--trials 8] [--seeds 0 1 2 3 4]
-    python benchmarks/scenes_ablation.py sweeps --bank prompt_bank/banks/scenes24.json [--sweep-seeds 0 1 2]
+    python benchmarks/scenes_ablation.py table  --bank benchmarks/banks/scenes24-2026-11-24.json [--trials 8] [--seeds 0 1 2 3 4]
+    python benchmarks/scenes_ablation.py sweeps --bank benchmarks/banks/scenes24-2026-11-24.json [--sweep-seeds 0 1 2]
 
 `table`: each row is tuned with the same number of trials on the validation images of a world that is not in the table:
 first the row's default settings, then random ones from its search space, with the same random numbers for all rows. The

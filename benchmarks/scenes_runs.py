@@ -6,7 +6,7 @@ import json
 import multiprocessing
 import statistics
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -102,10 +102,18 @@ class Ledger:
         bank: of all runs; use another file for another bank.
         cache: the feature cache.
         workers: number of processes, with one thread each.
+        measure: runs a job, like `run`; must be a module's function.
     """
 
-    def __init__(self, file: Path, bank: Path, cache: Path, workers: int) -> None:
-        self.file, self.bank, self.cache, self.workers = file, bank, cache, workers
+    def __init__(
+        self,
+        file: Path,
+        bank: Path,
+        cache: Path,
+        workers: int,
+        measure: Callable[[Job, Path, Path], dict[str, float]] = run,
+    ) -> None:
+        self.file, self.bank, self.cache, self.workers, self.measure = file, bank, cache, workers, measure
         lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
         self.found: dict[str, dict[str, float]] = {}
         for line in map(json.loads, lines):
@@ -122,7 +130,7 @@ class Ledger:
     def _run(self, jobs: list[Job]) -> None:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(self.workers, mp_context=context) as pool:
-            running = {pool.submit(run, job, self.bank, self.cache): job for job in jobs}
+            running = {pool.submit(self.measure, job, self.bank, self.cache): job for job in jobs}
             for done in as_completed(running):
                 job, found = running[done], done.result()
                 self.found[job.key()] = found

@@ -19,6 +19,7 @@ from trainer.data.registry import load_dataset
 from trainer.data.streaming import EncodedImages, PixelSource
 from trainer.errors import TrainerError, unknown_name
 from trainer.federation.aggregation.registry import choose_rule
+from trainer.knowledge import build_knowledge
 from trainer.methods.base import Method, MethodContext
 from trainer.methods.registry import build
 from trainer.run_config import RunConfig
@@ -49,21 +50,34 @@ class Prepared:
 
     def features(self, split: Split) -> BatchSource:
         """A split as the method's input: frozen features, cached or computed on the fly, or pixels."""
-        clip, config = self.method.clip, self.config
+        clip = self.method.clip
         if self.method.reads == "pixels":
             return PixelSource(split, clip.preprocess.transform())
         block = frozen_blocks(self.method.reads)
-        encoding = Encoding(clip, config.backbone.patch_source, config.compute.feature_type, block)
-        if not config.compute.feature_cache:
-            return EncodedImages(split, encoding)
-        return feature_store(
-            self.dataset,
-            split,
-            encoding,
-            self.cache,
-            lambda done, count: self.reporter.features(split.name, done, count),
-            self.reporter.say,
-        )
+        return frozen_features(self.config, self.dataset, split, clip, block, self.cache, self.reporter)
+
+
+def frozen_features(
+    config: RunConfig,
+    dataset: MultiLabelDataset,
+    split: Split,
+    clip: FrozenClip,
+    block: int | None,
+    cache: Path,
+    reporter: Reporter,
+) -> BatchSource:
+    """A split's frozen features, from the cache or computed on the fly; `block` as in `Encoding`."""
+    encoding = Encoding(clip, config.backbone.patch_source, config.compute.feature_type, block)
+    if not config.compute.feature_cache:
+        return EncodedImages(split, encoding)
+    return feature_store(
+        dataset,
+        split,
+        encoding,
+        cache,
+        lambda done, count: reporter.features(split.name, done, count),
+        reporter.say,
+    )
 
 
 def pick_device(name: str) -> torch.device:
@@ -101,6 +115,13 @@ def assemble(
         TrainerError: an unknown name, a bank that does not fit, or weights that the aggregation rule does not support.
     """
     clip.precision = PRECISIONS[config.compute.precision]
+    knowledge = build_knowledge(
+        config,
+        dataset,
+        clip,
+        bank,
+        lambda: frozen_features(config, dataset, dataset.train, clip, None, cache, reporter),
+    )
     context = MethodContext(
         clip=clip,
         label_names=dataset.label_names,
@@ -110,6 +131,7 @@ def assemble(
         generator=torch_generator(config.seeds.initial, "initial", config.method.name),
         seen=seen_labels(dataset.label_names, config.unseen_labels),
         text_chunk=config.compute.text_chunk,
+        knowledge=knowledge,
     )
     method = build(config.method.name, context).to(clip.device)
     choose_rule(config.federation, method.aggregation)

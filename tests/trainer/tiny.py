@@ -8,7 +8,7 @@ from typing import Any
 import open_clip
 import torch
 
-from prompt_bank.schema import Bank, Condition, Label, Prompt
+from prompt_bank.schema import Affinity, Bank, Condition, Label, Prompt
 from tests.shared import shared
 from trainer.backbone.clip import FrozenClip, Preprocess
 from trainer.backbone.load import fill_weights
@@ -16,6 +16,8 @@ from trainer.config.sections import LossConfig
 from trainer.config.settings import Settings
 from trainer.data.batches import Batch
 from trainer.data.encoding import Encoding, batch_of_pixels, frozen_blocks
+from trainer.heads import context_tables
+from trainer.heads.context import ContextConfig, Knowledge
 from trainer.methods.base import MethodContext
 
 PREPROCESS = Preprocess(32, (0.5, 0.5, 0.5), (0.28, 0.28, 0.28))
@@ -62,6 +64,25 @@ def small_bank(
     )
 
 
+def bank_with_affinities(labels: tuple[str, ...] = LABELS) -> Bank:
+    """The small bank with random affinities: two values of the first condition, three of the second."""
+    generator = torch.Generator().manual_seed(1)
+    bank, conditions = small_bank(labels=labels), []
+    for condition, values in zip(bank.conditions, (("street", "park"), ("day", "night", "fog")), strict=True):
+        numbers = torch.randn(len(labels), len(values), generator=generator).tolist()
+        affinity = Affinity(rows={label: tuple(row) for label, row in zip(labels, numbers, strict=True)})
+        conditions.append(condition.model_copy(update={"values": values, "affinity": affinity}))
+    return bank.model_copy(update={"conditions": tuple(conditions)})
+
+
+def small_knowledge(settings: Settings, labels: tuple[str, ...] = LABELS) -> Knowledge | None:
+    """The knowledge of `bank_with_affinities` for a method with these settings."""
+    if not isinstance(settings, ContextConfig) or settings.context == "none":
+        return None
+    table = context_tables.bank_table(bank_with_affinities(labels), labels, settings.context_conditions)
+    return context_tables.to_knowledge(settings, table, random_clip(), labels)
+
+
 def method_context(
     settings: Settings,
     bank: Bank | None = None,
@@ -76,6 +97,7 @@ def method_context(
         settings=settings,
         loss=LossConfig(),
         generator=torch.Generator().manual_seed(0),
+        knowledge=small_knowledge(settings, labels),
     )
 
 

@@ -18,7 +18,7 @@ class Evidence(NamedTuple):
     gate: Tensor | None
     """g: (B, N), the weights of the conditions; sums to 1. None if the method has no conditions."""
     shares: Tensor | None
-    """(B, N, C), each condition's contribution to a label's logit; sums to the logit over conditions."""
+    """(B, N, C), each condition's contribution to a label's logit; sums to `Method.logits` over conditions."""
     scores: Tensor | None
     """ψ: (B, N, C), the score under each condition, a cosine or a fraction of one."""
 

@@ -19,7 +19,8 @@ class ConditionShare:
         condition: its text.
         gate: its gate weight for this image, in [0, 1].
         score: the label's score under this condition, a cosine.
-        adds: its contribution to the label's logit; the contributions of all conditions sum to the logit.
+        adds: its contribution to the label's logit; the contributions of all conditions, plus the context's, sum to the
+            logit.
     """
 
     condition: str
@@ -38,6 +39,7 @@ class LabelEvidence:
         logit: of the probability.
         places: (rows, columns) patch weights that sum to 1; None if the image is scored as a whole.
         conditions: the contributions of N conditions; None if the method has no conditions.
+        context: the contribution of the context term (`method.context`) to the logit; None if there is none.
     """
 
     label: str
@@ -45,6 +47,7 @@ class LabelEvidence:
     logit: float
     places: np.ndarray | None
     conditions: tuple[ConditionShare, ...] | None
+    context: float | None = None
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,7 @@ class Explanation:
                     "logit": found.logit,
                     "places": None if found.places is None else found.places.round(6).tolist(),
                     "conditions": None if found.conditions is None else [vars(share) for share in found.conditions],
+                    "context": found.context,
                 }
                 for found in self.labels
             ],

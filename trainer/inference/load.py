@@ -14,7 +14,7 @@ from trainer.errors import TrainerError
 from trainer.federation.memory import PERSONAL
 from trainer.inference.exported import BACKBONE, WEIGHTS, ExportedConfig, read_config, read_tensors
 from trainer.inference.model import Model
-from trainer.methods.base import Method, MethodContext
+from trainer.methods.base import Method, MethodContext, extract_knowledge
 from trainer.methods.registry import build
 from trainer.preparing import PRECISIONS, pick_device
 from trainer.run.folder import Run
@@ -68,7 +68,7 @@ def from_run(run: Run, device: str = "auto", checkpoint: str | None = None, clie
     """
     evaluation = run.evaluation()
     evaluated = int(evaluation["rounds"])
-    rounds, _ = run.load_checkpoint(checkpoint or str(evaluated))
+    rounds, state = run.load_checkpoint(checkpoint or str(evaluated))
     if rounds != evaluated:
         raise TrainerError(
             f"{run.folder}: the threshold was chosen for checkpoint {evaluated}, not {rounds}; "
@@ -77,7 +77,8 @@ def from_run(run: Run, device: str = "auto", checkpoint: str | None = None, clie
     config = run.config()
     clip = load_backbone(config.backbone.name, config.backbone.pretrained, pick_device(device))
     clip.precision = PRECISIONS[config.compute.precision]
-    method = _method(config.method, clip, tuple(evaluation["label_names"]), _bank(run))
+    names = tuple(evaluation["label_names"])
+    method = _method(config.method, clip, names, _bank(run), state)
     restore(run, method, str(rounds), client)
     with torch.no_grad():
         text = method.text_features()
@@ -107,7 +108,7 @@ def from_export(folder: Path, device: str = "auto", backbone: str | None = None)
         raise TrainerError(
             f"{folder / WEIGHTS}: expected text features of {len(config.labels)} labels, {clip.dim} wide, not {found}"
         )
-    method = _method(config.method, clip, config.labels, config.bank)
+    method = _method(config.method, clip, config.labels, config.bank, tensors)
     personal = {name: tensors.pop(name) for name in list(tensors) if name.startswith(PERSONAL)}
     try:
         method.personal_start = {name.removeprefix(PERSONAL): value for name, value in personal.items()}
@@ -125,7 +126,9 @@ def from_export(folder: Path, device: str = "auto", backbone: str | None = None)
     return Model(method, text, config.threshold, source)
 
 
-def _method(settings: MethodConfig, clip: FrozenClip, labels: tuple[str, ...], bank: Bank | None) -> Method:
+def _method(
+    settings: MethodConfig, clip: FrozenClip, labels: tuple[str, ...], bank: Bank | None, state: dict[str, torch.Tensor]
+) -> Method:
     context = MethodContext(
         clip=clip,
         label_names=labels,
@@ -134,6 +137,7 @@ def _method(settings: MethodConfig, clip: FrozenClip, labels: tuple[str, ...], b
         # Loss and initialisation have no effect, since nothing is trained.
         loss=LossConfig(),
         generator=torch.Generator().manual_seed(0),
+        knowledge=extract_knowledge(state),
     )
     return build(settings.name, context).to(clip.device)
 

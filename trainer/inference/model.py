@@ -6,6 +6,7 @@ Shape letters: B images, M patches, N conditions, C labels.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -104,6 +105,7 @@ class Model:
         with self.method.evaluating(self.text):
             logits = self.method(batch)[0].cpu()
             evidence = self.method.evidence(batch, self.text).cpu()
+            added = self._context(batch)
         probabilities = logits.sigmoid()
         if labels is None:
             order = probabilities.argsort(descending=True, stable=True).tolist()
@@ -114,7 +116,13 @@ class Model:
             image=opened.convert("RGB"),
             places_are=evidence.places_are,
             gate=self._gate(evidence),
-            labels=tuple(self._label(evidence, c, float(logits[c]), float(probabilities[c])) for c in chosen),
+            labels=tuple(
+                replace(
+                    self._label(evidence, c, float(logits[c]), float(probabilities[c])),
+                    context=None if added is None else float(added[c]),
+                )
+                for c in chosen
+            ),
         )
 
     def _batch(self, tensors: Sequence[Tensor]) -> Batch:
@@ -123,6 +131,12 @@ class Model:
         unknown = torch.full((len(tensors), len(self.labels)), float(UNKNOWN), device=clip.device)
         encoding = Encoding(clip, self.patch_source, block=frozen_blocks(self.method.reads))
         return batch_of_pixels(self.method.reads, encoding, pixels, unknown)
+
+    def _context(self, batch: Batch) -> Tensor | None:
+        """(C,) the context term of an image; None if the method has none."""
+        if self.method.context_term is None:
+            return None
+        return self.method.context_term(batch, self.method.logits(batch, self.text))[0].cpu()
 
     def _gate(self, evidence: Evidence) -> dict[str, float] | None:
         if evidence.gate is None or self.conditions is None:

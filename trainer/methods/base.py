@@ -6,7 +6,7 @@ Shape letters: B images, M patches, C labels, D joint width.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -18,9 +18,14 @@ from prompt_bank.schema import Bank
 from trainer.backbone.clip import FrozenClip
 from trainer.config.sections import LossConfig
 from trainer.data.batches import Batch
+from trainer.errors import TrainerError
+from trainer.heads.context import ContextConfig, ContextTerm, Knowledge
 from trainer.heads.evidence import WHOLE_IMAGE, Evidence
 from trainer.heads.losses import asymmetric_loss
-from trainer.methods.federated import FederatedModule
+from trainer.methods.federated import FederatedModule, ParameterGroup
+
+TERM = "context_term."
+"""Prefix of the names of the context term's parameters and buffers."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class MethodContext:
         generator: for the initialisation of parameters.
         seen: indices of the labels used in training; None for all.
         text_chunk: prompts encoded at once; None for all.
+        knowledge: of conditions, for settings with `context`; None if they use none.
     """
 
     clip: FrozenClip
@@ -46,12 +52,18 @@ class MethodContext:
     generator: torch.Generator
     seen: tuple[int, ...] | None = None
     text_chunk: int | None = None
+    knowledge: Knowledge | None = None
 
 
 class Method(FederatedModule, ABC):
     """A method: its learnable parameters, its logits and its loss.
 
-    Exactly the parameters with `requires_grad` are trained; `FederatedModule` defines which are exchanged.
+    Exactly the parameters with `requires_grad` are trained; `FederatedModule` defines which are exchanged. A method
+    whose settings are a `ContextConfig` has a context term; if it overrides `exchanged_buffers` or `parameter_groups`,
+    it must add those of `super()`.
+
+    Raises:
+        TrainerError: settings with a context but without knowledge, or a method that does not read features.
     """
 
     reads: ClassVar[str] = "features"
@@ -67,6 +79,7 @@ class Method(FederatedModule, ABC):
         self.seen = None if context.seen is None else torch.tensor(context.seen, device=context.clip.device)
         self.text_chunk = context.text_chunk
         self._fixed: Tensor | None = None
+        self.context_term = self._context_term(context)
 
     clip: FrozenClip
 
@@ -84,7 +97,41 @@ class Method(FederatedModule, ABC):
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits (B, C); sigmoid gives the probability."""
-        return self.logits(batch, self.current_text())
+        return self.scored(batch, self.current_text())
+
+    def scored(self, batch: Batch, text: Tensor, labels: Tensor | None = None) -> Tensor:
+        """`logits` plus the context term, if there is one: (B, C).
+
+        Args:
+            batch: of images.
+            text: of C labels.
+            labels: (C,) their indices among all labels; None if they are all.
+        """
+        logits = self.logits(batch, text)
+        return logits if self.context_term is None else logits + self.context_term(batch, logits, labels)
+
+    @property
+    def exchanged_buffers(self) -> tuple[str, ...]:
+        """The context term's knowledge, so that a state is complete without the bank."""
+        if self.context_term is None:
+            return ()
+        return tuple(f"{TERM}{name}" for name, _ in self.context_term.named_buffers())
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The context term's strength, if it is learned."""
+        if self.context_term is None or not self.context_term.strength.requires_grad:
+            return []
+        return [ParameterGroup(("context_term",), factor=self.context_term.settings.context_rate)]
+
+    def _context_term(self, context: MethodContext) -> ContextTerm | None:
+        settings = context.settings
+        if not isinstance(settings, ContextConfig) or settings.context == "none":
+            return None
+        if self.reads != "features":
+            raise TrainerError(f"{type(self).__name__} reads {self.reads}; method.context needs image features")
+        if context.knowledge is None:
+            raise TrainerError(f"method.context={settings.context} needs knowledge of conditions, but none was given")
+        return ContextTerm(settings, self.clip.scale, context.knowledge)
 
     def current_text(self) -> Tensor:
         """The text features: those fixed by `evaluating`, otherwise newly computed."""
@@ -115,7 +162,8 @@ class Method(FederatedModule, ABC):
         if self.seen is not None:
             text = text.index_select(-2, self.seen)
             batch = batch._replace(labels=batch.labels.index_select(-1, self.seen))
-        logits = self.logits(batch, text)
+        learned = self.context_term is not None and self.context_term.settings.context_learned
+        logits = self.scored(batch, text, self.seen) if learned else self.logits(batch, text)
         value = asymmetric_loss(
             logits,
             batch.labels,
@@ -141,6 +189,12 @@ class Method(FederatedModule, ABC):
             finally:
                 self._fixed = None
                 self.train(training)
+
+
+def extract_knowledge(state: Mapping[str, Tensor]) -> Knowledge | None:
+    """The knowledge in a method's state; None if it has no context term."""
+    found = {name.removeprefix(TERM): value for name, value in state.items() if name.startswith(TERM)}
+    return {name: value for name, value in found.items() if name != "strength"} or None
 
 
 def normal(shape: tuple[int, ...], generator: torch.Generator) -> nn.Parameter:

@@ -39,7 +39,7 @@ class ConditionPrompts:
 
     Attributes:
         conditions: N condition texts ("" for a control without words).
-        origin: "accepted" or "proposed" (the bank's conditions), or the name of the control.
+        origin: "accepted" or "proposed" (the bank's conditions), "values" (theirs), or the name of the control.
         words: N embeddings (tokens, Dt) of the conditions' words.
         before: (1, Dt), the embedding of [SOS].
         suffixes: of the C labels.
@@ -68,7 +68,7 @@ class ConditionPrompts:
         """
         if bank is None:
             raise TrainerError("FedMPT needs a prompt bank: --bank bank.json (fedmpt mine-conditions writes one)")
-        _same_labels(bank, label_names)
+        same_labels(bank, label_names)
         texts, origin = _condition_texts(bank, kind)
         frozen = template_parts(bank)
         prompts = cls(
@@ -117,6 +117,11 @@ def _condition_texts(bank: Bank, kind: str) -> tuple[tuple[str, ...], str]:
         return tuple(c.text for c in conditions), status
     if kind == "single":
         return ("",), kind
+    if kind == "values":
+        values = tuple(dict.fromkeys(value for c in conditions for value in c.values))
+        if not values:
+            raise TrainerError("method.conditions=values needs conditions with values, and the bank has none")
+        return values, kind
     if kind == "empty":
         return ("",) * len(conditions), kind
     if len(conditions) > len(IRRELEVANT):
@@ -135,7 +140,12 @@ def _background(bank: Bank, kind: str) -> tuple[str, ...]:
     return tuple(v for v in values if not any(name in f" {v.replace(',', ' ')} ".casefold() for name in named))
 
 
-def _same_labels(bank: Bank, label_names: tuple[str, ...]) -> None:
+def same_labels(bank: Bank, label_names: tuple[str, ...]) -> None:
+    """Check that a bank and a data set have the same labels.
+
+    Raises:
+        TrainerError: names the missing and the surplus labels.
+    """
     names = [label.name for label in bank.labels]
     missing = [name for name in label_names if name not in names]
     surplus = [name for name in names if name not in label_names]

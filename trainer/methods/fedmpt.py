@@ -17,6 +17,7 @@ from trainer.backbone.text import PrefixEncoder
 from trainer.config.settings import MethodSettings
 from trainer.data.batches import Batch
 from trainer.errors import TrainerError
+from trainer.heads.context import ContextConfig
 from trainer.heads.evidence import WHOLE_IMAGE, Evidence
 from trainer.heads.logit import Logit, LogitConfig
 from trainer.heads.matching import Match, MatchingConfig, match
@@ -44,13 +45,14 @@ TITLES = {"transport": "transport", "shares": "shares", "softmax": "softmax pool
 """The method's title in tables, by matching."""
 
 
-class FedMptConfig(MethodSettings, MatchingConfig):
+class FedMptConfig(MethodSettings, MatchingConfig, ContextConfig):
     """FedMPT. The numbers of learnable tokens are in the bank, together with the prompt template."""
 
     name: Literal["fedmpt"] = "fedmpt"
-    conditions: Literal["bank", "empty", "irrelevant", "single"] = "bank"
-    """The condition texts in the prompts: the bank's; or, as controls, none ("empty") or unrelated ones ("irrelevant"),
-    for as many conditions as the bank has, or a single prompt without condition text ("single")."""
+    conditions: Literal["bank", "values", "empty", "irrelevant", "single"] = "bank"
+    """The condition texts in the prompts: the bank's conditions, or one prompt for each of their values ("values"); or,
+    as controls, none ("empty") or unrelated ones ("irrelevant"), for as many conditions as the bank has, or a single
+    prompt without condition text ("single")."""
     prompts: bool = True
     """Off: no learnable tokens; a prompt is the condition's words and the label, encoded once."""
     adapters: bool = True

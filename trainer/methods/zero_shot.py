@@ -9,6 +9,7 @@ from torch import Tensor
 
 from trainer.config.settings import MethodSettings
 from trainer.data.batches import Batch
+from trainer.heads.context import ContextConfig
 from trainer.heads.evidence import Evidence
 from trainer.heads.logit import Logit, LogitConfig
 from trainer.heads.pooling import POOLED, Pooling, pooled_cosine, pooled_evidence
@@ -16,7 +17,7 @@ from trainer.methods.base import Method, MethodContext
 from trainer.methods.registry import register
 
 
-class ZeroShotConfig(MethodSettings):
+class ZeroShotConfig(MethodSettings, ContextConfig):
     """CLIP without any training."""
 
     name: Literal["zero-shot"] = "zero-shot"
@@ -26,6 +27,8 @@ class ZeroShotConfig(MethodSettings):
     """Score of the image feature, or of the best patch."""
     logit: LogitConfig = LogitConfig()
     """The affine map from cosines to logits."""
+    context_strength: float = 0.7
+    """η; larger than for trained methods, because nothing else here adapts to the data."""
 
 
 @register(ZeroShotConfig)
@@ -37,6 +40,8 @@ class ZeroShot(Method):
         self.settings: ZeroShotConfig = context.settings
         self.prompts = [self.settings.template.replace("{}", name) for name in context.label_names]
         self.logit = Logit(self.settings.logit).requires_grad_(False)
+        if self.context_term is not None:
+            self.context_term.requires_grad_(False)
         self.text = F.normalize(self.clip.encode_texts(self.prompts), dim=-1)
 
     def text_features(self) -> Tensor:

@@ -21,6 +21,11 @@ VARIANTS: list[tuple[str, dict[str, Any]]] = [
     ("fedmpt", {"matching": "image"}),
     ("fedmpt", {"background": "learned"}),
     ("coop", {"pooling": "max"}),
+    ("fedmpt", {"context": "bank", "context_learned": True}),
+    ("fedmpt", {"context": "bank", "context_learned": True, "context_form": "posterior"}),
+    ("fedmpt", {"context": "bank", "context_learned": True, "context_form": "label-graph", "context_steps": 2}),
+    ("zero-shot", {"context": "bank"}),
+    ("zero-shot", {"context": "bank", "context_form": "compound"}),
 ]
 
 
