@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 
 import typer
 
@@ -52,3 +53,9 @@ class ProgressBar:
             return ""
         rate_text = f"{60 * rate:.0f} a minute" if self._per_minute else f"{rate:.0f} {self._what}/s"
         return f", {rate_text}, {missing / rate:.0f} s left"
+
+
+def counted(step: str) -> Callable[[int, int], None]:
+    """The progress of a single step of work, as a function of what is done and the total."""
+    lines = ProgressBar()
+    return lambda done, count: lines(step, done, count)

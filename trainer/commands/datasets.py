@@ -63,11 +63,11 @@ def check(
     Example:  fedmpt datasets check voc2007 --data-root data
     """
     with reported(debug):
-        from trainer.commands.progress import image_lines
+        from fedmpt.common.progress import counted
         from trainer.data.inspection import inspect
 
         settings = _settings(name, data_root, assignments)
-        found = inspect(settings, images, cache_folder(cache_dir), image_lines())
+        found = inspect(settings, images, cache_folder(cache_dir), counted("checked"))
         if as_json:
             echo(json_text(found.to_dict()))
         else:
@@ -97,7 +97,7 @@ def partition(
     Example:  fedmpt datasets partition voc2007 --data-root data --share 0.5 --plot partition.png
     """
     with reported(debug):
-        from trainer.commands.progress import image_lines
+        from fedmpt.common.progress import counted
         from trainer.data.partition import save_partition
         from trainer.data.partition_plot import plot_partition
         from trainer.data.registry import load_dataset
@@ -107,7 +107,7 @@ def partition(
         if skip_unreadable:
             overrides["data.skip_unreadable"] = True
         settings = _settings(name, data_root, assignments, overrides)
-        dataset = load_dataset(settings, cache_folder(cache_dir), image_lines())
+        dataset = load_dataset(settings, cache_folder(cache_dir), counted("checked"))
         if out is not None:
             save_partition(dataset, settings.partition, out)
         if plot is not None:
