@@ -101,7 +101,7 @@ def test_python_makes_the_same_checks(folder: Path) -> None:
 
     add_rows(folder / "photos", range(40, 60))
     for act in ("evaluate", "report", "resume"):
-        with pytest.raises(TrainerError, match="partition|changed since the run began"):
+        with pytest.raises(TrainerError, match=r"partition|changed since the run began"):
             getattr(trainer.open_run(folder / "run", data_root=folder / "photos"), act)()
 
 

@@ -25,7 +25,8 @@ from trainer.reference.source import (
     registered_settings,
 )
 
-TYPES = {"int": "integer", "float": "number", "bool": "true or false", "str": "text", "Path": "path"}
+TYPES = {"int": "integer", "float": "number", "bool": "true or false", "str": "text"}
+TYPES |= dict.fromkeys(("Path", "SettingsPath"), "path") | {"NameTemplate": "text with {}"}
 """Types as they are shown to people."""
 
 
