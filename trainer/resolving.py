@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from fedmpt.common.files import expanded
+from trainer.data.hub_dataset import HUB_NAME
 from trainer.errors import TrainerError, unknown_name
 from trainer.methods.fedmpt import FedMptConfig
 from trainer.methods.registry import settings_classes
@@ -76,12 +77,19 @@ def named_settings(given: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, dict):
             keyed |= {f"{name}.{key}": one for key, one in value.items()}
             continue
-        plain = str(expanded(value).resolve()) if isinstance(value, Path) else value
+        plain = absolute(value) if isinstance(value, Path) else value
         if name in NAMED:
             short |= dict.fromkeys(NAMED[name], plain)
         else:
             keyed[name.replace("__", ".")] = plain
     return {**short, **keyed}
+
+
+def absolute(path: Path) -> str:
+    """The absolute path; a name on the hub stays as it is."""
+    if HUB_NAME.fullmatch(path.as_posix()) and not path.exists():
+        return path.as_posix()
+    return str(expanded(path).resolve())
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +25,8 @@ from fedmpt.common.progress import Waiting
 POLL_SECONDS = 0.2
 HEALTH_SECONDS = 5.0
 """Time limit of asking an engine whether it is ready."""
+ENDING_SECONDS = 5.0
+"""For how long an engine that answers no more may take to end by itself."""
 LAST_LINES = 3
 """Lines of the log that an error repeats."""
 LOG_TAIL = 4000
@@ -67,6 +70,9 @@ class Engine:
         if process is None:
             return
         code = process.poll()
+        if code is None and isinstance(error, MiningFailed) and not _healthy(self.address.port):
+            with suppress(subprocess.TimeoutExpired):  # it is about to end
+                code = process.wait(ENDING_SECONDS)
         self._close(process)
         if not isinstance(error, MiningFailed):
             self.log.unlink(missing_ok=True)

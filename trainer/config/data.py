@@ -72,6 +72,24 @@ class ScenesConfig(Settings):
     none of the sites' places never occur in training."""
 
 
+class HfConfig(Settings):
+    """Data set `hf`: the columns of a data set of Hugging Face `datasets`."""
+
+    config: str | None = None
+    """The configuration's name; None for the only one."""
+    revision: str | None = None
+    """A branch, tag or commit on the hub; None for the newest."""
+    image: str | None = None
+    """The column of images; None for the only one."""
+    labels: str | None = None
+    """The column of labels: classes, texts, or zeros and ones; None for `labels` or `label`; without these each column
+    of numbers is a label."""
+    names: SettingsPath | None = None
+    """A file of labels, which names the places of lists of zeros and ones."""
+    site: str | None = None
+    """The column of owners; None for `site`, if there is one."""
+
+
 class DataConfig(Settings):
     """The data set. `sites` to `shift` apply to `scenes`; the settings after them to images in files."""
 
@@ -112,6 +130,8 @@ class DataConfig(Settings):
     """Settings of the drawn world alone."""
     table: TableConfig = TableConfig()
     """Settings of the data set `table` alone."""
+    hf: HfConfig = HfConfig()
+    """Settings of the data set `hf` alone."""
     partition: PartitionConfig = PartitionConfig()
     """Who owns which training images."""
     mask: MaskConfig = MaskConfig()
