@@ -24,8 +24,8 @@ class Entry:
     """A data set in files.
 
     Attributes:
-        module: defines PAGE (download page), REQUIRED (paths), DEFAULTS (settings of each variant) and
-            read_listing(root, settings).
+        module: defines PAGE (download page), REQUIRED (paths), DEFAULTS (settings of each variant),
+            read_listing(root, settings) and, where they are published without a form to fill in, ARCHIVES.
         title: a one-line description.
     """
 
