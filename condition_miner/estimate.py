@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from condition_miner.asking.asker import DryRunStop
 from condition_miner.asking.budget import estimate_json_tokens, estimate_prompt_tokens
+from condition_miner.asking.stops import DryRunStop
 from condition_miner.messages.templates import PromptTemplates
 from condition_miner.settings import MESSAGES_BY_STAGE, STAGES, MinerSettings
 from condition_miner.stages.affinity.recipe import SOUGHT, fronts, sentence
@@ -40,10 +40,6 @@ class Estimate:
     tokens_in: int
     tokens_out: int
     exact: bool
-
-    def price(self, into: float, out: float) -> float:
-        """The cost, given the prices of a million input and output tokens."""
-        return (self.tokens_in * into + self.tokens_out * out) / 1e6
 
 
 def estimate_stages(

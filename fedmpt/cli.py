@@ -7,6 +7,7 @@ command is imported; for the others, this module has a name and a line of help.
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from dataclasses import dataclass
 
@@ -47,6 +48,9 @@ ENTRIES: dict[str, Entry] = {
     "train": Entry(
         "trainer.commands.training", "train", "Train a method over sites that keep their images.", "Training"
     ),
+    "settings": Entry(
+        "trainer.commands.settings", "settings", "Every setting: its type, default and meaning.", "Training"
+    ),
     "evaluate": Entry(
         "trainer.commands.evaluation", "evaluate", "Measure a run's best checkpoint on the test split.", "Training"
     ),
@@ -61,6 +65,9 @@ ENTRIES: dict[str, Entry] = {
     "report": Entry("trainer.commands.evaluation", "report", "Write a run's report: one HTML page.", "Training"),
     "datasets": Entry(
         "trainer.commands.datasets", "app", "Look at data sets, and at who owns which images.", "Training"
+    ),
+    "doctor": Entry(
+        "fedmpt.doctor.command", "doctor", "Check this installation, and say what to do about what is broken.", "Help"
     ),
     "demo": Entry("fedmpt.demo", "demo", "Run the whole path on the drawn world, in a few minutes.", "Training"),
 }
@@ -91,9 +98,7 @@ def _version(wanted: bool) -> None:
 def build(named: str | None) -> typer.Typer:
     """The command line with the command `named` imported, and all others only listed in the help."""
     # Rich's own markup would remove the defaults in square brackets.
-    app = typer.Typer(
-        no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="markdown"
-    )
+    app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="markdown")
 
     @app.callback()
     def root(
@@ -111,12 +116,19 @@ def build(named: str | None) -> typer.Typer:
     return app
 
 
+def _words() -> list[str]:
+    """The command line; while a shell completes one, the words that were typed so far, which typer passes on."""
+    if "_FEDMPT_COMPLETE" not in os.environ:
+        return sys.argv
+    return (os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or "").split()
+
+
 def main() -> None:
     """Entry point of the `fedmpt` command."""
     accept_any_code_page()
-    named = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
+    named = next((word for word in _words()[1:] if not word.startswith("-")), None)
     try:
-        build(named)()
+        build(named)(prog_name="fedmpt")
     except KeyboardInterrupt:
         typer.echo("interrupted", err=True)
         sys.exit(130)

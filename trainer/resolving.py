@@ -12,6 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from fedmpt.common.files import expanded
+from trainer.data.hub_dataset import HUB_NAME
 from trainer.errors import TrainerError, unknown_name
 from trainer.methods.fedmpt import FedMptConfig
 from trainer.methods.registry import settings_classes
@@ -43,6 +45,51 @@ def resolve(file: Path | None = None, preset: str | None = None, overrides: dict
         return RunConfig.model_validate(tree)
     except ValidationError as error:
         raise TrainerError("settings: " + "; ".join(_problem(e) for e in error.errors())) from error
+
+
+NAMED: dict[str, tuple[str, ...]] = {
+    "dataset": ("data.dataset",),
+    "data_root": ("data.data_root",),
+    "partition": ("data.partition.file",),
+    "skip_unreadable": ("data.skip_unreadable",),
+    "method": ("method.name",),
+    "backbone": ("backbone.name",),
+    "pretrained": ("backbone.pretrained",),
+    "rounds": ("federation.rounds",),
+    "seed": ("data.seed", "seeds.initial", "seeds.clients", "seeds.batches"),
+    "feature_cache": ("compute.feature_cache",),
+}
+"""Settings with a short name: options of `fedmpt train` and arguments of `trainer.fit`."""
+
+
+def named_settings(given: dict[str, Any]) -> dict[str, Any]:
+    """Overrides of `resolve` from keywords; those that are None are left out, paths become absolute.
+
+    Args:
+        given: by short name (`NAMED`), by key with . or __ for the dots ("method__rank"), or by group with a dictionary
+            of its settings ({"federation": {"rounds": 3}}). Keys override short names.
+    """
+    short: dict[str, Any] = {}
+    keyed: dict[str, Any] = {}
+    for name, value in given.items():
+        if value is None:
+            continue
+        if isinstance(value, dict):
+            keyed |= {f"{name}.{key}": one for key, one in value.items()}
+            continue
+        plain = absolute(value) if isinstance(value, Path) else value
+        if name in NAMED:
+            short |= dict.fromkeys(NAMED[name], plain)
+        else:
+            keyed[name.replace("__", ".")] = plain
+    return {**short, **keyed}
+
+
+def absolute(path: Path) -> str:
+    """The absolute path; a name on the hub stays as it is."""
+    if HUB_NAME.fullmatch(path.as_posix()) and not path.exists():
+        return path.as_posix()
+    return str(expanded(path).resolve())
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:

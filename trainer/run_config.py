@@ -33,14 +33,23 @@ class RunConfig(Settings):
     """All settings of a run."""
 
     method: MethodConfig = FedMptConfig()
+    """The method, and its own settings."""
     backbone: BackboneConfig = BackboneConfig()
+    """The frozen CLIP."""
     data: DataConfig = DataConfig()
+    """The data set, and who owns which of its images."""
     federation: FederationConfig = FederationConfig()
+    """The rounds and the server."""
     optimiser: OptimiserConfig = OptimiserConfig()
+    """A client's local training."""
     loss: LossConfig = LossConfig()
+    """The training loss."""
     compute: ComputeConfig = ComputeConfig()
+    """Precision, compilation, the feature cache."""
     evaluation: EvaluationConfig = EvaluationConfig()
+    """What is measured besides the test metrics."""
     seeds: SeedConfig = SeedConfig()
+    """Random seeds by purpose."""
     unseen_labels: tuple[str, ...] = ()
     """Labels excluded from training; test metrics are then given for all, for seen and for unseen labels."""
     device: str = "auto"

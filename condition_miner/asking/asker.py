@@ -16,10 +16,19 @@ from condition_miner.asking.batch import Batch, Missing
 from condition_miner.asking.budget import Budget, BudgetExceeded
 from condition_miner.asking.dialects import Dialects
 from condition_miner.asking.sending import Sender, Stopped
+from condition_miner.asking.stops import AnswersLater, DryRunStop
 from condition_miner.asking.workers import interruptible
 from condition_miner.errors import MiningFailed
 from condition_miner.model.address import Address
-from condition_miner.model.backend import BadRequest, ContentRefused, Reply, RequestFailed, TransientFailure
+from condition_miner.model.backend import (
+    AnswerLater,
+    Backend,
+    BadRequest,
+    ContentRefused,
+    Reply,
+    RequestFailed,
+    TransientFailure,
+)
 from condition_miner.model.dialect import Dialect, OutputMode, less_strict, wants_json
 from condition_miner.model.reading import InvalidAnswer
 from condition_miner.model.refusals import may_be_the_form, too_long
@@ -31,14 +40,6 @@ Progress = Callable[[str, int, int], None]
 """Called with the stage, the number of answered questions and the number of all questions."""
 Notice = Callable[[str], None]
 """Called with a message to the user."""
-
-
-class DryRunStop(Exception):
-    """Ends a dry run at the first stage with questions to send; has these questions as they would be sent."""
-
-    def __init__(self, stage: str, questions: list[Question]) -> None:
-        self.stage, self.questions = stage, questions
-        super().__init__(f"{len(questions)} questions of stage {stage}")
 
 
 @dataclass
@@ -54,6 +55,8 @@ class Asker:
         notice: called with messages to the user.
         retry_failed: whether to ask questions again that the model could not answer in an earlier run.
         dry_run: whether to raise DryRunStop instead of sending.
+        before_sending: called before questions are sent; starts a server, for instance.
+        later: a backend that answers from batches of requests, without a probe; None to send each request.
         budget: the token budget of this run.
         sent: the number of requests sent so far.
         mode_counts: the number of answers in JSON by output mode.
@@ -68,6 +71,8 @@ class Asker:
     notice: Notice = lambda text: None
     retry_failed: bool = False
     dry_run: bool = False
+    before_sending: Callable[[], None] = lambda: None
+    later: Backend | None = None
     budget: Budget = field(init=False)
     sent: int = field(default=0, init=False)
     mode_counts: Counter[str] = field(default_factory=Counter, init=False)
@@ -92,6 +97,7 @@ class Asker:
             MiningFailed: no request can succeed.
             KeyboardInterrupt: the user pressed Ctrl-C. The answers received are cached.
             DryRunStop: this is a dry run, and questions would be sent now.
+            AnswersLater: the next batch brings answers.
         """
         if not questions:
             return []
@@ -109,6 +115,7 @@ class Asker:
                 "run again without --offline, or import the answers (fedmpt cache import FILE)"
             )
         if batch.missing:
+            self.before_sending()
             asyncio.run(self._ask_all(batch))
         self._judge(batch, optional)
         self.mode_counts.update(batch.modes.values())
@@ -120,11 +127,13 @@ class Asker:
         Raises:
             AnswersMissing: the server is overloaded, or is down.
             MiningFailed: no request can succeed.
+            AnswersLater: the next batch brings the answer.
         """
         batch = Batch([probe])
         self._look_up_all(batch)
         self._skip_failed(batch)
         if batch.missing:
+            self.before_sending()
             asyncio.run(self._ask_all(batch))
         if batch.budget_exceeded or batch.overloaded:
             raise batch.error(self._spent())
@@ -185,10 +194,11 @@ class Asker:
 
     async def _ask_all(self, batch: Batch) -> None:
         service, where = self.service, self.address.display
-        async with connect(self.address, service) as backend:
+        async with self.later or connect(self.address, service) as backend:
             sender = Sender(backend, service, self.budget, where)
             try:
-                await self._dialects.probed(sender, batch.missing[0].question)
+                if self.later is None:
+                    await self._dialects.probed(sender, batch.missing[0].question)
                 queue = list(reversed(batch.missing))
                 async with interruptible(sender, self.notice) as workers:
                     for _ in range(min(service.concurrency, len(queue))):
@@ -197,6 +207,8 @@ class Asker:
                 batch.budget_exceeded = True
             finally:
                 self.sent += sender.sent
+        if batch.later:
+            raise AnswersLater(batch.stage, batch.later)
 
     async def _run_worker(self, sender: Sender, queue: list[CheckedQuestion], batch: Batch) -> None:
         """Answer questions from the queue until it is empty."""
@@ -210,6 +222,9 @@ class Asker:
                 return
             except Stopped:
                 return
+            except AnswerLater:
+                batch.later += 1
+                continue
             except RequestFailed as error:
                 self._note_failure(checked, error, batch)
                 continue

@@ -59,6 +59,7 @@ class Batch:
         failures: questions that have no answer, with the reason.
         budget_exceeded: whether the token budget ended the run.
         overloaded: whether a question failed because the server was overloaded, or is down.
+        later: how many questions are answered by the next batch of requests.
     """
 
     def __init__(self, questions: list[CheckedQuestion]) -> None:
@@ -69,6 +70,7 @@ class Batch:
         self.missing: list[CheckedQuestion] = []
         self.failures: list[Missing] = []
         self.budget_exceeded = self.overloaded = False
+        self.later = 0
 
     def keep(self, checked: CheckedQuestion, answer: Answer, mode: OutputMode) -> None:
         """Note the answer to a question."""

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import json
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from condition_miner.commands.common import interruption_reported, settings_from_options
+from condition_miner.commands.results import Prices, print_estimates, write_bank
+from condition_miner.commands.sources import Backend, SourceOptions, opened_source
 from fedmpt.common.console import CacheOption, DebugOption, JsonOption, cache_folder, reported
 
 if TYPE_CHECKING:
-    from condition_miner.asking.asker import Asker
-    from condition_miner.estimate import Estimate
     from condition_miner.settings import MinerSettings, ServiceSettings
     from prompt_bank.schema import Bank, Label
-
-
-class Backend(StrEnum):
-    """Where the language model runs."""
-
-    OPENAI = "openai"
-    TRANSFORMERS = "transformers"
 
 
 def mine_conditions(
@@ -45,6 +36,28 @@ def mine_conditions(
     ] = None,
     model: Annotated[
         str | None, typer.Option(help="The model. [FEDMPT_MODEL, else the one that the server offers]")
+    ] = None,
+    serve: Annotated[
+        str | None,
+        typer.Option(
+            "--serve",
+            metavar="MODEL",
+            help="Start a server with this model (a .gguf file, a folder, OWNER/NAME on the hub) for this run.",
+        ),
+    ] = None,
+    engine: Annotated[
+        Path | None, typer.Option(help="With --serve: the server's program. [vllm, else llama-server, on the PATH]")
+    ] = None,
+    engine_args: Annotated[
+        str | None, typer.Option(metavar="WORDS", help="With --serve: more words for its command, in quotes.")
+    ] = None,
+    batch: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|openai",
+            help="Write each stage's requests to a file there for a Batch API or vllm run-batch, and go on with the "
+            "results that are put beside it; openai: upload it to the endpoint, wait, and go on.",
+        ),
     ] = None,
     conditions: Annotated[
         str | None, typer.Option(help="How many abstract conditions; auto: as few as explain 95 % of the descriptions.")
@@ -87,11 +100,9 @@ def mine_conditions(
         bool, typer.Option("--dry-run", help="Say how many requests and tokens it would take; send nothing.")
     ] = False,
     price_in: Annotated[
-        float | None, typer.Option(min=0, help="With --dry-run: price of a million tokens that are sent.")
+        float | None, typer.Option(min=0, help="Price of a million tokens that are sent: costs are told in money, too.")
     ] = None,
-    price_out: Annotated[
-        float | None, typer.Option(min=0, help="With --dry-run: price of a million tokens that are answered.")
-    ] = None,
+    price_out: Annotated[float | None, typer.Option(min=0, help="Price of a million tokens that are answered.")] = None,
     retry_failed: Annotated[
         bool,
         typer.Option("--retry-failed", help="Ask again what the model could not answer in an earlier run."),
@@ -109,13 +120,13 @@ def mine_conditions(
     """
     with reported(debug), interruption_reported():
         from condition_miner.answers.cache import AnswerCache
-        from condition_miner.asking.asker import Asker, DryRunStop
-        from condition_miner.errors import MinerError
+        from condition_miner.asking.asker import Asker
+        from condition_miner.asking.stops import DryRunStop
+        from condition_miner.commands.batching import mined
         from condition_miner.estimate import estimate_stages
         from condition_miner.labels.labels import read_labels
         from condition_miner.messages.checks import load_templates
         from condition_miner.mining import Miner, StagePlan
-        from condition_miner.model.resolving import resolve_for_dry_run, resolve_in_process, resolve_model
         from condition_miner.settings import MinerSettings, ServiceSettings
         from fedmpt.common.progress import ProgressBar, print_note
         from prompt_bank.dependencies.observed import read_cooccurrence
@@ -136,57 +147,38 @@ def mine_conditions(
         limits = {"concurrency": concurrency, "timeout": timeout, "retries": retries}
         limits |= {"longest_wait": longest_wait, "budget_tokens": budget_tokens, "max_failed": max_failed}
         service: ServiceSettings = settings_from_options(ServiceSettings, limits)
-        if not dry_run and (price_in, price_out) != (None, None):
-            raise MinerError("--price-in and --price-out belong to --dry-run")
         prompt_templates = load_templates(templates)
         plan = StagePlan.from_options(stages, from_stage, _earlier_takes(out, existing))
-        with AnswerCache(cache_folder(cache_dir)) as cache:
-            if backend is Backend.TRANSFORMERS:
-                address, found = resolve_in_process(model)
-            elif dry_run:
-                address, found = resolve_for_dry_run(cache, base_url, model)
-            else:
-                address, found = resolve_model(cache, base_url, model, service, offline)
-            progress = ProgressBar("answers", per_minute=True)
-            asker = Asker(cache, address, service, offline, progress, print_note, retry_failed, dry_run)
+        prices = Prices(price_in, price_out)
+        who = SourceOptions(backend, base_url, model, serve, engine, engine_args, batch, offline, dry_run)
+        folder = cache_folder(cache_dir)
+        with AnswerCache(folder) as cache, opened_source(who, cache, service, folder) as source:
+            progress, batches = ProgressBar("answers", per_minute=True), source.batches
+            asker = Asker(
+                cache,
+                source.address,
+                service,
+                offline,
+                progress,
+                print_note,
+                retry_failed,
+                dry_run,
+                source.before_sending,
+                batches.backend if batches else None,
+            )
             named = name or labels.stem
-            miner = Miner(read.labels, named, found, settings, prompt_templates, asker, observed, plan, existing)
+            miner = Miner(read.labels, named, source.model, settings, prompt_templates, asker, observed, plan, existing)
             try:
-                bank = miner.mine()
+                bank = mined(miner.mine, batches, as_json)
             except DryRunStop as stop:
                 in_process = backend is Backend.TRANSFORMERS
-                stage_estimates = estimate_stages(
-                    stop, settings, plan.stages, len(read.labels), prompt_templates, in_process
-                )
-                _print_estimates(stage_estimates, price_in, price_out, as_json)
+                estimates = estimate_stages(stop, settings, plan.stages, len(read.labels), prompt_templates, in_process)
+                print_estimates(estimates, prices, as_json)
                 return
         if dry_run:
-            _print_estimates([], price_in, price_out, as_json)
-        else:
-            _write(bank, out, found, asker, as_json)
-
-
-def _print_estimates(estimates: list[Estimate], price_in: float | None, price_out: float | None, as_json: bool) -> None:
-    """Print the estimated requests and tokens, by stage and in total."""
-    requests, into, out = (
-        sum(getattr(stage, count) for stage in estimates) for count in ("requests", "tokens_in", "tokens_out")
-    )
-    priced = (price_in, price_out) != (None, None)
-    price = sum(stage.price(price_in or 0, price_out or 0) for stage in estimates) if priced else None
-    if as_json:
-        total = {"requests": requests, "tokens_in": into, "tokens_out": out, "price": price}
-        typer.echo(json.dumps({"stages": [vars(stage) for stage in estimates], **total}))
-        return
-    if not estimates:
-        typer.echo("all answers are in the cache: nothing would be sent")
-        return
-    typer.echo(f"{'stage':<12}{'requests':>10}{'tokens in':>12}{'tokens out':>12}")
-    for stage in estimates:
-        about = "" if stage.exact else "  about"
-        typer.echo(f"{stage.stage:<12}{stage.requests:>10}{stage.tokens_in:>12}{stage.tokens_out:>12}{about}")
-    cost = "" if price is None else f"  price {price:.{2 if price >= 1 else 4}f}"
-    typer.echo(f"{'in all':<12}{requests:>10}{into:>12}{out:>12}{cost}")
-    typer.echo("Tokens are estimated; each invalid answer is one request more. Nothing was sent.")
+            print_estimates([], prices, as_json)
+        elif bank is not None:
+            write_bank(bank, out, source.model, asker, prices, as_json)
 
 
 def _earlier_takes(out: Path, existing: Bank | None) -> dict[str, int]:
@@ -214,27 +206,3 @@ def _existing_bank(out: Path, labels: tuple[Label, ...]) -> Bank | None:
     existing = load(out).bank
     require_shared_label(existing, labels)
     return existing
-
-
-def _write(bank: Bank, out: Path, model: str, asker: Asker, as_json: bool) -> None:
-    """Write the bank, or merge it into an existing one without changing what people decided; print the result."""
-    from prompt_bank.recording.changes import who
-    from prompt_bank.recording.proposals import MINER, record_mined
-
-    did = f"mined {len(bank.conditions)} conditions from {len(bank.captions)} captions with {model}"
-    recorded = record_mined(bank, out, editor=who(None), did=did)
-    written = recorded.bank
-    if as_json:
-        texts = [c.text for c in written.conditions]
-        summary = {"bank": str(out), "revision": written.revision, "conditions": texts, "requests_sent": asker.sent}
-        typer.echo(json.dumps(summary, ensure_ascii=False))
-        return
-    for condition in written.conditions:
-        share = "–" if condition.support is None else f"{100 * condition.support:.0f} %"
-        typer.echo(f"  {condition.text:<24} {share:>5} of captions   {', '.join(condition.values[:4])}")
-    typer.echo(f"{out}: revision {written.revision}, {did}; {asker.sent} requests sent")
-    if not recorded.written:
-        typer.echo("nothing new: the bank is as it was")
-    elif any(entry.by != MINER for entry in written.history):
-        typer.echo(f"people's decisions stay; fedmpt bank diff {out} {written.revision - 1} shows what is new")
-    typer.echo(f"next: fedmpt bank show {out}   fedmpt train --bank {out}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 from condition_miner.errors import MinerError
@@ -23,10 +23,12 @@ class Address:
     Attributes:
         base_url: base URL of the server. It may have credentials, also in its query, so print `display` instead.
         endpoint: its identity, see `endpoint_identity`.
+        key: of a server that this process started; None for the user's key in OPENAI_API_KEY.
     """
 
     base_url: str
     endpoint: str
+    key: str | None = field(default=None, repr=False)
 
     @classmethod
     def resolve(cls, base_url: str | None) -> Address:
@@ -37,6 +39,11 @@ class Address:
         """
         url = (base_url or os.environ.get("OPENAI_BASE_URL") or OPENAI).strip()
         return cls(url, endpoint_identity(url))
+
+    @property
+    def port(self) -> int:
+        """The port that the base URL names; 0 if it names none."""
+        return urlsplit(self.base_url).port or 0
 
     @property
     def host(self) -> str:

@@ -61,6 +61,10 @@ class TransientFailure(RequestFailed):
         super().__init__(reason)
 
 
+class AnswerLater(RequestFailed):
+    """The answer is not here yet: the request goes with the next batch."""
+
+
 class Backend(Protocol):
     """Answers chat-completion requests. An async context manager."""
 

@@ -17,10 +17,11 @@ from condition_miner.model.address import LOCAL, Address
 from condition_miner.model.backend import BadRequest, Reply, RequestFailed, TransientFailure
 from condition_miner.model.refusals import error_in, failure
 from condition_miner.model.replies import model_names, reply_to, stream_content
-from condition_miner.model.untrusted import Unreadable, load_json, words
+from condition_miner.model.untrusted import MAX_BODY_BYTES, Unreadable, load_json, words
 from condition_miner.settings import ServiceSettings
 
 if TYPE_CHECKING:
+    import httpx2
     from openai import AsyncOpenAI
 
 NO_KEY = "none"
@@ -35,16 +36,17 @@ class Endpoint:
     Args:
         address: address of the endpoint.
         service: time limit of a request.
+        most_bytes: of a response.
 
     Raises:
         MinerError: the endpoint is not on this machine and OPENAI_API_KEY is not set, or it can't be a key; the
             environment names a proxy or certificates that can't be used.
     """
 
-    def __init__(self, address: Address, service: ServiceSettings) -> None:
+    def __init__(self, address: Address, service: ServiceSettings, most_bytes: int = MAX_BODY_BYTES) -> None:
         self._where = address.display
         self._seconds = service.timeout
-        self._client = _client(address, service.timeout)
+        self._client = _client(address, service.timeout, most_bytes)
         self._answered = False
 
     async def __aenter__(self) -> Self:
@@ -62,7 +64,7 @@ class Endpoint:
             MiningFailed: they cannot be listed.
         """
         try:
-            listed = model_names(await self._content("GET", "/models", None))
+            listed = model_names(await self.content("GET", "/models", None))
         except MiningFailed as error:
             if isinstance(error.__cause__, UnknownPath):
                 raise MiningFailed(f"{error}; name a model with --model") from error
@@ -84,7 +86,7 @@ class Endpoint:
         """
         path = "/completions" if "prompt" in body else "/chat/completions"
         try:
-            content = await self._content("POST", path, body)
+            content = await self.content("POST", path, body)
         except (MiningFailed, RequestFailed) as error:
             if "prompt" in body and isinstance(error.__cause__, UnknownPath):
                 raise BadRequest("this server has no completions besides chats", "logprobs") from error
@@ -93,24 +95,16 @@ class Endpoint:
         self._answered = True
         return reply
 
-    async def _content(self, method: str, path: str, body: dict[str, Any] | None) -> Any:
-        """The JSON of an answer that is no error.
+    async def content(
+        self, method: str, path: str, body: dict[str, Any] | None = None, file: tuple[str, bytes] | None = None
+    ) -> Any:
+        """The JSON of a response that is no error.
 
         Raises:
             RequestFailed: as `complete`.
             MiningFailed: as `complete`.
         """
-        import httpx2
-
-        try:
-            # The client's own time limit is per read, which a slowly trickling answer never exceeds.
-            async with asyncio.timeout(self._seconds):
-                if method == "GET":
-                    response = await self._client.get(path, cast_to=httpx2.Response)
-                else:
-                    response = await self._client.post(path, cast_to=httpx2.Response, body=body)
-        except Exception as error:
-            raise self._classify(error) from _harmless(error)
+        response = await self.response(method, path, body, file)
         try:
             content = _json_of(response)
         except Unreadable as error:
@@ -122,6 +116,35 @@ class Endpoint:
             status, told = found
             raise failure(status, told, self._where, retry_after(response.headers), in_body=True)
         return content
+
+    async def response(
+        self, method: str, path: str, body: dict[str, Any] | None = None, file: tuple[str, bytes] | None = None
+    ) -> httpx2.Response:
+        """The response to a request, whose status is no error.
+
+        Args:
+            method: GET or POST.
+            path: behind the base URL.
+            body: of a POST, sent as JSON; as a form if there is a file.
+            file: its name and its content.
+
+        Raises:
+            RequestFailed: as `complete`.
+            MiningFailed: as `complete`.
+        """
+        import httpx2
+
+        options: dict[str, Any] = {}
+        if file is not None:
+            options = {"files": [("file", file)], "options": {"headers": {"Content-Type": "multipart/form-data"}}}
+        try:
+            # The client's own time limit is per read, which a slowly trickling answer never exceeds.
+            async with asyncio.timeout(self._seconds):
+                if method == "GET":
+                    return await self._client.get(path, cast_to=httpx2.Response)
+                return await self._client.post(path, cast_to=httpx2.Response, body=body, **options)
+        except Exception as error:
+            raise self._classify(error) from _harmless(error)
 
     def _classify(self, error: Exception) -> RequestFailed | MiningFailed:
         """The failure of this request, or of the whole run, that an error of the client means."""
@@ -187,12 +210,14 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 def api_key(address: Address) -> str:
-    """The key in OPENAI_API_KEY, without blanks around it.
+    """The address's own key, else that in OPENAI_API_KEY, without blanks around it.
 
     Raises:
         MinerError: there is none and the endpoint is not on this machine, or it has a sign that no key has. The
             message does not show it.
     """
+    if address.key is not None:
+        return address.key
     key = os.environ.get("OPENAI_API_KEY", "").strip()
     if not key and address.endpoint != LOCAL:
         raise MinerError(
@@ -203,10 +228,10 @@ def api_key(address: Address) -> str:
     return key or NO_KEY
 
 
-def _client(address: Address, seconds: float) -> AsyncOpenAI:
+def _client(address: Address, seconds: float, most_bytes: int) -> AsyncOpenAI:
     from condition_miner.model.http import client_for
 
-    key, http = api_key(address), client_for(address, seconds)
+    key, http = api_key(address), client_for(address, seconds, most_bytes)
     from openai import AsyncOpenAI
 
     headers = {"api-key": key} if address.host.endswith(AZURE) else None

@@ -13,7 +13,6 @@ import httpx2
 
 from condition_miner.errors import MinerError
 from condition_miner.model.address import Address
-from condition_miner.model.untrusted import MAX_BODY_BYTES
 
 CONNECT_SECONDS = 10.0
 """Time limit for connecting to a server."""
@@ -25,7 +24,16 @@ class BodyRefused(Exception):
 
 
 class GuardedClient(httpx2.AsyncClient):
-    """A client whose responses are read whole, up to MAX_BODY_BYTES, packed or not."""
+    """A client whose responses are read whole, packed or not.
+
+    Args:
+        most_bytes: the longest body, unpacked.
+        options: of the client.
+    """
+
+    def __init__(self, most_bytes: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._most_bytes = most_bytes
 
     async def send(self, request: httpx2.Request, *, stream: bool = False, **options: Any) -> httpx2.Response:
         """Send a request and read its response.
@@ -36,7 +44,7 @@ class GuardedClient(httpx2.AsyncClient):
         request.headers["accept-encoding"] = "gzip"
         response = await super().send(request, stream=True, **options)
         try:
-            content = await _bounded(response)
+            content = await _bounded(response, self._most_bytes)
         finally:
             await response.aclose()
         kept = [(name, value) for name, value in response.headers.multi_items() if name not in _OF_THE_TRANSFER]
@@ -46,8 +54,8 @@ class GuardedClient(httpx2.AsyncClient):
 _OF_THE_TRANSFER = ("content-encoding", "transfer-encoding", "content-length")
 
 
-def client_for(address: Address, seconds: float) -> GuardedClient:
-    """A client for an address.
+def client_for(address: Address, seconds: float, most_bytes: int) -> GuardedClient:
+    """A client for an address, for responses of so many bytes at the most.
 
     Raises:
         MinerError: the environment names a proxy or a file of certificates that can't be used.
@@ -57,7 +65,7 @@ def client_for(address: Address, seconds: float) -> GuardedClient:
     # Labels and key must not pass through a proxy on their way to a server near by; without TLS nothing is verified.
     verify = address.base_url.lower().startswith("https:")
     try:
-        return GuardedClient(timeout=limit, limits=bounds, trust_env=not address.is_near, verify=verify)
+        return GuardedClient(most_bytes, timeout=limit, limits=bounds, trust_env=not address.is_near, verify=verify)
     except OSError as error:
         named = os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR") or "of the system"
         raise MinerError(
@@ -71,7 +79,7 @@ def client_for(address: Address, seconds: float) -> GuardedClient:
         ) from error
 
 
-async def _bounded(response: httpx2.Response) -> bytes:
+async def _bounded(response: httpx2.Response, most: int) -> bytes:
     """The unpacked body."""
     packing = response.headers.get("content-encoding", "").strip().lower()
     if packing not in ("", "identity", *_PACKED):
@@ -79,7 +87,7 @@ async def _bounded(response: httpx2.Response) -> bytes:
     unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32) if packing in _PACKED else None
     content = bytearray()
     async for raw in response.aiter_raw():
-        content += unpacker.decompress(raw, MAX_BODY_BYTES + 1 - len(content)) if unpacker else raw
-        if len(content) > MAX_BODY_BYTES or (unpacker and unpacker.unconsumed_tail):
-            raise BodyRefused(f"the server's answer is longer than {MAX_BODY_BYTES // 2**20} MB")
+        content += unpacker.decompress(raw, most + 1 - len(content)) if unpacker else raw
+        if len(content) > most or (unpacker and unpacker.unconsumed_tail):
+            raise BodyRefused(f"the server's answer is longer than {most // 2**20} MB")
     return bytes(content)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 
 import typer
 
@@ -52,3 +53,38 @@ class ProgressBar:
             return ""
         rate_text = f"{60 * rate:.0f} a minute" if self._per_minute else f"{rate:.0f} {self._what}/s"
         return f", {rate_text}, {missing / rate:.0f} s left"
+
+
+def counted(step: str) -> Callable[[int, int], None]:
+    """The progress of a single step of work, as a function of what is done and the total."""
+    lines = ProgressBar()
+    return lambda done, count: lines(step, done, count)
+
+
+class Waiting:
+    """Shows for how long something of unknown length goes on: a line that changes on a terminal, some lines in a log.
+
+    Args:
+        what: is going on.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what, self._began = what, time.monotonic()
+        self._printed = self._began - SECONDS_BETWEEN_LINES
+
+    def __call__(self, said: str = "") -> None:
+        """It still goes on; `said` is the last that was heard of it."""
+        now = time.monotonic()
+        line = f"{self._what}: {now - self._began:.0f} s" + (f"  {said}" if said else "")
+        if sys.stderr.isatty():
+            typer.echo(f"\r{line[:100]:<100}", nl=False, err=True)
+        elif now - self._printed >= SECONDS_BETWEEN_LINES:
+            echo(line, err=True)
+            self._printed = now
+
+    def end(self, said: str = "") -> None:
+        """It has ended, with these words."""
+        if sys.stderr.isatty():
+            typer.echo("", err=True)
+        if said:
+            echo(f"{said} after {time.monotonic() - self._began:.0f} s", err=True)

@@ -68,6 +68,11 @@ def test_help_imports_nothing_large(tmp_path: Path, words: tuple[str, ...]) -> N
     assert imported(tmp_path, *words, "--help") == set()
 
 
+@pytest.mark.parametrize("words", [("settings",), ("settings", "--template")])
+def test_settings_are_shown_without_importing_their_classes(tmp_path: Path, words: tuple[str, ...]) -> None:
+    assert imported(tmp_path, *words) == set()
+
+
 def test_compare_needs_no_tensors(folder: Path) -> None:
     assert imported(folder, "compare", "run") == set()
 

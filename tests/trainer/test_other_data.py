@@ -93,3 +93,30 @@ def test_a_bank_that_was_changed_is_refused(tmp_path: Path, cache: Path) -> None
     (run.folder / "bank.json").write_text(json.dumps(written))
     with pytest.raises(TrainerError, match=r"bank\.json: changed since the run began"):
         trainer.load(run.folder)
+
+
+def test_python_makes_the_same_checks(folder: Path) -> None:
+    import trainer
+    from trainer.errors import TrainerError
+
+    add_rows(folder / "photos", range(40, 60))
+    for act in ("evaluate", "report", "resume"):
+        with pytest.raises(TrainerError, match=r"partition|changed since the run began"):
+            getattr(trainer.open_run(folder / "run", data_root=folder / "photos"), act)()
+
+
+def test_python_waits_for_no_lock_and_refuses_other_weights(folder: Path) -> None:
+    import trainer
+    from trainer.errors import RunFailed, TrainerError
+
+    run = trainer.open_run(folder / "run", data_root=folder / "photos")
+    for act in ("evaluate", "report", "resume"):
+        with run.working(), pytest.raises(RunFailed, match="another process is at work"):
+            getattr(run, act)()
+    written = json.loads((folder / "run" / "identity.json").read_text())
+    written["backbone"]["weights"] = "sha256:" + "0" * 64
+    (folder / "run" / "identity.json").write_text(json.dumps(written))
+    for act in ("evaluate", "report", "resume", "predict"):
+        stranger = trainer.open_run(folder / "run", data_root=folder / "photos")
+        with pytest.raises(TrainerError, match="weights"):
+            getattr(stranger, act)(*([[folder / "photos" / "1.png"]] if act == "predict" else []))

@@ -69,9 +69,9 @@ def _cached_or_fetched(what: str, repository: str, file: str, fetch: bool) -> Pa
         return Path(hf_hub_download(repository, file))
     except EntryNotFoundError as error:
         raise TrainerError(f"the weights {what} are published without a {SUFFIX} file; others can run code") from error
-    except (OSError, ValueError, RuntimeError) as error:
-        said = f"{type(error).__name__}"
-        raise RunFailed(f"the weights {what} could not be fetched ({said}); {by_hand}") from error
+    except Exception as error:  # the hub's client passes on what its HTTP library raises, whichever that is
+        said = f"{type(error).__name__}; run the same command again to go on"
+        raise RunFailed(f"the weights {what} could not be fetched ({said}); or {by_hand}") from error
 
 
 def _unreachable() -> str | None:

@@ -108,20 +108,20 @@ def _embed_image(clip: FrozenClip, start: Tensor, extra: ExtraTokens | None) -> 
     if start.dim() != 4:
         raise ValueError("these tokens have passed ln_pre, so no extra token can pass it with them: start from pixels")
     patches = visual.conv1(start).flatten(2).mT
-    own = visual.class_embedding.to(patches.dtype).expand(len(patches), 1, -1)
+    own = visual.class_embedding.to(patches.dtype).expand(patches.shape[0], 1, -1)
     tokens = torch.cat([own, patches], dim=1) + visual.positional_embedding.to(patches.dtype)
     return visual.ln_pre(_insert(tokens, extra))
 
 
 def _insert(tokens: Tensor, extra: ExtraTokens) -> Tensor:
-    added = extra.tokens.to(tokens.dtype).expand(len(tokens), -1, -1)
+    added = extra.tokens.to(tokens.dtype).expand(tokens.shape[0], -1, -1)
     if extra.where == "end":
         return torch.cat([tokens, added], dim=1)
     return torch.cat([tokens[:, :1], added, tokens[:, 1:]], dim=1)
 
 
 def _replace_deep(tokens: Tensor, extra: ExtraTokens, deep: Tensor) -> Tensor:
-    added, count = deep.to(tokens.dtype).expand(len(tokens), -1, -1), extra.count
+    added, count = deep.to(tokens.dtype).expand(tokens.shape[0], -1, -1), extra.count
     if extra.where == "end":
         return torch.cat([tokens[:, :-count], added], dim=1)
     return torch.cat([tokens[:, :1], added, tokens[:, 1 + count :]], dim=1)

@@ -1,4 +1,4 @@
-"""fedmpt datasets: list · check · partition."""
+"""fedmpt datasets: list · check · fetch · partition."""
 
 from __future__ import annotations
 
@@ -63,17 +63,52 @@ def check(
     Example:  fedmpt datasets check voc2007 --data-root data
     """
     with reported(debug):
-        from trainer.commands.progress import image_lines
+        from fedmpt.common.progress import counted
         from trainer.data.inspection import inspect
 
         settings = _settings(name, data_root, assignments)
-        found = inspect(settings, images, cache_folder(cache_dir), image_lines())
+        found = inspect(settings, images, cache_folder(cache_dir), counted("checked"))
         if as_json:
             echo(json_text(found.to_dict()))
         else:
             _print(found)
         if not found.complete:
             raise typer.Exit(2)
+
+
+@app.command()
+def fetch(
+    name: NameArgument,
+    data_root: Annotated[Path, typer.Option("--data-root", help="The folder for its files.", show_default=False)],
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    keep: Annotated[bool, typer.Option("--keep-archives", help="Don't delete archives after unpacking.")] = False,
+    debug: DebugOption = False,
+) -> None:
+    """Fetch and unpack a published data set, after saying how much it is. The same command goes on after a break.
+
+    Example:  fedmpt datasets fetch voc2007 --data-root data
+    """
+    with reported(debug):
+        from fedmpt.common.files import expanded
+        from fedmpt.common.progress import ProgressBar
+        from trainer.data.downloading import announcement, missing
+        from trainer.data.downloading import fetch as fetch_archives
+        from trainer.data.registry import DATASETS, dataset_module
+        from trainer.errors import TrainerError
+
+        archives = getattr(dataset_module(name), "ARCHIVES", ())
+        if not archives:
+            offered = ", ".join(one for one in DATASETS if hasattr(dataset_module(one), "ARCHIVES"))
+            page = dataset_module(name).PAGE
+            raise TrainerError(f"{name} cannot be fetched by this command, only {offered}; see {page}")
+        folder = expanded(data_root)
+        left = missing(archives, folder)
+        if left:
+            echo(announcement(left, folder), err=True)
+            if not yes:
+                typer.confirm("Fetch?", abort=True, err=True)
+            fetch_archives(archives, folder, ProgressBar("MB"), keep)
+        echo(f"{folder}: {name} is complete; next: fedmpt datasets check {name} --data-root {folder}")
 
 
 @app.command()
@@ -97,7 +132,7 @@ def partition(
     Example:  fedmpt datasets partition voc2007 --data-root data --share 0.5 --plot partition.png
     """
     with reported(debug):
-        from trainer.commands.progress import image_lines
+        from fedmpt.common.progress import counted
         from trainer.data.partition import save_partition
         from trainer.data.partition_plot import plot_partition
         from trainer.data.registry import load_dataset
@@ -107,7 +142,7 @@ def partition(
         if skip_unreadable:
             overrides["data.skip_unreadable"] = True
         settings = _settings(name, data_root, assignments, overrides)
-        dataset = load_dataset(settings, cache_folder(cache_dir), image_lines())
+        dataset = load_dataset(settings, cache_folder(cache_dir), counted("checked"))
         if out is not None:
             save_partition(dataset, settings.partition, out)
         if plot is not None:

@@ -9,7 +9,6 @@ import typer
 
 from fedmpt.common.console import CacheOption, DebugOption, JsonOption, reported
 from fedmpt.common.progress import print_note
-from fedmpt.common.startup import collector_paused
 from fedmpt.common.terminal import echo, json_text, print_table
 from trainer.commands.common import (
     BackboneOption,
@@ -17,7 +16,7 @@ from trainer.commands.common import (
     MovedDataOption,
     RunArgument,
     StreamOption,
-    reopened,
+    open_run,
 )
 
 if TYPE_CHECKING:
@@ -40,12 +39,9 @@ def evaluate(
     Example:  fedmpt evaluate runs/fedmpt-scenes-1 --checkpoint best
     """
     with reported(debug):
-        with collector_paused():
-            from trainer.evaluation.measuring import evaluate as measure
-
-        opened, prepared = reopened(run, cache_dir, device, no_feature_cache, data_root, backbone)
+        opened = open_run(run, cache_dir, device, no_feature_cache, data_root, backbone)
         before = opened.evaluated_rounds()
-        result = measure(opened, prepared, checkpoint)
+        result = opened.evaluate(checkpoint)
         if before not in (None, result["rounds"]):
             print_note(
                 f"compare, report, predict and export now show checkpoint {result['rounds']} of {run}, no longer "
@@ -97,12 +93,8 @@ def report(
     Example:  fedmpt report runs/fedmpt-scenes-1 --against runs/zero-shot-scenes-1
     """
     with reported(debug):
-        with collector_paused():
-            from trainer.report.page import write_report
-            from trainer.run.folder import Run
-
-        opened, prepared = reopened(run, cache_dir, device, no_feature_cache, data_root, backbone)
-        echo(str(write_report(opened, prepared, [Run.open(other) for other in against or []])))
+        opened = open_run(run, cache_dir, device, no_feature_cache, data_root, backbone)
+        echo(str(opened.report([type(opened).open(other) for other in against or []])))
 
 
 def print_evaluation(run: Run, result: dict[str, Any]) -> None:

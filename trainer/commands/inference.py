@@ -116,6 +116,9 @@ def export(
     ] = None,
     checkpoint: CheckpointOption = None,
     backbone: BackboneOption = None,
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="Write model.onnx, too; the image tower is in it. [needs fedmpt[onnx]]")
+    ] = False,
     debug: DebugOption = False,
 ) -> None:
     """Write a run's model as a folder that works without the training data, for trainer.load and fedmpt predict.
@@ -124,10 +127,11 @@ def export(
     """
     with reported(debug):
         with collector_paused():
-            from trainer.inference.export import export as write
-            from trainer.run.folder import Run
+            from trainer.session import Run
 
-            folder = write(Run.open(run), out, with_backbone=with_backbone, checkpoint=checkpoint, backbone=backbone)
+            folder = Run.open(run).export(
+                out, with_backbone=with_backbone, checkpoint=checkpoint, backbone=backbone, onnx=onnx
+            )
         size = sum(path.stat().st_size for path in folder.iterdir())
         echo(f"{folder}: {size / 1e6:.1f} MB; {folder / 'README.md'} says how to use it")
 

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from fedmpt.common.console import CacheOption, DebugOption, reported
-from fedmpt.common.files import expanded
 from fedmpt.common.startup import collector_paused
-from fedmpt.common.terminal import echo
-from trainer.commands.common import BankOption, DeviceOption, StreamOption, prepare_run, read_bank, reopened
+from trainer.commands.common import BankOption, DeviceOption, StreamOption
 from trainer.commands.evaluation import print_evaluation
-
-if TYPE_CHECKING:
-    from trainer.methods.base import Method
-    from trainer.preparing import Prepared
-    from trainer.run.folder import Run
-    from trainer.run_config import RunConfig
 
 
 def train(
@@ -58,6 +50,10 @@ def train(
         str | None,
         typer.Option(help="Of the resumed run: last, best or a number of rounds; later ones are run again. [last]"),
     ] = None,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(help="An experiment tracker besides TensorBoard: mlflow or wandb; may be repeated."),
+    ] = None,
     cache_dir: CacheOption = None,
     no_feature_cache: StreamOption = False,
     debug: DebugOption = False,
@@ -68,39 +64,34 @@ def train(
     """
     with reported(debug):
         with collector_paused():
-            from trainer.data.partition import save_partition
             from trainer.errors import TrainerError
-            from trainer.resolving import parse_assignment, resolve
-            from trainer.run.folder import Run
+            from trainer.resolving import named_settings, parse_assignment, resolve
+            from trainer.session import Options, Run, begin
+            from trainer.tracking.base import check_names
 
         named = {
-            "data.dataset": dataset,
-            "data.data_root": str(expanded(data_root).resolve()) if data_root else None,
-            "data.partition.file": str(expanded(partition).resolve()) if partition else None,
-            "data.skip_unreadable": skip_unreadable or None,
-            "method.name": method,
-            "backbone.name": backbone,
-            "backbone.pretrained": pretrained,
-            "federation.rounds": rounds,
+            "dataset": dataset,
+            "data_root": data_root,
+            "partition": partition,
+            "skip_unreadable": skip_unreadable or None,
+            "method": method,
+            "backbone": backbone,
+            "pretrained": pretrained,
+            "rounds": rounds,
+            "seed": seed,
             "device": device,
-            "compute.feature_cache": False if no_feature_cache else None,
+            "feature_cache": False if no_feature_cache else None,
         }
-        overrides = {key: value for key, value in named.items() if value is not None}
-        if seed is not None:
-            overrides |= dict.fromkeys(("data.seed", "seeds.initial", "seeds.clients", "seeds.batches"), seed)
-        overrides |= dict(parse_assignment(text) for text in assignments or [])
+        overrides = named_settings(named) | dict(parse_assignment(text) for text in assignments or [])
+        check_names(track or [])
         if resume is not None:
             _only_where_things_are(overrides, config, preset, bank, out)
-            run, prepared = reopened(resume, cache_dir, data_root=data_root, backbone=pretrained)
+            run = Run.open(resume, Options(cache_dir, data_root=data_root, backbone=pretrained))
+        elif checkpoint is not None:
+            raise TrainerError("--checkpoint says where --resume goes on; a new run begins at round 0")
         else:
-            if checkpoint is not None:
-                raise TrainerError("--checkpoint says where --resume goes on; a new run begins at round 0")
-            settings = resolve(config or _local_file(), preset, overrides)
-            # Errors are found here, before the run's folder is created.
-            prepared = prepare_run(settings, read_bank(bank), cache_dir)
-            run = Run.create(out or _free_folder(settings), settings, bank)
-            save_partition(prepared.dataset, settings.data.partition, run.partition)
-        _train_and_evaluate(run, prepared, checkpoint or "last")
+            run = begin(resolve(config or _local_file(), preset, overrides), bank, out, Options(cache_dir))
+        print_evaluation(run, run.resume(checkpoint or "last", track or ()))
 
 
 def _only_where_things_are(
@@ -116,38 +107,6 @@ def _only_where_things_are(
         )
 
 
-def _train_and_evaluate(run: Run, prepared: Prepared, checkpoint: str) -> None:
-    from trainer.commands.progress import print_round
-    from trainer.data.base import client_sites
-    from trainer.evaluation.measuring import evaluate as measure
-    from trainer.train import train as run_rounds
-
-    echo(f"run {run.folder}")
-    described = prepared.method.describe()
-    if "conditions" in described:
-        echo(f"conditions ({described['conditions_are']}): {', '.join(described['conditions'])}")
-    echo(f"{prepared.config.method.name}: {_sizes(prepared.method, described['trainable'])}")
-    dataset = prepared.dataset
-    echo(f"{len(client_sites(dataset.train))} clients by {dataset.partition}")
-    run_rounds(run, prepared, checkpoint, print_round)
-    print_evaluation(run, measure(run, prepared))
-
-
-def _sizes(method: Method, trainable: int) -> str:
-    personal = sum(part.numel() for part in method.personal_parts().values())
-    if not personal:
-        return f"{trainable:,} trained and exchanged parameters"
-    return f"{trainable:,} trained parameters; {personal:,} numbers stay with each client"
-
-
 def _local_file() -> Path | None:
     path = Path("fedmpt.toml")
     return path if path.is_file() else None
-
-
-def _free_folder(settings: RunConfig) -> Path:
-    stem = f"{settings.method.name}-{settings.data.dataset}"
-    number = 1
-    while (folder := Path("runs") / f"{stem}-{number}").exists():
-        number += 1
-    return folder

@@ -27,7 +27,7 @@ class PartitionConfig(Settings):
     least: int = Field(1, ge=1)
     """Minimum number of images per client; dirichlet is redrawn until all clients have it."""
     seed: int = Field(42, ge=0)
-    """42 in the released program."""
+    """Of the random partitions; 42 in the released program."""
     file: SettingsPath | None = None
     """A saved partition to use instead."""
 
@@ -42,6 +42,7 @@ class MaskConfig(Settings):
     becomes: Literal["unknown", "negative"] | None = None
     """The value of masked labels; None: unknown, or negative if data.variant = "released"."""
     seed: int = Field(0, ge=0)
+    """Of the choice of masked labels."""
 
 
 class TableConfig(Settings):
@@ -71,16 +72,39 @@ class ScenesConfig(Settings):
     none of the sites' places never occur in training."""
 
 
+class HfConfig(Settings):
+    """Data set `hf`: the columns of a data set of Hugging Face `datasets`."""
+
+    config: str | None = None
+    """The configuration's name; None for the only one."""
+    revision: str | None = None
+    """A branch, tag or commit on the hub; None for the newest."""
+    image: str | None = None
+    """The column of images; None for the only one."""
+    labels: str | None = None
+    """The column of labels: classes, texts, or zeros and ones; None for `labels` or `label`; without these each column
+    of numbers is a label."""
+    names: SettingsPath | None = None
+    """A file of labels, which names the places of lists of zeros and ones."""
+    site: str | None = None
+    """The column of owners; None for `site`, if there is one."""
+
+
 class DataConfig(Settings):
     """The data set. `sites` to `shift` apply to `scenes`; the settings after them to images in files."""
 
     dataset: str = "scenes"
+    """The data set's name; `fedmpt datasets list` has them all."""
     seed: int = Field(0, ge=0)
     """Of the drawn world (sites, pairs, images), or of the split into training, validation and test images."""
     sites: int = Field(6, ge=1)
+    """Sites of the drawn world."""
     images_per_site: int = Field(300, ge=1)
+    """Training images of each site."""
     validation_images: int = Field(600, ge=1)
+    """Validation images of the drawn world; they belong to no site."""
     test_images: int = Field(1500, ge=1)
+    """Test images of the drawn world; they belong to no site."""
     strength: float = Field(0.9, ge=0, le=1)
     """Probability that an image of a site follows the site's habits (light, scenes, label pairs); independently for
     each of them in the tied variant, jointly in the natural one."""
@@ -93,6 +117,7 @@ class DataConfig(Settings):
     validation: Literal["made", "published"] = "made"
     """"made": a fraction of the training images is held out; "published": the data set's own split (of VOC2007)."""
     validation_share: float = Field(0.1, gt=0, lt=1)
+    """Fraction of the training images that is held out with validation = "made"."""
     min_labels: int | None = Field(None, ge=0)
     """Images with fewer labels are excluded from all splits; None: the variant's default."""
     difficult: Literal["unknown", "negative", "positive"] | None = None
@@ -102,6 +127,12 @@ class DataConfig(Settings):
     skip_unreadable: bool = False
     """Skip images that are missing or unreadable, instead of raising an error."""
     scenes: ScenesConfig = ScenesConfig()
+    """Settings of the drawn world alone."""
     table: TableConfig = TableConfig()
+    """Settings of the data set `table` alone."""
+    hf: HfConfig = HfConfig()
+    """Settings of the data set `hf` alone."""
     partition: PartitionConfig = PartitionConfig()
+    """Who owns which training images."""
     mask: MaskConfig = MaskConfig()
+    """Hidden training labels."""

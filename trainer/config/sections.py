@@ -28,6 +28,7 @@ class FederationConfig(Settings):
     """Federated rounds."""
 
     rounds: int = Field(12, ge=0)
+    """Federated rounds; 0 measures the untrained method."""
     participation: float = Field(1.0, gt=0, le=1)
     """Fraction of clients sampled in each round."""
     weights: Literal["uniform", "examples"] = "uniform"
@@ -42,6 +43,7 @@ class FederationConfig(Settings):
     """The state that a client keeps between its rounds, in addition to personal parts if the method has any:
     "optimiser" keeps momentum, moments and step count."""
     local_epochs: int = Field(1, ge=1)
+    """Passes of a client over its own images in each round."""
     patience: int | None = Field(None, ge=1)
     """Early stopping after this many rounds without a better validation mAP; None: run all rounds."""
 
@@ -50,12 +52,13 @@ class OptimiserConfig(Settings):
     """A client's local training. The optimiser is reset in every round unless `federation.memory` keeps its state."""
 
     name: Literal["adamw", "sgd"] = "adamw"
-    """"sgd" in the paper."""
+    """The optimiser; "sgd" in the paper."""
     learning_rate: float = Field(0.01, gt=0)
-    """0.001 in the paper, with sgd."""
+    """Learning rate before the schedule; 0.001 in the paper, with sgd."""
     momentum: float = Field(0.9, ge=0, lt=1)
-    """Of sgd; β1 of adamw."""
+    """Momentum of sgd; β1 of adamw."""
     weight_decay: float = Field(1e-5, ge=0)
+    """Decoupled from the gradient with adamw, part of it with sgd."""
     schedule: Literal["cosine", "cosine-released", "constant"] = "cosine"
     """Learning-rate schedule over the rounds; cosine anneals towards `minimum`. "cosine-released" lags by one round, as
     in the published programs: rounds 0 and 1 both have the initial value."""
@@ -64,8 +67,9 @@ class OptimiserConfig(Settings):
     warmup_rounds: int = Field(0, ge=0)
     """Rounds of linear warm-up from `warmup_from` to the learning rate."""
     warmup_from: float = Field(1e-5, ge=0)
+    """Learning rate of the first warm-up round."""
     batch_size: int = Field(50, ge=1)
-    """32 in the paper."""
+    """Images per batch; 32 in the paper."""
     accumulation: int = Field(1, ge=1)
     """Gradient accumulation: batches per update. Since the loss is a sum over images, this equals one update with all
     of their images."""
@@ -77,7 +81,9 @@ class LossConfig(Settings):
     """Asymmetric loss (Ridnik et al., ICCV 2021) with the constants common in prompt tuning."""
 
     gamma_negative: float = Field(2.0, ge=0)
+    """γ−, the focusing exponent of absent labels."""
     gamma_positive: float = Field(1.0, ge=0)
+    """γ+, the focusing exponent of present labels."""
     clip: float = Field(0.05, ge=0, lt=1)
     """Probability margin, added to the probability of "absent" before clamping to 1: very easy negatives contribute no
     loss."""
@@ -127,5 +133,6 @@ class EvaluationConfig(Settings):
     bootstrap: int = Field(1000, ge=0)
     """Bootstrap resamples of the test images for confidence intervals; 0: no intervals."""
     confidence: float = Field(0.95, gt=0, lt=1)
+    """Level of the confidence intervals."""
     clients: bool = True
     """Metrics on each client's own images; needs a pass over the training images if clients own no test images."""

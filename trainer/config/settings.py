@@ -34,3 +34,4 @@ class MethodSettings(Settings):
     """Base of a method's settings. The subclass declares `name` with a literal type, the method's name."""
 
     name: str
+    """The method's name."""

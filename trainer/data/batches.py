@@ -37,7 +37,7 @@ class Batch(NamedTuple):
         tokens: Tensor | None = None,
     ) -> Batch:
         """A batch; missing image and patch features become empty tensors."""
-        count = len(labels)
+        count = labels.shape[0]  # not len(), which fixes the number of images when the model is traced
         return cls(
             labels.new_empty(count, 0) if image is None else image,
             labels.new_empty(count, 0, 0) if patches is None else patches,

@@ -34,9 +34,42 @@ class _Meta(BaseModel):
     sums: dict[str, list[int]]
 
 
+def cached_entries(cache: Path) -> dict[Path, str]:
+    """All entries of the feature cache, with what is wrong with each; empty if it is undamaged.
+
+    An entry that is not finished is not damaged: its computation goes on where it stopped.
+    """
+    return {folder: _problem(folder) for folder in sorted((cache / "features").iterdir()) if folder.is_dir()}
+
+
+def _problem(folder: Path) -> str:
+    """What is wrong with an entry of which only the folder is known."""
+    if not (folder / "meta.json").is_file():
+        return ""
+    try:
+        meta = _read_meta(folder)
+        for name, sums in meta.sums.items():
+            array = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            for chunk, expected in enumerate(sums):
+                rows = slice(chunk * CHUNK, min((chunk + 1) * CHUNK, meta.done))
+                if checksum(array[rows]) != expected:
+                    return f"{name}.npy has other bits than were written"
+    except ValidationError:
+        return "meta.json cannot be read"
+    except (FedmptError, OSError, ValueError, SyntaxError, EOFError) as error:
+        return " ".join(str(error).split()) or type(error).__name__
+    return ""
+
+
 def checksum(rows: np.ndarray) -> int:
     """The CRC-32 of the bytes of some rows."""
     return zlib.crc32(rows.tobytes())
+
+
+def _read_meta(folder: Path) -> _Meta:
+    content = read_bytes(folder / "meta.json")
+    parse_json(content)
+    return _Meta.model_validate_json(content)
 
 
 class CacheEntry:
@@ -105,9 +138,7 @@ class CacheEntry:
         write_atomically(self.folder / "meta.json", json.dumps({"done": done, "sums": sums}))
 
     def _meta(self) -> _Meta:
-        content = read_bytes(self.folder / "meta.json")
-        parse_json(content)
-        return _Meta.model_validate_json(content)
+        return _read_meta(self.folder)
 
     def _unlike(self, name: str) -> str | None:
         """What of a file is unlike the array that it should hold."""

@@ -84,7 +84,7 @@ def inspect(
     if settings.dataset == "scenes":
         raise TrainerError("scenes is drawn, so nothing of it can be missing; see fedmpt datasets partition scenes")
     check_settings(settings)
-    module, root = dataset_module(settings.dataset), data_root(settings)
+    module, root = dataset_module(settings.dataset), data_root(settings, cache, progress)
     settings = with_defaults(settings, **module.DEFAULTS[settings.variant])
     required: list[tuple[RequiredPath, Path | None]] = [(entry, entry.find(root)) for entry in module.REQUIRED]
     there = tuple((entry.what, found) for entry, found in required if found is not None)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
-from trainer.config.data import DataConfig, ScenesConfig, TableConfig
+from trainer.config.data import DataConfig, HfConfig, ScenesConfig, TableConfig
 from trainer.data.assembly import assemble, with_defaults
 from trainer.data.base import UNKNOWN, MultiLabelDataset
 from trainer.data.image_files import Progress
@@ -24,8 +24,8 @@ class Entry:
     """A data set in files.
 
     Attributes:
-        module: defines PAGE (download page), REQUIRED (paths), DEFAULTS (settings of each variant) and
-            read_listing(root, settings).
+        module: defines PAGE (download page), REQUIRED (paths), DEFAULTS (settings of each variant),
+            read_listing(root, settings) and, where they are published without a form to fill in, ARCHIVES.
         title: a one-line description.
     """
 
@@ -40,6 +40,7 @@ DATASETS: dict[str, Entry] = {
     "multiscene": Entry("trainer.data.sets.multiscene", "MultiScene-Clean: 36 classes, 14,000 aerial images"),
     "mlrsnet": Entry("trainer.data.sets.mlrsnet", "MLRSNet: 60 labels, 109,161 satellite images"),
     "table": Entry("trainer.data.sets.table", "images of your own, listed in CSV, JSON lines or COCO JSON"),
+    "hf": Entry("trainer.data.sets.hf", "a folder or a hub name of Hugging Face datasets"),
 }
 """All data sets except `scenes`, the drawn world, which needs no files."""
 
@@ -69,7 +70,7 @@ def load_dataset(
         dataset = scenes.load(**settings.model_dump(include=set(SCENES)), scenes=settings.scenes)
     else:
         module = dataset_module(settings.dataset)
-        root = data_root(settings)
+        root = data_root(settings, cache, progress)
         for required in module.REQUIRED:
             if required.find(root) is None:
                 raise TrainerError(
@@ -99,6 +100,8 @@ def check_settings(settings: DataConfig) -> None:
         raise TrainerError("scenes is drawn, so it needs no --data-root; name another --dataset, or leave it out")
     if settings.dataset != "table" and settings.table != TableConfig():
         raise TrainerError("data.table is for --dataset table")
+    if settings.dataset != "hf" and settings.hf != HfConfig():
+        raise TrainerError("data.hf is for --dataset hf")
     if in_files and settings.scenes != ScenesConfig():
         raise TrainerError("data.scenes is for --dataset scenes")
     if settings.scenes.variant == "tied" and settings.scenes != ScenesConfig():
@@ -116,12 +119,15 @@ def dataset_module(name: str) -> ModuleType:
     return importlib.import_module(DATASETS[name].module)
 
 
-def data_root(settings: DataConfig) -> Path:
-    """The data root.
+def data_root(settings: DataConfig, cache: Path | None = None, progress: Progress | None = None) -> Path:
+    """The folder of the images; of `hf`, the one in the cache to which its images are written.
 
     Raises:
         TrainerError: it was not given, or does not exist.
     """
+    if settings.dataset == "hf":
+        root: Path = dataset_module("hf").locate(settings, cache, progress or (lambda done, count: None))
+        return root
     if settings.data_root is None:
         raise TrainerError(f"{settings.dataset} needs its files: name their folder with --data-root DIR")
     if not settings.data_root.is_dir():

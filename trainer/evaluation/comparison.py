@@ -101,6 +101,30 @@ def table(compared: list[dict[str, Any]]) -> Table:
     return shown
 
 
+def figure_records(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
+    """A run's test metrics as flat records, one per choice of threshold or labels.
+
+    Args:
+        evaluation: the content of evaluation.json.
+
+    Returns:
+        `labels` ("all", "seen" or "unseen"), `threshold` ("validation": chosen on validation images; "0.5"; "oracle":
+        the best on the test images for each metric, as published), and the metrics in per cent.
+    """
+    groups = {
+        ("all", "validation"): evaluation["test"],
+        ("all", "0.5"): evaluation["test_at_0.5"],
+        ("all", "oracle"): evaluation["test_oracle_thresholds"],
+        ("seen", "validation"): evaluation.get("test_seen"),
+        ("unseen", "validation"): evaluation.get("test_unseen"),
+    }
+    return [
+        {"labels": labels, "threshold": threshold, **{key: values[key] for key in FIGURES}}
+        for (labels, threshold), values in groups.items()
+        if values
+    ]
+
+
 def evaluation_table(evaluation: dict[str, Any]) -> Table:
     """A run's metrics as a terminal table, with one row per choice of threshold or labels.
 
@@ -110,19 +134,13 @@ def evaluation_table(evaluation: dict[str, Any]) -> Table:
     from rich.table import Table
 
     threshold = evaluation["test"]["threshold"]
-    ways = {
-        f"at {threshold:.2f} (validation)": evaluation["test"],
-        "at 0.50": evaluation["test_at_0.5"],
-        "oracle (published)": evaluation["test_oracle_thresholds"],
-        "seen labels": evaluation.get("test_seen"),
-        "unseen labels": evaluation.get("test_unseen"),
-    }
+    names = {"validation": f"at {threshold:.2f} (validation)", "0.5": "at 0.50", "oracle": "oracle (published)"}
     shown = Table(box=SIMPLE, pad_edge=False)
     for heading in ("", *FIGURES):
         shown.add_column(heading, justify="right" if heading else "left", no_wrap=bool(heading))
-    for name, values in ways.items():
-        if values:
-            shown.add_row(name, *(format_figure(values[key]) for key in FIGURES))
+    for record in figure_records(evaluation):
+        name = names[record["threshold"]] if record["labels"] == "all" else f"{record['labels']} labels"
+        shown.add_row(name, *(format_figure(record[key]) for key in FIGURES))
     ends = evaluation["intervals"]
     if ends:
         shown.add_row(f"{ends['level']:.0%} interval", *(half_width(ends, key, "±") for key in FIGURES))

@@ -30,9 +30,9 @@ class MatchingConfig(Settings):
     share_temperature: float = Field(3.0, gt=0)
     """θ of the shares: softmax over labels of κ s / θ, with κ = CLIP's exp(logit_scale)."""
     marginals: Literal["balanced", "relaxed-rows", "relaxed-columns", "background", "prior"] = "balanced"
-    """"balanced" in the paper."""
+    """Marginals of the transport; "balanced" (all labels get the same mass) in the paper."""
     entropy: float = Field(0.2, gt=0)
-    """λ; 0.2 in the paper."""
+    """λ, weight of the entropy in transport; 0.2 in the paper."""
     temperature: float = Field(0.1, gt=0)
     """τ, temperature of the row marginal."""
     iterations: int = Field(20, ge=1)

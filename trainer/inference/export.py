@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import textwrap
 from importlib.metadata import version
 from pathlib import Path
 
@@ -17,9 +16,11 @@ from prompt_bank.schema import Bank, Condition, Label
 from trainer.backbone.architectures import SHIPPED, architecture
 from trainer.errors import TrainerError
 from trainer.federation.memory import PERSONAL
+from trainer.inference.card import model_card
 from trainer.inference.exported import (
     BACKBONE,
     CONFIG,
+    ONNX,
     SUMS,
     WEIGHTS,
     ExportedBackbone,
@@ -29,6 +30,7 @@ from trainer.inference.exported import (
 )
 from trainer.inference.load import from_run
 from trainer.inference.model import Model
+from trainer.inference.onnx import check_packages, write_onnx
 from trainer.run.folder import Run
 
 
@@ -39,6 +41,7 @@ def export(
     with_backbone: bool | None = None,
     checkpoint: str | None = None,
     backbone: str | None = None,
+    onnx: bool = False,
 ) -> Path:
     """Write a run's model into a new folder.
 
@@ -48,13 +51,16 @@ def export(
         with_backbone: whether to include the image tower's weights; None: only those of scenes-tiny.
         checkpoint: see `trainer.inference.load.load`.
         backbone: see `trainer.inference.load.load`.
+        onnx: whether to write model.onnx, too, which includes the image tower; see `trainer.inference.onnx`.
 
     Returns:
         The folder.
 
     Raises:
-        TrainerError: a run that is not evaluated, or a folder that is not empty.
+        TrainerError: a run that is not evaluated, a folder that is not empty, or a model that ONNX cannot express.
     """
+    if onnx:
+        check_packages()
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise TrainerError(f"{out}: there is something already; choose another --out")
     model = from_run(run, "cpu", checkpoint, backbone=backbone)
@@ -66,7 +72,8 @@ def export(
     temporary.mkdir(parents=True)
     try:
         with naming(out):
-            _write(temporary, model, config)
+            _write(temporary, model, config, onnx)
+            (temporary / "README.md").write_text(_card(run, config, onnx), encoding="utf-8")
         if out.exists():
             out.rmdir()
         temporary.rename(out)
@@ -75,18 +82,24 @@ def export(
     return out
 
 
-def _write(folder: Path, model: Model, config: ExportedConfig) -> None:
+def _card(run: Run, config: ExportedConfig, onnx: bool) -> str:
+    identity = run.identity()
+    return model_card(config, run.evaluation(), identity["partition"]["clients"] if identity else None, onnx)
+
+
+def _write(folder: Path, model: Model, config: ExportedConfig, onnx: bool) -> None:
     personal = {f"{PERSONAL}{name}": value for name, value in model.method.personal_parts().items()}
     tensors = {**model.method.exchanged(), **personal, "text_features": model.text.contiguous()}
     (folder / WEIGHTS).write_bytes(save(tensors))
     if config.backbone.included:
         weights = model.method.clip.vision_weights()
         (folder / BACKBONE).write_bytes(save({name: value.contiguous() for name, value in weights.items()}))
+    if onnx:
+        write_onnx(model, folder / ONNX)
     described = config.model_dump(mode="json", by_alias=True)
     (folder / CONFIG).write_text(json.dumps(described, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     names = sorted(path.name for path in folder.iterdir())
     (folder / SUMS).write_text("".join(f"{sha256(folder / name)}  {name}\n" for name in names), encoding="utf-8")
-    (folder / "README.md").write_text(_readme(config), encoding="utf-8")
 
 
 def _config(run: Run, model: Model, included: bool) -> ExportedConfig:
@@ -140,27 +153,3 @@ def _without_folder(pretrained: str | None) -> str | None:
     if pretrained is None or not pretrained.endswith(".safetensors"):
         return pretrained
     return Path(pretrained).name
-
-
-def _readme(config: ExportedConfig) -> str:
-    own_file = not config.backbone.included and (config.backbone.pretrained or "").endswith(".safetensors")
-    argument = f', backbone="{config.backbone.pretrained}"' if own_file else ""
-    figures = ", ".join(f"{name} {value:.1f}" for name, value in config.figures.items()) or "no figures"
-    backbone = "is in this folder" if config.backbone.included else f"is not here: {config.how_to_get_backbone()}"
-    return textwrap.dedent(f"""\
-        # {" ".join(config.run.split())}
-
-        A multi-label model of {len(config.labels)} labels: {config.method.name}, {config.rounds} federated rounds on
-        {config.dataset}; {figures} on its test images, at the threshold {config.threshold}.
-        The backbone {config.backbone.name} {backbone}. `pip install fedmpt` reads the folder.
-
-        ```python
-        import sys, trainer
-
-        model = trainer.load("."{argument})  # this folder
-        for path, found in zip(sys.argv[1:], model.predict(sys.argv[1:])):
-            print(path, {{label: round(p, 2) for label, p in found.items() if p > model.threshold}})
-        ```
-
-        In a shell: `fedmpt predict . PHOTO.jpg`; `--explain FOLDER` shows where and why.
-        """)

@@ -4,8 +4,9 @@ FOLDER/
   config.json            labels, threshold, conditions, method, backbone with preprocessing
   model.safetensors      the trained parameters and the labels' text features
   backbone.safetensors   the image tower, if included
+  model.onnx             the model for other runtimes, if asked for; `trainer.load` does not read it
   SHA256SUMS             checksums of these files, in the format of sha256sum
-  README.md              how to use the model
+  README.md              the model card
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from trainer.errors import TrainerError
 from trainer.run_config import MethodConfig
 
 CONFIG, WEIGHTS, BACKBONE, SUMS = "config.json", "model.safetensors", "backbone.safetensors", "SHA256SUMS"
+ONNX = "model.onnx"
 
 Sha256 = Field(pattern=r"^[0-9a-f]{64}$")
 Mean = Annotated[float, Field(ge=-10, le=10)]
@@ -137,7 +139,7 @@ def verify(folder: Path) -> None:
         TrainerError: a missing, unlisted or changed file; the first is named.
     """
     listed = _listed(folder)
-    present = {name for name in (CONFIG, WEIGHTS, BACKBONE) if (folder / name).is_file()}
+    present = {name for name in (CONFIG, WEIGHTS, BACKBONE, ONNX) if (folder / name).is_file()}
     for name in (CONFIG, WEIGHTS, *(listed.keys() - {CONFIG, WEIGHTS}), *sorted(present - listed.keys())):
         if name not in present:
             raise TrainerError(f"{folder / name}: missing; export the run again")

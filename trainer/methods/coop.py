@@ -27,9 +27,11 @@ class CoOpConfig(MethodSettings):
 
     name: Literal["coop"] = "coop"
     context_tokens: int = Field(16, ge=1)
+    """Learnable tokens in front of the label."""
     pooling: Pooling = "image"
     """Score of the image feature (as in CoOp), or of the best patch."""
     logit: LogitConfig = LogitConfig()
+    """The affine map from cosines to logits."""
 
 
 @register(CoOpConfig)

@@ -69,6 +69,7 @@ class FedMptConfig(MethodSettings, MatchingConfig, ContextConfig):
     background_columns: int = Field(20, ge=1)
     """Number of columns with background = "learned"."""
     logit: LogitConfig = LogitConfig()
+    """The affine map from scores to logits."""
 
     @model_validator(mode="after")
     def _background_is_used(self) -> Self:
@@ -153,7 +154,7 @@ class FedMPT(Method):
         """g = softmax(Ω(v)): weights of the conditions, (B, D) to (B, N). Uniform where the gate is off."""
         if not self.settings.gate:
             n = len(self.prompts.conditions)
-            return image.new_full((len(image), n), 1 / n)
+            return image.new_full((image.shape[0], n), 1 / n)
         v = F.normalize(image, dim=-1)
         return ((v @ self.gate_down.T) @ self.gate_up.T).softmax(-1)
 

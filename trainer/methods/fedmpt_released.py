@@ -60,6 +60,7 @@ class FedMptReleasedConfig(MethodSettings):
     dropout: float = Field(0.1, ge=0, lt=1)
     """Dropout of the cross-attention weights."""
     temperature: float = Field(1.0, gt=0)
+    """Of the softmax pooling and of the gate."""
     condition_words: Literal["first", "all"] = "first"
     """"first", as published: only the first token of a condition is kept, and learnable tokens overwrite the others;
     "all" keeps them all."""

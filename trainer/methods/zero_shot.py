@@ -22,9 +22,11 @@ class ZeroShotConfig(MethodSettings, ContextConfig):
 
     name: Literal["zero-shot"] = "zero-shot"
     template: NameTemplate = "a photo of a {}."
+    """The sentence that is encoded for each label; {} stands for the label."""
     pooling: Pooling = "max"
     """Score of the image feature, or of the best patch."""
     logit: LogitConfig = LogitConfig()
+    """The affine map from cosines to logits."""
 
 
 @register(ZeroShotConfig)

@@ -12,6 +12,7 @@ runs/NAME/
   clients/           the state of stateful clients (trainer/federation/memory.py)
   evaluation.json    metrics on the test split
   events/            TensorBoard
+  tracking.json      ids of the run by tracker, if it is tracked (trainer/tracking/)
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel, ValidationError, model_validator
 
 from fedmpt.common.foreign_json import parse_json, read_bytes
 from trainer.errors import TrainerError
@@ -201,6 +201,10 @@ class Description(Record):
     trainable: Count
     conditions: list[Text] | None = None
     prompts: list[Text] | None = None
+
+
+class TrackingRecord(RootModel[dict[Name, Name]]):
+    """tracking.json: the run's id by tracker."""
 
 
 class EvaluationRecord(Record):

@@ -69,7 +69,18 @@ def test_every_stage_that_sends_is_estimated(shell: Shell, server: Server) -> No
     assert [stage["stage"] for stage in planned(shell, server)["stages"]] == [s for s in STAGES if s != "measure"]
 
 
-def test_prices_without_a_dry_run(shell: Shell, server: Server) -> None:
-    done = shell.mine(server, *PRICES)
-    assert done.code == 2
-    assert "--dry-run" in done.err
+def test_costs_of_a_finished_run(shell: Shell, server: Server) -> None:
+    """Of this run, and of all answers of the bank; the scripted server counts 10 tokens in and 5 out a chat."""
+    done = json.loads(shell.mine(server, "--json", "--stages", "describe", *PRICES).out)
+    chats = len(server.bodies)
+    assert done["costs"]["bank"] == {
+        "requests": chats,
+        "tokens_in": 10 * chats,
+        "tokens_out": 5 * chats,
+        "price": pytest.approx(60 * chats / 1e6),
+    }
+    assert done["costs"]["this_run"]["requests"] == chats + len(server.probes)
+    again = shell.mine(server, "--stages", "describe", *PRICES).out
+    assert "this run: 0 requests, 0 tokens in, 0 out, price 0.0000" in again
+    assert f"all answers of the bank: {chats} requests, {10 * chats} tokens in, {5 * chats} out" in again
+    assert "price" not in shell.mine(server, "--stages", "describe").out

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 
 import trainer
@@ -21,8 +22,9 @@ from trainer.backbone.architectures import architecture
 from trainer.backbone.load import load_backbone
 from trainer.backbone.vision_only import VisionClip
 from trainer.errors import TrainerError
+from trainer.inference.card import model_card
 from trainer.inference.export import export
-from trainer.inference.exported import BACKBONE, CONFIG, SUMS, WEIGHTS, sha256
+from trainer.inference.exported import BACKBONE, CONFIG, ONNX, SUMS, WEIGHTS, read_config, sha256
 from trainer.run.folder import Run
 
 METHODS = {
@@ -99,11 +101,73 @@ def test_the_readme_runs(runs: dict[str, Run], folder: Path) -> None:
     readme = (folder / "fedmpt-model" / "README.md").read_text()
     code = re.search(r"```python\n(.*?)```", readme, re.DOTALL)
     assert code is not None
-    assert len(readme.splitlines()) <= 16
     photo = pictures(folder / "photos")[0]
     ran = [sys.executable, "-c", code[1], str(photo)]
     done = subprocess.run(ran, cwd=folder / "fedmpt-model", capture_output=True, text=True, check=True)
     assert done.stdout.startswith(str(photo))
+
+
+def test_the_card_is_in_the_hubs_format(runs: dict[str, Run], folder: Path) -> None:
+    """Front matter without a license, which is the author's to choose; figures, data, conditions and limits."""
+    text = (folder / "fedmpt-model" / "README.md").read_text()
+    _, head, body = text.split("---\n", 2)
+    meta = yaml.safe_load(head)
+    assert (meta["library_name"], meta["pipeline_tag"]) == ("fedmpt", "image-classification")
+    assert "license" not in meta and "# license:" in head
+    (result,) = meta["model-index"][0]["results"]
+    test = runs["fedmpt"].evaluation()["test"]
+    assert {m["type"]: m["value"] for m in result["metrics"]} == {
+        name: round(test[name], 2) for name in ("mAP", "CF1", "OF1")
+    }
+    for part in ("## Use", "## Figures", "## Data and labels", "## Conditions", "## Limits", "30 test images"):
+        assert part in body
+    config = read_config(folder / "fedmpt-model")
+    assert config.conditions
+    for name in (*config.labels, *config.conditions):
+        assert f"`{name}`" in body
+    assert "2 clients" in " ".join(body.split())
+    assert str(folder) not in text
+    assert "The method has no conditions" in (folder / "coop-model" / "README.md").read_text()
+
+
+def test_names_are_no_markup_in_the_card(runs: dict[str, Run], folder: Path) -> None:
+    config = read_config(folder / "coop-model")
+    hostile = "`<script>alert(1)</script>\n---\nlicense: mit\n# x"
+    spoilt = config.model_copy(update={"labels": (hostile, "cat"), "run": hostile, "dataset": hostile})
+    text = model_card(spoilt, runs["coop"].evaluation(), None, False)
+    _, head, body = text.split("---\n", 2)
+    assert set(yaml.safe_load(head)) == {"library_name", "pipeline_tag", "tags", "model-index"}
+    assert "<script" not in body
+    assert not [line for line in body.splitlines() if line.startswith(("---", "license:", "# x"))]
+
+
+@pytest.mark.parametrize("name", ["shares", "coop"])
+def test_onnx_gives_the_same_probabilities(runs: dict[str, Run], folder: Path, name: str) -> None:
+    """For any number of images, by another runtime."""
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        pytest.importorskip(package)
+    import onnxruntime
+
+    out = export(runs[name], folder / f"{name}-onnx", onnx=True)
+    session = onnxruntime.InferenceSession(str(out / ONNX), providers=["CPUExecutionProvider"])
+    model = trainer.load(out)
+    paths = pictures(folder / "photos", 4)
+    pixels = torch.stack([model.tensor(path) for path in paths])
+    expected = [list(found.values()) for found in model.predict(paths)]
+    for count in (1, 4):
+        (found,) = session.run(None, {"pixels": pixels[:count].numpy()})
+        np.testing.assert_allclose(found, expected[:count], atol=1e-4)
+    assert "`model.onnx` needs no Python" in (out / "README.md").read_text()
+    (out / ONNX).write_bytes(b"changed")
+    with pytest.raises(TrainerError, match=r"model\.onnx: changed or damaged"):
+        trainer.load(out)
+
+
+def test_onnx_without_its_packages(runs: dict[str, Run], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.inference.onnx.PACKAGES", ("a_package_that_is_not_there",))
+    with pytest.raises(TrainerError, match=r"pip install 'fedmpt\[onnx\]'"):
+        export(runs["coop"], folder / "no-onnx", onnx=True)
+    assert not (folder / "no-onnx").exists()
 
 
 def test_importing_trainer_is_light() -> None:

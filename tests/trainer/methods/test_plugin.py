@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -99,3 +100,10 @@ def test_a_package_that_fails_to_import_affects_its_own_method_only(site: Path) 
     done = fedmpt(site, "train", "--method", "shaky", "--rounds", "0")
     assert done.returncode == 2
     assert "the method 'shaky' is left out: ModuleNotFoundError" in done.stderr
+
+
+def test_its_settings_are_listed(site: Path) -> None:
+    done = fedmpt(site, "settings", "spread", "--json")
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)
+    assert row == {"key": "method.spread", "method": "probe", "type": "number > 0", "default": 0.01, "meaning": ""}

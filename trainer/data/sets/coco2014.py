@@ -13,9 +13,17 @@ from prompt_bank.shipped import shipped_labels
 from trainer.config.data import DataConfig
 from trainer.data.assembly import Listing, RequiredPath, SplitListing
 from trainer.data.coco_json import read_coco
+from trainer.data.downloading import Archive
 from trainer.errors import TrainerError
 
 PAGE = "https://cocodataset.org/#download"
+FROM = "https://s3.amazonaws.com/images.cocodataset.org"
+"""The publisher's store; its own host name has no certificate."""
+ARCHIVES = (
+    Archive(f"{FROM}/annotations/annotations_trainval2014.zip", 252_872_794, "md5:0a379cfc70b0e71301e0f377548639bd"),
+    Archive(f"{FROM}/zips/train2014.zip", 13_510_573_713, "md5:0da8c0bd3d6becc4dcb32757491aca88"),
+    Archive(f"{FROM}/zips/val2014.zip", 6_645_013_297, "md5:a3d79f5ed8d289b7a7554ce06a5782b3"),
+)
 TRAIN = RequiredPath(
     ("coco/annotations/instances_train2014.json", "annotations/instances_train2014.json"),
     "the training annotations (annotations_trainval2014)",

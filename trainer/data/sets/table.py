@@ -37,7 +37,21 @@ def read_listing(root: Path, settings: DataConfig) -> Listing:
         TrainerError: no table, or more than one; invalid rows, all of them at once.
     """
     path = _table(root, settings)
-    read = _read(path, settings)
+    return to_listing(root, path, _read(path, settings), settings)
+
+
+def to_listing(root: Path, path: Path, read: TableContent, settings: DataConfig) -> Listing:
+    """The listing of a table that was read.
+
+    Args:
+        root: the images' folder.
+        path: of the table, for messages.
+        read: its content.
+        settings: labels, splits.
+
+    Raises:
+        TrainerError: invalid rows, all of them at once.
+    """
     names, problems = read.names, list[str]()
     if settings.table.labels is not None:
         listed = read_label_names(settings.table.labels)

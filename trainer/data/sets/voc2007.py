@@ -17,9 +17,23 @@ from prompt_bank.shipped import shipped_labels
 from trainer.config.data import DataConfig
 from trainer.data.assembly import Listing, RequiredPath, SplitListing
 from trainer.data.base import UNKNOWN
+from trainer.data.downloading import Archive
 from trainer.errors import TrainerError
 
 PAGE = "http://host.robots.ox.ac.uk/pascal/VOC/voc2007/"
+FROM = "https://thor.robots.ox.ac.uk/pascal/VOC/voc2007"
+ARCHIVES = (
+    Archive(
+        f"{FROM}/VOCtrainval_06-Nov-2007.tar",
+        460_032_000,
+        "sha256:7d8cd951101b0957ddfd7a530bdc8a94f06121cfc1e511bb5937e973020c7508",
+    ),
+    Archive(
+        f"{FROM}/VOCtest_06-Nov-2007.tar",
+        451_020_800,
+        "sha256:6836888e2e01dca84577a849d339fa4f73e1e4f135d312430c4856b5609b4892",
+    ),
+)
 TRAIN = ("VOC2007/VOCtrainval2007/VOCdevkit/VOC2007", "VOCtrainval2007/VOCdevkit/VOC2007", "VOCdevkit/VOC2007")
 TEST = ("VOC2007/VOCtest2007/VOCdevkit/VOC2007", "VOCtest2007/VOCdevkit/VOC2007", "VOCdevkit/VOC2007")
 REQUIRED = (

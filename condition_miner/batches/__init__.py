@@ -1,0 +1,1 @@
+"""Requests that are answered later, in files: OpenAI's Batch API, vllm run-batch."""

@@ -1,0 +1,1 @@
+"""Experiment trackers besides TensorBoard: MLflow, Weights & Biases."""
