@@ -46,6 +46,10 @@ class Batch(NamedTuple):
             tokens,
         )
 
+    def dense(self) -> Tensor:
+        """All tokens of the image tower in the joint space: the image feature and the patches, (B, 1 + M, D)."""
+        return torch.cat([self.image[:, None], self.patches], dim=1)
+
     def to(self, device: torch.device) -> Batch:
         """The batch on another device, in float32."""
         return Batch(*(None if part is None else part.to(device, torch.float32) for part in self))  # type: ignore[arg-type]

@@ -27,20 +27,6 @@ ON_DISK = {"float16": np.dtype(np.float16), "bfloat16": np.dtype(np.uint16)}
 """NumPy's dtype of the files. NumPy has no bfloat16, so its bits are stored as uint16."""
 
 
-def frozen_blocks(reads: str) -> int | None:
-    """The number k of frozen blocks in "tokens@k"; None for "features" and "pixels".
-
-    Raises:
-        ValueError: none of the three.
-    """
-    if reads in ("features", "pixels"):
-        return None
-    found = re.fullmatch(r"tokens@(\d+)", reads)
-    if found is None:
-        raise ValueError(f"a method reads features, tokens@k or pixels, not '{reads}'")
-    return int(found[1])
-
-
 @dataclass(frozen=True)
 class Encoding:
     """How images are encoded.
@@ -56,6 +42,22 @@ class Encoding:
     patch_source: PatchSource = "last"
     storage: Storage = "float16"
     block: int | None = None
+
+    @classmethod
+    def of(
+        cls, clip: FrozenClip, reads: str, patch_source: PatchSource = "last", storage: Storage = "float16"
+    ) -> Encoding:
+        """The encoding for a method's `reads`; for "pixels", which needs none, that of "features".
+
+        Raises:
+            ValueError: no such `reads`.
+        """
+        if reads in ("features", "pixels"):
+            return cls(clip, patch_source, storage)
+        found = re.fullmatch(r"tokens@(\d+)", reads)
+        if found is None:
+            raise ValueError(f"a method reads features, tokens@k or pixels, not '{reads}'")
+        return cls(clip, patch_source, storage, int(found[1]))
 
     def shapes(self, count: int) -> dict[str, tuple[int, ...]]:
         """Shapes of the feature arrays of `count` images, by field name of `Batch`."""

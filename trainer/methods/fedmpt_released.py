@@ -12,7 +12,6 @@ from __future__ import annotations
 from typing import Any, Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -21,12 +20,10 @@ from trainer.backbone.vision import ExtraTokens, encode_dense
 from trainer.config.settings import MethodSettings
 from trainer.data.batches import Batch
 from trainer.heads.evidence import Evidence
+from trainer.heads.regions import RELEASED_LOGIT, TokenNorm, pool_regions
 from trainer.methods.base import Method, MethodContext, normal
 from trainer.methods.registry import register
 from trainer.seeding import seeded
-
-SIMILARITY, OUTPUT = 20.0, 5.0
-"""Fixed factors of the similarities and of the pooled scores."""
 
 PLACEHOLDER = "X"
 """The program's placeholder for learnable tokens; one of them can remain in the prompt."""
@@ -63,7 +60,7 @@ class FedMptReleasedConfig(MethodSettings):
     condition_words: Literal["first", "all"] = "first"
     """"first", as published: only the first token of a condition is kept, and learnable tokens overwrite the others;
     "all" keeps them all."""
-    norm: Literal["tokens", "channels"] = "tokens"
+    norm: TokenNorm = "tokens"
     """"tokens", as published: image features are normalised over the tokens, so similarities are not cosines;
     "channels": over the channels, which gives cosines."""
 
@@ -108,12 +105,8 @@ class FedMPTReleased(Method):
 
     def pooled(self, batch: Batch, text: Tensor) -> _Pooled:
         """Softmax pooling over all tokens; scores standardised over labels, conditions weighted by their spread."""
-        features = self._tokens(batch, text)
-        # As published: the norm over the token axis, instead of the channels.
-        features = F.normalize(features, dim=1 if self.settings.norm == "tokens" else -1)
-        similarity = SIMILARITY * torch.einsum("bld,ncd->bncl", features, F.normalize(text, dim=-1))
-        weights = (similarity / self.settings.temperature).softmax(-1)
-        scores = OUTPUT * (weights * similarity).sum(-1)
+        weights, scores = pool_regions(self._tokens(batch, text), text, self.settings.norm, self.settings.temperature)
+        scores = RELEASED_LOGIT.scale * scores
         mean, spread = scores.mean(-1, keepdim=True), scores.std(-1, keepdim=True)
         gate = (spread / self.settings.temperature).softmax(1)
         # As published: a mean over conditions in addition to the softmax gate.
