@@ -62,6 +62,10 @@ class MatchingConfig(Settings):
         return self
 
 
+ADDED_COST = 2.0
+"""Upper bound of a cost that is added to the transport's own, which is between 0 and 1."""
+
+
 class Match(NamedTuple):
     """The patch weights and the score of each label."""
 
@@ -113,16 +117,26 @@ def _pooled(values: Tensor, scale: float) -> tuple[Tensor, Tensor]:
     return weights, (weights * values).sum(dim=-2)
 
 
-def transport(similarity: Tensor, scale: float, settings: MatchingConfig) -> Transport:
+def transport(
+    similarity: Tensor, scale: float, settings: MatchingConfig, added_cost: Tensor | None = None
+) -> Transport:
     """P: (B, N, M, C), the entropic plan between patches and labels under the chosen marginals.
 
     Computed in fp32 whatever the precision of the similarities.
 
     Cost 1 - softmax_c(κ s); row marginal softmax_m(max_c s / τ), detached; column marginal uniform, unless `marginals`
     is "prior" (softmax of the best patch cosines) or "background" (one more column, removed from the result).
+
+    Args:
+        similarity: s, (B, N, M, C).
+        scale: κ.
+        settings: marginals, λ, τ, ρ and so on.
+        added_cost: (B, N, M, C), between 0 and `ADDED_COST`; None for none.
     """
     similarity = similarity.float()
     cost = 1 - (scale * similarity).softmax(dim=-1)
+    if added_cost is not None:
+        cost = cost + added_cost
     detached = similarity.detach()
     rows = (detached.amax(dim=-1) / settings.temperature).softmax(dim=-1)
     count = similarity.shape[-1]
@@ -148,6 +162,7 @@ def transport(similarity: Tensor, scale: float, settings: MatchingConfig) -> Tra
             iterations=settings.iterations,
             stop=settings.stop,
             tolerance=settings.tolerance,
+            cost_range=1.0 if added_cost is None else 1 + ADDED_COST,
             row_relaxation=settings.relaxation if kind == "relaxed-rows" else None,
             column_relaxation=settings.relaxation if kind == "relaxed-columns" else None,
         )

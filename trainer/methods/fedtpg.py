@@ -14,12 +14,12 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from trainer.backbone.text import PrefixEncoder, label_suffixes
 from trainer.config.settings import MethodSettings
 from trainer.data.batches import Batch
 from trainer.heads.evidence import Evidence
 from trainer.heads.regions import RegionConfig, RegionHead
-from trainer.methods.base import Method, MethodContext, normal
+from trainer.methods.base import MethodContext, normal
+from trainer.methods.prompted_regions import PromptedRegions
 from trainer.methods.registry import register
 from trainer.seeding import seeded
 
@@ -68,8 +68,8 @@ class PromptGenerator(nn.Module):
 
 
 @register(FedTpgConfig)
-class FedTPG(Method):
-    """Prompts [SOS] g_1 … g_n ⟨label⟩ . [EOT] whose context g is generated from the labels' names.
+class FedTPG(PromptedRegions):
+    """Prompts [SOS] v_1 … v_n ⟨label⟩ . [EOT] whose context v is generated from the labels' names.
 
     In training the context is generated from the names of the labels that training sees, in evaluation from all names,
     as the paper does for the classes of a new task. Exchanged: the generator, and in the clean variant the logit's
@@ -77,23 +77,17 @@ class FedTPG(Method):
     """
 
     def __init__(self, context: MethodContext) -> None:
-        super().__init__(context)
         self.settings: FedTpgConfig = context.settings
+        super().__init__(context, [self.settings.context_tokens])
         clip = self.clip
         self.generator = PromptGenerator(clip.text_width, clip.dim, self.settings, context.generator)
         self.head = RegionHead(self.settings)
-        names = [name.replace("_", " ") for name in context.label_names]
-        self.names = F.normalize(clip.encode_texts(names), dim=-1)
-        self.start = clip.embed([clip.tokenizer.sot_token_id])
-        suffixes = label_suffixes(clip, [f"{name}." for name in names])
-        self.encode = PrefixEncoder(clip, [1 + self.settings.context_tokens], suffixes, context.text_chunk)
+        self.name_features = self.frozen_text("{}")
 
     def text_features(self) -> Tensor:
         """(C, D), not normalised."""
-        names = self.names
-        if self.training and self.seen is not None:
-            names = names.index_select(0, self.seen)
-        (features,) = self.encode([torch.cat([self.start, self.generator(names)])])
+        names = self.select_seen(self.name_features) if self.training else self.name_features
+        (features,) = self.encode_contexts([self.generator(names)])
         return features
 
     def logits(self, batch: Batch, text: Tensor) -> Tensor:
@@ -107,9 +101,5 @@ class FedTPG(Method):
 
     def describe(self) -> dict[str, Any]:
         """Title, prompts and the number of trained parameters."""
-        tokens = " ".join(f"[g{i + 1}]" for i in range(self.settings.context_tokens))
-        return {
-            "title": "fedtpg" if self.settings.variant == "clean" else "fedtpg, as released",
-            "trainable": self.trainable(),
-            "prompts": [f"{tokens} {name}." for name in self.label_names],
-        }
+        title = "fedtpg" if self.settings.variant == "clean" else "fedtpg, as released"
+        return self.description(title, self.settings.context_tokens)

@@ -55,7 +55,7 @@ def test_the_released_variant_is_the_published_program() -> None:
     method, tensors, batch = published.method, published.tensors, published.batch()
     assert isinstance(method, FedTPG)
     with torch.no_grad():
-        context = method.generator(method.names)
+        context = method.generator(method.name_features)
         torch.testing.assert_close(context, tensors["inter.generated_context"][0], atol=1e-5, rtol=1e-4)
         torch.testing.assert_close(method.text_features(), tensors["inter.text_features"], atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(method(batch), tensors["outputs.logits"], atol=5e-4, rtol=1e-4)
@@ -65,7 +65,7 @@ def test_the_released_variant_is_the_published_program() -> None:
 def test_the_context_depends_on_the_set_of_names_not_on_their_order() -> None:
     one, reordered, other = (fedtpg(names) for names in (LABELS, LABELS[::-1], ("boat", "sofa", "cat")))
     with torch.no_grad():
-        first, second, third = (method.generator(method.names) for method in (one, reordered, other))
+        first, second, third = (method.generator(method.name_features) for method in (one, reordered, other))
     torch.testing.assert_close(second, first, atol=1e-5, rtol=1e-4)
     assert not torch.allclose(third, first, atol=1e-3)
 

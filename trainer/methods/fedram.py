@@ -1,0 +1,185 @@
+"""RAM (Tan et al., CVPR 2025) with federated averaging: adapters of a local stream, patches matched by transport.
+
+Shape letters: B images, L = 1 + M tokens, M patches, C labels, D joint width, Dt (Dv) text (vision) width.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from trainer.backbone.injections import Injection
+from trainer.backbone.local_adapter import LocalAdapter
+from trainer.backbone.streams import run_both, to_joint
+from trainer.config.settings import MethodSettings
+from trainer.data.batches import Batch
+from trainer.heads.evidence import Evidence
+from trainer.heads.losses import contrastive_loss
+from trainer.heads.matching import MatchingConfig, transport
+from trainer.methods.base import MethodContext, normal
+from trainer.methods.federated import ParameterGroup
+from trainer.methods.prompted_regions import PromptedRegions
+from trainer.methods.registry import register
+from trainer.seeding import seeded
+
+WORDS = "A photo of a"
+"""The words before the label."""
+
+TEACHER_SCALE = 20.0
+"""Scale of the softmax over patches of the teacher's label shares."""
+
+
+class FedRamConfig(MethodSettings):
+    """RAM (Tan et al., CVPR 2025)."""
+
+    name: Literal["fedram"] = "fedram"
+    variant: Literal["clean", "released"] = "clean"
+    """"released": scores pass another sigmoid, unknown labels are absent, an image's plan depends on its batch, and the
+    adapters' learning rate is fixed; "clean": without these."""
+    vision_layers: int = Field(3, ge=1)
+    """Last layers of the image tower with adapters and prompts; at most all."""
+    text_layers: int = Field(6, ge=1)
+    """Last layers of the text tower with prompts; at most all."""
+    vision_tokens: int = Field(8, ge=1)
+    """Prompts of each of those layers of the image tower."""
+    text_tokens: int = Field(4, ge=1)
+    """Prompts of each of those layers of the text tower."""
+    temperature: float = Field(2e-4, gt=0)
+    """Of the local logits; the global ones have CLIP's own."""
+    entropy: float = Field(0.1, gt=0)
+    """λ of the transport."""
+    teacher: float = Field(0.05, ge=0)
+    """In training, weight of the teacher in the cost, and addition to λ."""
+    adapter_rate: float = Field(0.005, gt=0)
+    """Factor of the adapters' learning rate, in the clean variant."""
+    released_adapter_rate: float = Field(5e-6, gt=0)
+    """The adapters' learning rate in the released variant, whatever `optimiser.learning_rate` is."""
+
+
+class _Compared(NamedTuple):
+    whole: Tensor
+    """Logits of the image feature, (B, C)."""
+    patches: Tensor
+    """Cosines of the local stream, (B, 1, M, C)."""
+
+
+@register(FedRamConfig)
+class FedRAM(PromptedRegions):
+    """The mean of two softmaxes over labels: of the image feature, and of patches matched to labels by transport.
+
+    Exchanged: prompts of both towers' last layers, the adapters of the local stream, and their batch statistics.
+    """
+
+    def __init__(self, context: MethodContext) -> None:
+        s: FedRamConfig = context.settings
+        self.settings = s
+        clip = context.clip
+        towers = (clip.model.transformer, clip.model.visual.transformer)
+        text, vision = (len(tower.resblocks) for tower in towers)
+        prompted = range(max(0, text - s.text_layers), text)
+        self.adapted = range(max(0, vision - s.vision_layers), vision)
+        self.reads = f"streams@{self.adapted.start}"
+        words = clip.embed(clip.token_ids(WORDS))
+        injections = [Injection(layer, 1, s.text_tokens, inserted=True) for layer in prompted]
+        super().__init__(context, [len(words)], injections)
+        self.words, self.frozen = words, self.frozen_text(WORDS + " {}.")
+        generator = context.generator
+        self.text_prompts = nn.ParameterList(normal((s.text_tokens, clip.text_width), generator) for _ in prompted)
+        vision_shape = (s.vision_tokens, clip.vision_width)
+        self.vision_prompts = nn.ParameterList(normal(vision_shape, generator) for _ in self.adapted)
+        grid = clip.model.visual.grid_size
+        # torch modules are initialised from the global generator.
+        with seeded(int(torch.randint(2**62, (), generator=generator)), torch.device("cpu")):
+            self.adapters = nn.ModuleList(LocalAdapter(clip.vision_width, clip.dim, grid) for _ in self.adapted)
+        self.matching = MatchingConfig(
+            matching="transport",
+            entropy=s.entropy,
+            iterations=100,
+            stop="marginal" if s.variant == "clean" else "published",
+            differentiate_plan=False,
+        )
+
+    @property
+    def exchanged_buffers(self) -> tuple[str, ...]:
+        """The adapters' batch statistics."""
+        return (*super().exchanged_buffers, "adapters")
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The adapters have a far smaller rate than the prompts."""
+        if self.settings.variant == "released":
+            return [ParameterGroup(("adapters",), learning_rate=self.settings.released_adapter_rate)]
+        return [ParameterGroup(("adapters",), factor=self.settings.adapter_rate)]
+
+    def text_features(self) -> Tensor:
+        """(C, D), not normalised."""
+        (features,) = self.encode_contexts([self.words], list(self.text_prompts))
+        return features
+
+    def logits(self, batch: Batch, text: Tensor) -> Tensor:
+        """(B, C), whose sigmoid is the score; in the released variant, the score itself."""
+        whole, patches = self._compare(batch, text)
+        local, _ = self._match(patches)
+        parts = torch.stack([whole.log_softmax(-1), local.log_softmax(-1)])
+        score = parts.logsumexp(0) - math.log(2)
+        if self.settings.variant == "released":
+            return score.exp()
+        score = score.clamp_max(-1e-6)  # a score of 1 has no logit
+        return score - torch.log(-torch.expm1(score))
+
+    def objective(self, batch: Batch, text: Tensor) -> Tensor:
+        """The contrast of global and of local logits, instead of the asymmetric loss and its weight."""
+        labels = batch.labels if self.settings.variant == "clean" else batch.labels.clamp_min(0)
+        whole, patches = self._compare(batch, text)
+        local, _ = self._match(patches, self._teacher(batch, labels))
+        return contrastive_loss(whole, labels) + contrastive_loss(local, labels)
+
+    def evidence(self, batch: Batch, text: Tensor) -> Evidence:
+        """Each label's share of the patches in the transport plan."""
+        _, plan = self._match(self._compare(batch, text).patches)
+        weights = plan / plan.sum(1, keepdim=True)
+        return Evidence(weights, "the patches that transport gives to the label", None, None, None)
+
+    def describe(self) -> dict[str, Any]:
+        """Title, prompts, adapted layers and the number of trained parameters."""
+        return {
+            "title": "fedram" if self.settings.variant == "clean" else "fedram, as released",
+            "trainable": self.trainable(),
+            "adapted_layers": list(self.adapted),
+            "prompts": [f"{WORDS} {name}." for name in self.names],
+        }
+
+    def _compare(self, batch: Batch, text: Tensor) -> _Compared:
+        """Run the adapted blocks, and compare both streams with the text features."""
+        if batch.tokens is None or batch.local is None:
+            raise ValueError("RAM reads both streams of the image tower: the batch lacks one")
+        tokens, local = batch.tokens, batch.local
+        for layer, prompts, adapter in zip(self.adapted, self.vision_prompts, self.adapters, strict=True):
+            with self.clip.autocast():
+                tokens, added = run_both(self.clip.model.visual.transformer.resblocks[layer], tokens, prompts)
+            local = local + added.float() + adapter(tokens[:, 1:].float(), text)
+        labels = F.normalize(text, dim=-1)
+        whole = F.normalize(to_joint(self.clip, tokens[:, 0]), dim=-1) @ labels.T
+        patches = F.normalize(to_joint(self.clip, local), dim=-1)
+        return _Compared(self.clip.scale * whole, (patches @ labels.T)[:, None])
+
+    def _match(self, similarity: Tensor, teacher: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Local logits (B, C) and the plan (B, M, C), which has no gradient."""
+        settings = self.matching
+        if teacher is not None:
+            settings = settings.model_copy(update={"entropy": settings.entropy + self.settings.teacher})
+        with torch.no_grad():
+            plan = transport(similarity, self.clip.scale, settings, teacher).plan
+        return (plan * similarity).sum(-2)[:, 0] / self.settings.temperature, plan[:, 0]
+
+    @torch.no_grad()
+    def _teacher(self, batch: Batch, labels: Tensor) -> Tensor:
+        """The cost (B, 1, M, C) that the frozen model adds: low where it sees a label that the image has."""
+        similarity = F.normalize(batch.patches, dim=-1) @ self.select_seen(self.frozen).T
+        shares = (TEACHER_SCALE * (self.clip.scale * similarity).softmax(-1)).softmax(1)
+        shares = torch.where((labels == 0)[:, None], shares.min(), shares)
+        return -self.settings.teacher * shares.log()[:, None]
