@@ -19,8 +19,9 @@ from trainer.backbone.streams import run_both, to_joint
 from trainer.config.settings import MethodSettings
 from trainer.data.batches import Batch
 from trainer.heads.evidence import Evidence
+from trainer.heads.logit import log_odds
 from trainer.heads.losses import contrastive_loss
-from trainer.heads.matching import MatchingConfig, transport
+from trainer.heads.matching import MatchingConfig, teacher_cost, teacher_range, transport
 from trainer.methods.base import MethodContext, normal
 from trainer.methods.federated import ParameterGroup
 from trainer.methods.prompted_regions import PromptedRegions
@@ -29,9 +30,6 @@ from trainer.seeding import seeded
 
 WORDS = "A photo of a"
 """The words before the label."""
-
-TEACHER_SCALE = 20.0
-"""Scale of the softmax over patches of the teacher's label shares."""
 
 
 class FedRamConfig(MethodSettings):
@@ -103,6 +101,8 @@ class FedRAM(PromptedRegions):
             stop="marginal" if s.variant == "clean" else "published",
             differentiate_plan=False,
         )
+        self.taught = self.matching.model_copy(update={"entropy": s.entropy + s.teacher})
+        self.teacher_range = s.teacher * teacher_range(clip.patches)
 
     @property
     def exchanged_buffers(self) -> tuple[str, ...]:
@@ -128,8 +128,7 @@ class FedRAM(PromptedRegions):
         score = parts.logsumexp(0) - math.log(2)
         if self.settings.variant == "released":
             return score.exp()
-        score = score.clamp_max(-1e-6)  # a score of 1 has no logit
-        return score - torch.log(-torch.expm1(score))
+        return log_odds(score)
 
     def objective(self, batch: Batch, text: Tensor) -> Tensor:
         """The contrast of global and of local logits, instead of the asymmetric loss and its weight."""
@@ -169,17 +168,15 @@ class FedRAM(PromptedRegions):
 
     def _match(self, similarity: Tensor, teacher: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Local logits (B, C) and the plan (B, M, C), which has no gradient."""
-        settings = self.matching
-        if teacher is not None:
-            settings = settings.model_copy(update={"entropy": settings.entropy + self.settings.teacher})
         with torch.no_grad():
-            plan = transport(similarity, self.clip.scale, settings, teacher).plan
+            if teacher is None:
+                plan = transport(similarity, self.clip.scale, self.matching).plan
+            else:
+                plan = transport(similarity, self.clip.scale, self.taught, teacher, self.teacher_range).plan
         return (plan * similarity).sum(-2)[:, 0] / self.settings.temperature, plan[:, 0]
 
     @torch.no_grad()
     def _teacher(self, batch: Batch, labels: Tensor) -> Tensor:
-        """The cost (B, 1, M, C) that the frozen model adds: low where it sees a label that the image has."""
+        """The cost (B, 1, M, C) that the frozen model adds, see `teacher_cost`."""
         similarity = F.normalize(batch.patches, dim=-1) @ self.select_seen(self.frozen).T
-        shares = (TEACHER_SCALE * (self.clip.scale * similarity).softmax(-1)).softmax(1)
-        shares = torch.where((labels == 0)[:, None], shares.min(), shares)
-        return -self.settings.teacher * shares.log()[:, None]
+        return self.settings.teacher * teacher_cost(similarity, labels == 0, self.clip.scale)[:, None]
