@@ -5,10 +5,11 @@ Shape letters: B images, L tokens of the image tower, M patches, C labels, D joi
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
+from pydantic import model_validator
 from torch import Tensor, nn
 
 from trainer.config.settings import Settings
@@ -33,6 +34,12 @@ class RegionConfig(Settings):
     """"clean": without the released program's faults; "released": what it computes, faults included."""
     logit: LogitConfig = LogitConfig()
     """Of the clean variant. In the released one, the logit is fixed."""
+
+    @model_validator(mode="after")
+    def _logit_is_used(self) -> Self:
+        if self.variant == "released" and self.logit != LogitConfig():
+            raise ValueError("logit has no effect with variant=released, whose logit is fixed: leave it out")
+        return self
 
 
 class RegionPooling(NamedTuple):
@@ -84,8 +91,12 @@ class RegionHead(nn.Module):
 
 
 def patch_evidence(weights: Tensor) -> Evidence:
-    """An explanation by the pooling weights (B, M, C) of the patches, normalised to sum 1 over the patches."""
-    return Evidence(weights / weights.sum(1, keepdim=True), PATCH_WEIGHTS, None, None, None)
+    """An explanation by the pooling weights (B, M, C) of the patches, normalised to sum 1 over the patches.
+
+    They stay 0 where other tokens have all the weight, to the last bit.
+    """
+    total = weights.sum(1, keepdim=True).clamp_min(torch.finfo(weights.dtype).tiny)
+    return Evidence(weights / total, PATCH_WEIGHTS, None, None, None)
 
 
 PATCH_WEIGHTS = "weights of softmax pooling, without those of the tokens that are no patches"

@@ -13,6 +13,7 @@ from tests.trainer.runs import SMALL, pictures, trained_run
 from tests.trainer.tiny import method_context, random_batch, random_clip, small_bank
 from trainer.data.scenes.objects import CLASSES
 from trainer.evaluation.measuring import evaluate
+from trainer.federation.memory import ClientMemory
 from trainer.heads.evidence import Evidence
 from trainer.inference.export import export
 from trainer.methods.registry import build, method_names, settings_classes
@@ -29,9 +30,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("promises")
 
 
+class Runs(dict[str, Run]):
+    """A trained run of each method, made when a test asks for it."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__()
+        self.folder = folder
+
+    def __missing__(self, name: str) -> Run:
+        self[name] = trained_run(self.folder / name, self.folder / "cache", method__name=name)
+        return self[name]
+
+
 @pytest.fixture(scope="module")
-def runs(folder: Path) -> dict[str, Run]:
-    return {name: trained_run(folder / name, folder / "cache", method__name=name) for name in ALL}
+def runs(folder: Path) -> Runs:
+    return Runs(folder)
 
 
 def state(run: Run) -> dict[str, torch.Tensor]:
@@ -46,7 +59,8 @@ class TestEveryMethod:
         assert {"title", "trainable", "prompts"} <= found["description"].keys()
         trains = found["description"]["trainable"] > 0
         buffers = dict(trainer.load(runs[name].folder).method.named_buffers())
-        trained = [value for key, value in state(runs[name]).items() if key not in buffers]
+        parts = {**state(runs[name]), **ClientMemory(runs[name].clients).start()}
+        trained = [value for key, value in parts.items() if key not in buffers]
         assert sum(value.numel() for value in trained) == found["description"]["trainable"]
         assert len(runs[name].metrics()) == (SMALL["federation.rounds"] if trains else 0)
         if trains:
