@@ -6,16 +6,15 @@ Shape letters: B images, L = 1 + M tokens, M patches, C labels, D joint width, D
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from trainer.backbone.injections import Injection
-from trainer.backbone.local_adapter import LocalAdapter
-from trainer.backbone.streams import run_both, to_joint
+from trainer.backbone.local_adapter import AdaptedBlocks
 from trainer.config.settings import MethodSettings
 from trainer.data.batches import Batch
 from trainer.heads.evidence import Evidence
@@ -30,6 +29,13 @@ from trainer.seeding import seeded
 
 WORDS = "A photo of a"
 """The words before the label."""
+
+
+RELEASED_ADAPTER_RATE = 5e-6
+"""The adapters' learning rate in the released variant, whatever `optimiser.learning_rate` is."""
+
+ADAPTER_RATE = RELEASED_ADAPTER_RATE / 1e-3
+"""The same as a factor of the prompts' rate."""
 
 
 class FedRamConfig(MethodSettings):
@@ -53,10 +59,14 @@ class FedRamConfig(MethodSettings):
     """λ of the transport."""
     teacher: float = Field(0.05, ge=0)
     """In training, weight of the teacher in the cost, and addition to λ."""
-    adapter_rate: float = Field(0.005, gt=0)
-    """Factor of the adapters' learning rate, in the clean variant."""
-    released_adapter_rate: float = Field(5e-6, gt=0)
-    """The adapters' learning rate in the released variant, whatever `optimiser.learning_rate` is."""
+    adapter_rate: float | None = Field(None, gt=0)
+    """Of the clean variant: factor of the adapters' learning rate; None: 0.005, as of the released rates."""
+
+    @model_validator(mode="after")
+    def _rate_is_used(self) -> Self:
+        if self.variant == "released" and self.adapter_rate is not None:
+            raise ValueError(f"adapter_rate has no effect with variant=released, which has {RELEASED_ADAPTER_RATE:g}")
+        return self
 
 
 class _Compared(NamedTuple):
@@ -88,12 +98,10 @@ class FedRAM(PromptedRegions):
         self.words, self.frozen = words, self.frozen_text(WORDS + " {}.")
         generator = context.generator
         self.text_prompts = nn.ParameterList(normal((s.text_tokens, clip.text_width), generator) for _ in prompted)
-        vision_shape = (s.vision_tokens, clip.vision_width)
-        self.vision_prompts = nn.ParameterList(normal(vision_shape, generator) for _ in self.adapted)
-        grid = clip.model.visual.grid_size
+        prompts = [normal((s.vision_tokens, clip.vision_width), generator) for _ in self.adapted]
         # torch modules are initialised from the global generator.
         with seeded(int(torch.randint(2**62, (), generator=generator)), torch.device("cpu")):
-            self.adapters = nn.ModuleList(LocalAdapter(clip.vision_width, clip.dim, grid) for _ in self.adapted)
+            self.blocks = AdaptedBlocks(clip, prompts)
         self.matching = MatchingConfig(
             matching="transport",
             entropy=s.entropy,
@@ -107,13 +115,13 @@ class FedRAM(PromptedRegions):
     @property
     def exchanged_buffers(self) -> tuple[str, ...]:
         """The adapters' batch statistics."""
-        return (*super().exchanged_buffers, "adapters")
+        return (*super().exchanged_buffers, "blocks.adapters")
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The adapters have a far smaller rate than the prompts."""
         if self.settings.variant == "released":
-            return [ParameterGroup(("adapters",), learning_rate=self.settings.released_adapter_rate)]
-        return [ParameterGroup(("adapters",), factor=self.settings.adapter_rate)]
+            return [ParameterGroup(("blocks.adapters",), learning_rate=RELEASED_ADAPTER_RATE)]
+        return [ParameterGroup(("blocks.adapters",), factor=self.settings.adapter_rate or ADAPTER_RATE)]
 
     def text_features(self) -> Tensor:
         """(C, D), not normalised."""
@@ -156,15 +164,9 @@ class FedRAM(PromptedRegions):
         """Run the adapted blocks, and compare both streams with the text features."""
         if batch.tokens is None or batch.local is None:
             raise ValueError("RAM reads both streams of the image tower: the batch lacks one")
-        tokens, local = batch.tokens, batch.local
-        for layer, prompts, adapter in zip(self.adapted, self.vision_prompts, self.adapters, strict=True):
-            with self.clip.autocast():
-                tokens, added = run_both(self.clip.model.visual.transformer.resblocks[layer], tokens, prompts)
-            local = local + added.float() + adapter(tokens[:, 1:].float(), text)
-        labels = F.normalize(text, dim=-1)
-        whole = F.normalize(to_joint(self.clip, tokens[:, 0]), dim=-1) @ labels.T
-        patches = F.normalize(to_joint(self.clip, local), dim=-1)
-        return _Compared(self.clip.scale * whole, (patches @ labels.T)[:, None])
+        features = self.blocks(self.clip, batch.tokens, batch.local, text)
+        whole, patches = (F.normalize(one, dim=-1) @ F.normalize(text, dim=-1).T for one in features)
+        return _Compared(self.clip.scale * whole, patches[:, None])
 
     def _match(self, similarity: Tensor, teacher: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Local logits (B, C) and the plan (B, M, C), which has no gradient."""
