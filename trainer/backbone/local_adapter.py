@@ -1,6 +1,7 @@
-"""RAM's adapter of the local stream: convolutions over the patches that attend to the labels (BASELINES.md §10).
+"""RAM's adapted blocks: prompts for CLIP's stream, and an adapter of the local stream (BASELINES.md §10).
 
-Shape letters: B images, M = H W patches, C labels, D joint width (the adapter's hidden width), Dv vision width.
+Shape letters: B images, L = 1 + M tokens, M = H W patches, C labels, K prompts, D joint width (the adapter's hidden
+width), Dv vision width.
 """
 
 from __future__ import annotations
@@ -8,6 +9,9 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from trainer.backbone.clip import FrozenClip
+from trainer.backbone.streams import run_both, to_joint
 
 
 class LocalAdapter(nn.Module):
@@ -50,3 +54,36 @@ class LocalAdapter(nn.Module):
         queries = norm(branch.flatten(2).mT)
         found = (queries @ labels.T / labels.shape[-1] ** 0.5).softmax(-1) @ labels
         return branch + found.mT.unflatten(-1, self.grid)
+
+
+class AdaptedBlocks(nn.Module):
+    """The last blocks of the image tower, with learnable prompts and an adapter in each.
+
+    The adapters are initialised from torch's global generator.
+
+    Args:
+        clip: the frozen model.
+        prompts: (K, Dv) of each of the blocks.
+    """
+
+    def __init__(self, clip: FrozenClip, prompts: list[nn.Parameter]) -> None:
+        super().__init__()
+        self.prompts = nn.ParameterList(prompts)
+        grid = clip.model.visual.grid_size
+        self.adapters = nn.ModuleList(LocalAdapter(clip.vision_width, clip.dim, grid) for _ in prompts)
+
+    def forward(self, clip: FrozenClip, tokens: Tensor, local: Tensor, text: Tensor) -> tuple[Tensor, Tensor]:
+        """Image features (B, D) and the local stream's patch features (B, M, D), not normalised.
+
+        Args:
+            clip: the frozen model.
+            tokens: (B, L, Dv), the input of the first of these blocks.
+            local: (B, M, Dv), the local stream before it.
+            text: (C, D), not normalised.
+        """
+        blocks = list(clip.model.visual.transformer.resblocks)[-len(self.adapters) :]
+        for block, prompts, adapter in zip(blocks, self.prompts, self.adapters, strict=True):
+            with clip.autocast():
+                tokens, added = run_both(block, tokens, prompts)
+            local = local + added.float() + adapter(tokens[:, 1:].float(), text)
+        return to_joint(clip, tokens[:, 0]), to_joint(clip, local)

@@ -6,21 +6,21 @@ Shape letters: B images, L = 1 + M tokens, M patches, C labels, D joint width, D
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from trainer.backbone.injections import Injection
-from trainer.backbone.local_adapter import LocalAdapter
-from trainer.backbone.streams import run_both, to_joint
+from trainer.backbone.local_adapter import AdaptedBlocks
 from trainer.config.settings import MethodSettings
 from trainer.data.batches import Batch
 from trainer.heads.evidence import Evidence
+from trainer.heads.logit import log_odds
 from trainer.heads.losses import contrastive_loss
-from trainer.heads.matching import MatchingConfig, transport
+from trainer.heads.matching import MatchingConfig, teacher_cost, teacher_range, transport
 from trainer.methods.base import MethodContext, normal
 from trainer.methods.federated import ParameterGroup
 from trainer.methods.prompted_regions import PromptedRegions
@@ -30,8 +30,12 @@ from trainer.seeding import seeded
 WORDS = "A photo of a"
 """The words before the label."""
 
-TEACHER_SCALE = 20.0
-"""Scale of the softmax over patches of the teacher's label shares."""
+
+RELEASED_ADAPTER_RATE = 5e-6
+"""The adapters' learning rate in the released variant, whatever `optimiser.learning_rate` is."""
+
+ADAPTER_RATE = RELEASED_ADAPTER_RATE / 1e-3
+"""The same as a factor of the prompts' rate."""
 
 
 class FedRamConfig(MethodSettings):
@@ -55,10 +59,14 @@ class FedRamConfig(MethodSettings):
     """λ of the transport."""
     teacher: float = Field(0.05, ge=0)
     """In training, weight of the teacher in the cost, and addition to λ."""
-    adapter_rate: float = Field(0.005, gt=0)
-    """Factor of the adapters' learning rate, in the clean variant."""
-    released_adapter_rate: float = Field(5e-6, gt=0)
-    """The adapters' learning rate in the released variant, whatever `optimiser.learning_rate` is."""
+    adapter_rate: float | None = Field(None, gt=0)
+    """Of the clean variant: factor of the adapters' learning rate; None: 0.005, as of the released rates."""
+
+    @model_validator(mode="after")
+    def _rate_is_used(self) -> Self:
+        if self.variant == "released" and self.adapter_rate is not None:
+            raise ValueError(f"adapter_rate has no effect with variant=released, which has {RELEASED_ADAPTER_RATE:g}")
+        return self
 
 
 class _Compared(NamedTuple):
@@ -90,12 +98,10 @@ class FedRAM(PromptedRegions):
         self.words, self.frozen = words, self.frozen_text(WORDS + " {}.")
         generator = context.generator
         self.text_prompts = nn.ParameterList(normal((s.text_tokens, clip.text_width), generator) for _ in prompted)
-        vision_shape = (s.vision_tokens, clip.vision_width)
-        self.vision_prompts = nn.ParameterList(normal(vision_shape, generator) for _ in self.adapted)
-        grid = clip.model.visual.grid_size
+        prompts = [normal((s.vision_tokens, clip.vision_width), generator) for _ in self.adapted]
         # torch modules are initialised from the global generator.
         with seeded(int(torch.randint(2**62, (), generator=generator)), torch.device("cpu")):
-            self.adapters = nn.ModuleList(LocalAdapter(clip.vision_width, clip.dim, grid) for _ in self.adapted)
+            self.blocks = AdaptedBlocks(clip, prompts)
         self.matching = MatchingConfig(
             matching="transport",
             entropy=s.entropy,
@@ -103,17 +109,19 @@ class FedRAM(PromptedRegions):
             stop="marginal" if s.variant == "clean" else "published",
             differentiate_plan=False,
         )
+        self.taught = self.matching.model_copy(update={"entropy": s.entropy + s.teacher})
+        self.teacher_range = s.teacher * teacher_range(clip.patches)
 
     @property
     def exchanged_buffers(self) -> tuple[str, ...]:
         """The adapters' batch statistics."""
-        return (*super().exchanged_buffers, "adapters")
+        return (*super().exchanged_buffers, "blocks.adapters")
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The adapters have a far smaller rate than the prompts."""
         if self.settings.variant == "released":
-            return [ParameterGroup(("adapters",), learning_rate=self.settings.released_adapter_rate)]
-        return [ParameterGroup(("adapters",), factor=self.settings.adapter_rate)]
+            return [ParameterGroup(("blocks.adapters",), learning_rate=RELEASED_ADAPTER_RATE)]
+        return [ParameterGroup(("blocks.adapters",), factor=self.settings.adapter_rate or ADAPTER_RATE)]
 
     def text_features(self) -> Tensor:
         """(C, D), not normalised."""
@@ -128,8 +136,7 @@ class FedRAM(PromptedRegions):
         score = parts.logsumexp(0) - math.log(2)
         if self.settings.variant == "released":
             return score.exp()
-        score = score.clamp_max(-1e-6)  # a score of 1 has no logit
-        return score - torch.log(-torch.expm1(score))
+        return log_odds(score)
 
     def objective(self, batch: Batch, text: Tensor) -> Tensor:
         """The contrast of global and of local logits, instead of the asymmetric loss and its weight."""
@@ -157,29 +164,21 @@ class FedRAM(PromptedRegions):
         """Run the adapted blocks, and compare both streams with the text features."""
         if batch.tokens is None or batch.local is None:
             raise ValueError("RAM reads both streams of the image tower: the batch lacks one")
-        tokens, local = batch.tokens, batch.local
-        for layer, prompts, adapter in zip(self.adapted, self.vision_prompts, self.adapters, strict=True):
-            with self.clip.autocast():
-                tokens, added = run_both(self.clip.model.visual.transformer.resblocks[layer], tokens, prompts)
-            local = local + added.float() + adapter(tokens[:, 1:].float(), text)
-        labels = F.normalize(text, dim=-1)
-        whole = F.normalize(to_joint(self.clip, tokens[:, 0]), dim=-1) @ labels.T
-        patches = F.normalize(to_joint(self.clip, local), dim=-1)
-        return _Compared(self.clip.scale * whole, (patches @ labels.T)[:, None])
+        features = self.blocks(self.clip, batch.tokens, batch.local, text)
+        whole, patches = (F.normalize(one, dim=-1) @ F.normalize(text, dim=-1).T for one in features)
+        return _Compared(self.clip.scale * whole, patches[:, None])
 
     def _match(self, similarity: Tensor, teacher: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Local logits (B, C) and the plan (B, M, C), which has no gradient."""
-        settings = self.matching
-        if teacher is not None:
-            settings = settings.model_copy(update={"entropy": settings.entropy + self.settings.teacher})
         with torch.no_grad():
-            plan = transport(similarity, self.clip.scale, settings, teacher).plan
+            if teacher is None:
+                plan = transport(similarity, self.clip.scale, self.matching).plan
+            else:
+                plan = transport(similarity, self.clip.scale, self.taught, teacher, self.teacher_range).plan
         return (plan * similarity).sum(-2)[:, 0] / self.settings.temperature, plan[:, 0]
 
     @torch.no_grad()
     def _teacher(self, batch: Batch, labels: Tensor) -> Tensor:
-        """The cost (B, 1, M, C) that the frozen model adds: low where it sees a label that the image has."""
+        """The cost (B, 1, M, C) that the frozen model adds, see `teacher_cost`."""
         similarity = F.normalize(batch.patches, dim=-1) @ self.select_seen(self.frozen).T
-        shares = (TEACHER_SCALE * (self.clip.scale * similarity).softmax(-1)).softmax(1)
-        shares = torch.where((labels == 0)[:, None], shares.min(), shares)
-        return -self.settings.teacher * shares.log()[:, None]
+        return self.settings.teacher * teacher_cost(similarity, labels == 0, self.clip.scale)[:, None]

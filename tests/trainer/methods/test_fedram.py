@@ -29,17 +29,17 @@ MODULES = {
 """The published adapter's modules, and ours."""
 
 PARAMETERS = {
-    f"{VISION}.{block}.conv_adapter.{theirs}.{part}": f"adapters.{block - 1}.{ours}.{part}"
+    f"{VISION}.{block}.conv_adapter.{theirs}.{part}": f"blocks.adapters.{block - 1}.{ours}.{part}"
     for block in (1, 2)
     for theirs, ours in MODULES.items()
     for part in (("weight", "bias") if "norm" in ours else ("weight",))
 }
 PROMPTS = {
-    **{f"{VISION}.{block}.adapt_embeds": f"vision_prompts.{block - 1}" for block in (1, 2)},
+    **{f"{VISION}.{block}.adapt_embeds": f"blocks.prompts.{block - 1}" for block in (1, 2)},
     **{f"transformer.resblocks.{block}.deep_embeds": f"text_prompts.{block - 1}" for block in (1, 2)},
 }
 BUFFERS = {
-    f"{VISION}.{block}.conv_adapter.{theirs}.{part}": f"adapters.{block - 1}.{MODULES[theirs]}.{part}"
+    f"{VISION}.{block}.conv_adapter.{theirs}.{part}": f"blocks.adapters.{block - 1}.{MODULES[theirs]}.{part}"
     for block in (1, 2)
     for theirs in ("conv_adapter_layers1.1", "conv_adapter_layers2.1")
     for part in ("running_mean", "running_var")
@@ -72,7 +72,7 @@ def fedram(**settings: Any) -> FedRAM:
 
 
 def adamw(method: Method) -> torch.optim.Optimizer:
-    adapters = list(method.get_submodule("adapters").parameters())
+    adapters = list(method.get_submodule("blocks.adapters").parameters())
     own = {id(parameter) for parameter in adapters}
     prompts = [p for p in method.parameters() if p.requires_grad and id(p) not in own]
     groups = [{"params": adapters, "lr": 5e-6}, {"params": prompts, "lr": 1e-3}]
@@ -88,7 +88,7 @@ def test_the_parts_are_the_published_programs() -> None:
         text = tensors["inter.lla_text"][:, 0]
         entering = tensors["inter.lla_in"][1:].transpose(0, 1)
         leaving = tensors["inter.lla_out"][1:].transpose(0, 1)
-        torch.testing.assert_close(method.adapters[0](entering, text), leaving, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(method.blocks.adapters[0](entering, text), leaving, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(method.text_features(), text, atol=1e-4, rtol=1e-4)
         _, plan = method._match(method._compare(batch, text).patches)
         torch.testing.assert_close(plan, tensors["inter.eval_plan"], atol=1e-5, rtol=1e-3)
@@ -127,6 +127,17 @@ def test_an_images_score_does_not_depend_on_its_batch() -> None:
     alone = type(batch)(*(None if part is None else part[:1] for part in batch))
     with torch.no_grad():
         torch.testing.assert_close(method(batch)[:1], method(alone), atol=1e-4, rtol=1e-4)
+
+
+def test_the_adapters_rate() -> None:
+    """A factor of the run's in the clean variant; in the released one fixed, so that a factor is refused."""
+    rates = {"clean": {"learning_rate": None, "factor": 0.005}, "released": {"learning_rate": 5e-6, "factor": 1.0}}
+    for variant, expected in rates.items():
+        ((_, prompts), (group, adapters)) = fedram(variant=variant).grouped()
+        assert {key: getattr(group, key) for key in expected} == pytest.approx(expected)
+        assert (len(prompts), len(adapters)) == (4, 2 * 14)
+    with pytest.raises(ValueError, match="no effect with variant=released"):
+        FedRamConfig(variant="released", adapter_rate=0.1)
 
 
 def test_unknown_labels_are_absent_in_the_released_variant_only() -> None:
