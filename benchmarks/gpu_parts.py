@@ -22,7 +22,7 @@ from trainer.backbone.clip import FrozenClip, Preprocess
 from trainer.backbone.load import load_backbone
 from trainer.config.sections import LossConfig
 from trainer.data.batches import Batch
-from trainer.data.encoding import Encoding, batch_of_pixels, frozen_blocks
+from trainer.data.encoding import Encoding, batch_of_pixels
 from trainer.data.scenes.objects import CLASSES
 from trainer.evaluation.measuring import measure
 from trainer.methods.base import Method, MethodContext
@@ -92,7 +92,7 @@ def make(variant: str, device: torch.device, name: str, precision: str = "fp32")
 
 def read(method: Method, pixels: Tensor, truth: Tensor) -> Batch:
     """What a method reads of preprocessed images."""
-    encoding = Encoding(method.clip, block=frozen_blocks(method.reads))
+    encoding = Encoding.of(method.clip, method.reads)
     return batch_of_pixels(method.reads, encoding, pixels, truth)
 
 

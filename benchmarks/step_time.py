@@ -41,7 +41,7 @@ from prompt_bank.schema import Bank, Condition, Label
 from trainer.backbone.clip import FrozenClip, Preprocess
 from trainer.config.sections import LossConfig
 from trainer.data.batches import Batch
-from trainer.methods.base import MethodContext
+from trainer.methods.base import Method, MethodContext
 from trainer.methods.fedmpt import FedMPT, FedMptConfig
 from trainer.methods.registry import build
 
@@ -114,7 +114,7 @@ def make(kind: type[FedMPT], clip: FrozenClip, names: tuple[str, ...], chunk: in
     return method
 
 
-def timed(method: FedMPT, batch: Callable[[], Batch], steps: int) -> tuple[float, dict[str, Tensor]]:
+def timed(method: Method, batch: Callable[[], Batch], steps: int) -> tuple[float, dict[str, Tensor]]:
     """Processor seconds of the fastest of several steps, and the first step's loss and gradients."""
     parameters = {n: p for n, p in method.named_parameters() if p.requires_grad}
     optimiser = torch.optim.SGD(parameters.values(), lr=1e-3, momentum=0.9)
@@ -184,7 +184,7 @@ def main() -> None:
                 print(
                     f"{variant:<9} {values['seconds']:8.3f} s   ×{found['plain']['seconds'] / values['seconds']:5.1f}"
                     f"   peak {values['megabytes']:8.0f} MB"
-                    f"   loss and gradients {_apart(load_file(Path(folder) / variant), expected):.0e} apart",
+                    f"   loss and gradients {apart(load_file(Path(folder) / variant), expected):.0e} apart",
                     flush=True,
                 )
 
@@ -198,8 +198,8 @@ def _in_a_process(variant: str, labels: int, options: argparse.Namespace, out: P
     return dict(json.loads(answer.splitlines()[-1]))
 
 
-def _apart(found: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
-    """Largest relative difference over the loss and all gradients."""
+def apart(found: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
+    """The largest relative difference over the loss and all gradients."""
     return max(
         float((found[name] - value).abs().max() / value.abs().max().clamp_min(1e-12))
         for name, value in expected.items()

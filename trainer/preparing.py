@@ -13,7 +13,7 @@ from trainer.backbone.clip import FrozenClip
 from trainer.backbone.load import RecordedWeights, load_backbone, load_recorded
 from trainer.data.base import MultiLabelDataset, Split
 from trainer.data.batches import BatchSource
-from trainer.data.encoding import Encoding, frozen_blocks
+from trainer.data.encoding import Encoding
 from trainer.data.features import feature_store
 from trainer.data.registry import load_dataset
 from trainer.data.streaming import EncodedImages, PixelSource
@@ -53,8 +53,7 @@ class Prepared:
         clip = self.method.clip
         if self.method.reads == "pixels":
             return PixelSource(split, clip.preprocess.transform())
-        block = frozen_blocks(self.method.reads)
-        return frozen_features(self.config, self.dataset, split, clip, block, self.cache, self.reporter)
+        return frozen_features(self.config, self.dataset, split, clip, self.method.reads, self.cache, self.reporter)
 
 
 def frozen_features(
@@ -62,12 +61,12 @@ def frozen_features(
     dataset: MultiLabelDataset,
     split: Split,
     clip: FrozenClip,
-    block: int | None,
+    reads: str,
     cache: Path,
     reporter: Reporter,
 ) -> BatchSource:
-    """A split's frozen features, from the cache or computed on the fly; `block` as in `Encoding`."""
-    encoding = Encoding(clip, config.backbone.patch_source, config.compute.feature_type, block)
+    """A split's frozen features, from the cache or computed on the fly; `reads` as of a method."""
+    encoding = Encoding.of(clip, reads, config.backbone.patch_source, config.compute.feature_type)
     if not config.compute.feature_cache:
         return EncodedImages(split, encoding)
     return feature_store(
@@ -137,7 +136,7 @@ def assemble(
         dataset,
         clip,
         bank,
-        lambda: frozen_features(config, dataset, dataset.train, clip, None, cache, reporter),
+        lambda: frozen_features(config, dataset, dataset.train, clip, "features", cache, reporter),
     )
     context = MethodContext(
         clip=clip,

@@ -15,7 +15,7 @@ from trainer.backbone.load import fill_weights
 from trainer.config.sections import LossConfig
 from trainer.config.settings import Settings
 from trainer.data.batches import Batch
-from trainer.data.encoding import Encoding, batch_of_pixels, frozen_blocks
+from trainer.data.encoding import Encoding, batch_of_pixels
 from trainer.heads import context_tables
 from trainer.heads.context import ContextConfig, Knowledge
 from trainer.methods.base import MethodContext
@@ -109,4 +109,4 @@ def random_batch(
     size = clip.preprocess.size
     pixels = torch.randn(images, 3, size, size, generator=generator)
     truth = (torch.rand(images, labels, generator=generator) < 0.5).float()
-    return batch_of_pixels(reads, Encoding(clip, block=frozen_blocks(reads)), pixels, truth)
+    return batch_of_pixels(reads, Encoding.of(clip, reads), pixels, truth)

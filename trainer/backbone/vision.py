@@ -26,7 +26,7 @@ class ExtraTokens:
     Attributes:
         tokens: (K, Dv), or (B, K, Dv); differentiable. They get no positional embedding.
         where: directly after the class token, or after the patches.
-        before_norm: whether they pass `ln_pre` together with the image's tokens, or are added after it.
+        before_norm: whether they pass `ln_pre`, as the image's tokens do, or are added after it.
         deep: tokens of the same shape that replace them before a block, by block index.
     """
 
@@ -81,9 +81,6 @@ def encode_dense(clip: FrozenClip, start: Tensor, extra: ExtraTokens | None = No
 
     Returns:
         (B, L + K, D), with the extra tokens at their positions. Differentiable with respect to the extra tokens.
-
-    Raises:
-        ValueError: extra tokens should pass `ln_pre`, but `start` is after it.
     """
     visual = clip.model.visual
     with clip.autocast():
@@ -99,29 +96,19 @@ def encode_dense(clip: FrozenClip, start: Tensor, extra: ExtraTokens | None = No
 
 def _embed_image(clip: FrozenClip, start: Tensor, extra: ExtraTokens | None) -> Tensor:
     visual = clip.model.visual
-    if start.dim() == 4 and (extra is None or not extra.before_norm):
-        start = visual._embeds(start)
+    tokens: Tensor = visual._embeds(start) if start.dim() == 4 else start
     if extra is None:
-        return start
-    if not extra.before_norm:
-        return _insert(start, extra)
-    if start.dim() != 4:
-        raise ValueError("these tokens have passed ln_pre, so no extra token can pass it with them: start from pixels")
-    patches = visual.conv1(start).flatten(2).mT
-    own = visual.class_embedding.to(patches.dtype).expand(patches.shape[0], 1, -1)
-    tokens = torch.cat([own, patches], dim=1) + visual.positional_embedding.to(patches.dtype)
-    return visual.ln_pre(_insert(tokens, extra))
-
-
-def _insert(tokens: Tensor, extra: ExtraTokens) -> Tensor:
-    added = extra.tokens.to(tokens.dtype).expand(tokens.shape[0], -1, -1)
+        return tokens
+    # The norm is of each token on its own.
+    added = visual.ln_pre(extra.tokens) if extra.before_norm else extra.tokens
+    added = added.to(tokens.dtype).expand(len(tokens), -1, -1)
     if extra.where == "end":
         return torch.cat([tokens, added], dim=1)
     return torch.cat([tokens[:, :1], added, tokens[:, 1:]], dim=1)
 
 
 def _replace_deep(tokens: Tensor, extra: ExtraTokens, deep: Tensor) -> Tensor:
-    added, count = deep.to(tokens.dtype).expand(tokens.shape[0], -1, -1), extra.count
+    added, count = deep.to(tokens.dtype).expand(len(tokens), -1, -1), extra.count
     if extra.where == "end":
         return torch.cat([tokens[:, :-count], added], dim=1)
     return torch.cat([tokens[:, :1], added, tokens[:, 1 + count :]], dim=1)

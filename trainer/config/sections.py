@@ -34,11 +34,16 @@ class FederationConfig(Settings):
     weights: Literal["uniform", "examples"] = "uniform"
     """The clients' weights in aggregation: equal ("uniform", as in the paper), or by their number of images."""
     aggregation: str = "auto"
-    """The aggregation rule: mean, median, trimmed-mean or norm-bounded-mean; "auto": the method's own."""
+    """The aggregation rule: mean, median, trimmed-mean, norm-bounded-mean, fedawa or fedawa-released; "auto": the
+    method's own."""
     trimmed_share: float = Field(0.2, ge=0, lt=0.5)
     """Of trimmed-mean: fraction of clients that is removed at either end, rounded up."""
     norm_bound: float | None = Field(None, gt=0)
     """Of norm-bounded-mean: maximum norm of an update; None: the median norm of the round's updates."""
+    awa_steps: int = Field(10, ge=0)
+    """Of fedawa: the server's optimisation steps on the weights in each round; 0 leaves them as they are."""
+    awa_rate: float = Field(0.1, gt=0)
+    """Of fedawa: the step size on the logits of the weights."""
     memory: Literal["none", "optimiser"] = "none"
     """The state that a client keeps between its rounds, in addition to personal parts if the method has any:
     "optimiser" keeps momentum, moments and step count."""

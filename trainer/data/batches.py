@@ -26,6 +26,8 @@ class Batch(NamedTuple):
     """(B, 3, H, W), preprocessed."""
     tokens: Tensor | None = None
     """(B, L, Dv), the input of block k of the image tower."""
+    local: Tensor | None = None
+    """(B, M, Dv), the local stream of the patches before block k (see `trainer.backbone.streams`)."""
 
     @classmethod
     def of(
@@ -35,6 +37,7 @@ class Batch(NamedTuple):
         patches: Tensor | None = None,
         pixels: Tensor | None = None,
         tokens: Tensor | None = None,
+        local: Tensor | None = None,
     ) -> Batch:
         """A batch; missing image and patch features become empty tensors."""
         count = labels.shape[0]  # not len(), which fixes the number of images when the model is traced
@@ -44,7 +47,12 @@ class Batch(NamedTuple):
             labels,
             pixels,
             tokens,
+            local,
         )
+
+    def dense(self) -> Tensor:
+        """All tokens of the image tower in the joint space: the image feature and the patches, (B, 1 + M, D)."""
+        return torch.cat([self.image[:, None], self.patches], dim=1)
 
     def to(self, device: torch.device) -> Batch:
         """The batch on another device, in float32."""

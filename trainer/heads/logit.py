@@ -18,6 +18,12 @@ class LogitConfig(Settings):
     """Initial β0, a cosine."""
 
 
+def log_odds(log_probability: Tensor) -> Tensor:
+    """The logit whose sigmoid is a probability given by its logarithm, which keeps tiny probabilities apart."""
+    bounded = log_probability.clamp_max(-1e-6)  # a probability of 1 has no logit
+    return bounded - torch.log(-torch.expm1(bounded))
+
+
 class Logit(nn.Module):
     """ℓ = α (z - β0) with learnable α and β0 (METHOD.md §4)."""
 

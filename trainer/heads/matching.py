@@ -5,6 +5,7 @@ Shape letters: B images, N conditions, M patches, C labels.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Literal, NamedTuple, Self
 
@@ -113,16 +114,31 @@ def _pooled(values: Tensor, scale: float) -> tuple[Tensor, Tensor]:
     return weights, (weights * values).sum(dim=-2)
 
 
-def transport(similarity: Tensor, scale: float, settings: MatchingConfig) -> Transport:
+def transport(
+    similarity: Tensor,
+    scale: float,
+    settings: MatchingConfig,
+    added_cost: Tensor | None = None,
+    added_range: float = 0.0,
+) -> Transport:
     """P: (B, N, M, C), the entropic plan between patches and labels under the chosen marginals.
 
     Computed in fp32 whatever the precision of the similarities.
 
     Cost 1 - softmax_c(κ s); row marginal softmax_m(max_c s / τ), detached; column marginal uniform, unless `marginals`
     is "prior" (softmax of the best patch cosines) or "background" (one more column, removed from the result).
+
+    Args:
+        similarity: s, (B, N, M, C).
+        scale: κ.
+        settings: marginals, λ, τ, ρ and so on.
+        added_cost: (B, N, M, C); None for none.
+        added_range: an upper bound of the added cost's largest difference.
     """
     similarity = similarity.float()
     cost = 1 - (scale * similarity).softmax(dim=-1)
+    if added_cost is not None:
+        cost = cost + added_cost
     detached = similarity.detach()
     rows = (detached.amax(dim=-1) / settings.temperature).softmax(dim=-1)
     count = similarity.shape[-1]
@@ -148,7 +164,34 @@ def transport(similarity: Tensor, scale: float, settings: MatchingConfig) -> Tra
             iterations=settings.iterations,
             stop=settings.stop,
             tolerance=settings.tolerance,
+            cost_range=1 + added_range,
             row_relaxation=settings.relaxation if kind == "relaxed-rows" else None,
             column_relaxation=settings.relaxation if kind == "relaxed-columns" else None,
         )
     return replace(solved, plan=solved.plan[..., :count])
+
+
+TEACHER_SCALE = 20.0
+"""Scale of the softmax over patches in `teacher_cost`."""
+
+
+def teacher_cost(similarity: Tensor, absent: Tensor, scale: float) -> Tensor:
+    """The cost -log D of a frozen teacher (RAM, Tan et al., CVPR 2025), low where it sees a label that is not absent.
+
+    D = softmax_m(20 softmax_c(κ s)); of absent labels, the batch's smallest D.
+
+    Args:
+        similarity: s of the teacher, (B, M, C), cosines.
+        absent: (B, C) bool.
+        scale: κ.
+
+    Returns:
+        (B, M, C).
+    """
+    log_shares = (TEACHER_SCALE * (scale * similarity).softmax(-1)).log_softmax(1)
+    return -torch.where(absent[:, None], log_shares.min(), log_shares)
+
+
+def teacher_range(patches: int) -> float:
+    """An upper bound of `teacher_cost`, whose lower bound is 0."""
+    return TEACHER_SCALE + math.log(patches)

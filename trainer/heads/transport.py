@@ -58,7 +58,7 @@ def sinkhorn(
     (Chizat et al., 2018). If the rows are relaxed with ρ = 0, columns are independent: softmax over the rows of
     -cost / λ, times the column's mass. Differentiable through the iterations. Problems that have stopped are masked on
     the device, so that the loop never synchronises with an accelerator; on the CPU, where reading a value is cheap, the
-    loop ends when all problems have stopped.
+    loop ends when all problems have stopped, unless it is compiled.
 
     Args:
         cost: (…, M, C); infinite for forbidden pairs.
@@ -180,7 +180,7 @@ def _iterate(iteration: _Iteration, iterations: int, stop: Stop, tolerance: floa
             active = active & (change >= tolerance).any()
         # A stopped problem keeps its row scalings, so its column scalings stay the same too.
         u, v = updated, iteration.update_columns(updated)
-        if stop != "never" and u.device.type == "cpu" and not bool(active.any()):
+        if stop != "never" and u.device.type == "cpu" and not torch.compiler.is_compiling() and not bool(active.any()):
             break
     return u, v, count
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from trainer.data.base import UNKNOWN
 from trainer.data.batches import Batch
-from trainer.data.encoding import Encoding, batch_of_pixels, frozen_blocks
+from trainer.data.encoding import Encoding, batch_of_pixels
 from trainer.data.images import read_image
 from trainer.errors import RunFailed, unknown_name
 from trainer.heads.evidence import Evidence
@@ -136,7 +136,7 @@ class Model:
         clip = self.method.clip
         pixels = torch.stack(list(tensors)).to(clip.device)
         unknown = torch.full((len(tensors), len(self.labels)), float(UNKNOWN), device=clip.device)
-        encoding = Encoding(clip, self.patch_source, block=frozen_blocks(self.method.reads))
+        encoding = Encoding.of(clip, self.method.reads, self.patch_source)
         return batch_of_pixels(self.method.reads, encoding, pixels, unknown)
 
     def _context(self, batch: Batch) -> Tensor | None:

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -66,9 +66,10 @@ class Method(FederatedModule, ABC):
         TrainerError: settings with a context but without knowledge, or a method that does not read features.
     """
 
-    reads: ClassVar[str] = "features"
+    reads: str = "features"
     """The method's input: "features": the image path is frozen, so cached features suffice; "tokens@k": it is frozen up
-    to block k of the image tower, so the input of block k is cached; "pixels": the whole tower runs in each step."""
+    to block k of the image tower, so the input of block k is cached; "streams@k": the same with a local stream;
+    "pixels": the whole tower runs in each step. Set in the constructor if it depends on the settings."""
 
     def __init__(self, context: MethodContext) -> None:
         super().__init__()
@@ -166,14 +167,21 @@ class Method(FederatedModule, ABC):
         return 0.0
 
     def loss(self, batch: Batch) -> Tensor:
-        """The weighted asymmetric loss of a batch plus `extra_loss`.
-
-        Unseen labels are excluded, also from the matching.
-        """
-        s, text = self.loss_settings, self.text_features()
+        """The loss of a batch. Unseen labels are excluded, also from the matching."""
+        text = self.text_features()
         if self.seen is not None:
             text = text.index_select(-2, self.seen)
             batch = batch._replace(labels=batch.labels.index_select(-1, self.seen))
+        return self.objective(batch, text)
+
+    def objective(self, batch: Batch, text: Tensor) -> Tensor:
+        """The weighted asymmetric loss plus `extra_loss`; override it for a method with a loss of its own.
+
+        Args:
+            batch: restricted to the seen labels.
+            text: the text features of the seen labels.
+        """
+        s = self.loss_settings
         learned = self.context_term is not None and self.context_term.settings.context_learned
         logits = self.scored(batch, text, self.seen) if learned else self.logits(batch, text)
         value = asymmetric_loss(
@@ -207,6 +215,11 @@ def extract_knowledge(state: Mapping[str, Tensor]) -> Knowledge | None:
     """The knowledge in a method's state; None if it has no context term."""
     found = {name.removeprefix(TERM): value for name, value in state.items() if name.startswith(TERM)}
     return {name: value for name, value in found.items() if name != "strength"} or None
+
+
+def start_from(values: Tensor) -> nn.Parameter:
+    """Learnable numbers that start from frozen ones; on the CPU, as all parameters. Zeros if those have no data."""
+    return nn.Parameter(torch.zeros(values.shape) if values.is_meta else values.detach().cpu().clone())
 
 
 def normal(shape: tuple[int, ...], generator: torch.Generator) -> nn.Parameter:

@@ -12,21 +12,17 @@ from __future__ import annotations
 from typing import Any, Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainer.backbone.text import PrefixEncoder, label_suffixes
-from trainer.backbone.vision import ExtraTokens, encode_dense
 from trainer.config.settings import MethodSettings
 from trainer.data.batches import Batch
 from trainer.heads.evidence import Evidence
+from trainer.heads.image_prompt import encode_with_image_prompt, image_prompt_layers
+from trainer.heads.regions import RELEASED_LOGIT, TokenNorm, pool_regions
 from trainer.methods.base import Method, MethodContext, normal
 from trainer.methods.registry import register
-from trainer.seeding import seeded
-
-SIMILARITY, OUTPUT = 20.0, 5.0
-"""Fixed factors of the similarities and of the pooled scores."""
 
 PLACEHOLDER = "X"
 """The program's placeholder for learnable tokens; one of them can remain in the prompt."""
@@ -64,7 +60,7 @@ class FedMptReleasedConfig(MethodSettings):
     condition_words: Literal["first", "all"] = "first"
     """"first", as published: only the first token of a condition is kept, and learnable tokens overwrite the others;
     "all" keeps them all."""
-    norm: Literal["tokens", "channels"] = "tokens"
+    norm: TokenNorm = "tokens"
     """"tokens", as published: image features are normalised over the tokens, so similarities are not cosines;
     "channels": over the channels, which gives cosines."""
 
@@ -87,12 +83,7 @@ class FedMPTReleased(Method):
         clip, generator = self.clip, context.generator
         self.condition_tokens = normal((s.condition_tokens, clip.text_width), generator)
         self.class_tokens = normal((s.class_tokens, clip.text_width), generator)
-        # torch modules are initialised from the global generator.
-        with seeded(int(torch.randint(2**62, (), generator=generator)), torch.device("cpu")):
-            self.attention = nn.MultiheadAttention(clip.dim, s.heads, dropout=s.dropout)
-            self.visual_prompt = nn.Sequential(
-                nn.Linear(clip.dim, s.latent), nn.ReLU(), nn.Linear(s.latent, clip.vision_width)
-            )
+        self.attention, self.visual_prompt = image_prompt_layers(clip, s.heads, s.latent, s.dropout, generator)
         self.frozen = [self._frozen(clip.token_ids(text)) for text in s.conditions]
         suffixes = label_suffixes(clip, [f"{name.replace('_', ' ')}." for name in context.label_names])
         learned = s.condition_tokens + s.class_tokens
@@ -109,12 +100,9 @@ class FedMPTReleased(Method):
 
     def pooled(self, batch: Batch, text: Tensor) -> _Pooled:
         """Softmax pooling over all tokens; scores standardised over labels, conditions weighted by their spread."""
-        features = self._tokens(batch, text)
-        # As published: the norm over the token axis, instead of the channels.
-        features = F.normalize(features, dim=1 if self.settings.norm == "tokens" else -1)
-        similarity = SIMILARITY * torch.einsum("bld,ncd->bncl", features, F.normalize(text, dim=-1))
-        weights = (similarity / self.settings.temperature).softmax(-1)
-        scores = OUTPUT * (weights * similarity).sum(-1)
+        tokens = encode_with_image_prompt(self.clip, batch, text.flatten(0, 1), self.attention, self.visual_prompt)
+        weights, scores = pool_regions(tokens, text, self.settings.norm, self.settings.temperature)
+        scores = RELEASED_LOGIT.scale * scores
         mean, spread = scores.mean(-1, keepdim=True), scores.std(-1, keepdim=True)
         gate = (spread / self.settings.temperature).softmax(1)
         # As published: a mean over conditions in addition to the softmax gate.
@@ -163,13 +151,3 @@ class FedMPTReleased(Method):
             written = placeholder * first + ids + placeholder * second
             kept, left = ids[:1], written[first + 1 + second :]
         return clip.embed([clip.tokenizer.sot_token_id]), clip.embed(kept), clip.embed(left)
-
-    def _tokens(self, batch: Batch, text: Tensor) -> Tensor:
-        """(B, L, D): the image tower's tokens, with a visual prompt from the image's cross-attention to all prompts."""
-        if batch.tokens is None:
-            raise ValueError("the released FedMPT reads what enters the image tower's first block: the batch has none")
-        prompts = text.flatten(0, 1)
-        # Unbatched attention: every image is a query over all N C prompts.
-        found, _ = self.attention(batch.image, prompts, prompts, need_weights=False)
-        extra = ExtraTokens(self.visual_prompt(found)[:, None], "after class")
-        return encode_dense(self.clip, batch.tokens, extra)

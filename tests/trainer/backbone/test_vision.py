@@ -84,8 +84,13 @@ def test_tokens_can_enter_at_the_first_block_that_is_not_frozen() -> None:
     torch.testing.assert_close(encode_dense(CLIP, frozen, ExtraTokens(extra), 2), VISUAL.ln_post(x) @ VISUAL.proj)
 
 
+def test_tokens_that_pass_the_first_norm_can_join_what_has_passed_it() -> None:
+    """The norm is of each token on its own."""
+    frozen = frozen_tokens(CLIP, PIXELS, 0).tokens
+    extra = ExtraTokens(random(3, WIDTH), before_norm=True, deep={1: random(3, WIDTH, seed=1)})
+    torch.testing.assert_close(encode_dense(CLIP, frozen, extra), encode_dense(CLIP, PIXELS, extra))
+
+
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ValueError, match="blocks 0 to 3, not 4"):
         frozen_tokens(CLIP, PIXELS, 4)
-    with pytest.raises(ValueError, match="start from pixels"):
-        encode_dense(CLIP, frozen_tokens(CLIP, PIXELS, 0).tokens, ExtraTokens(random(1, WIDTH), before_norm=True))

@@ -25,7 +25,7 @@ from trainer.federation.aggregation.registry import (
 )
 from trainer.federation.replies import Reply, State
 
-RULES = ("mean", "median", "trimmed-mean", "norm-bounded-mean")
+RULES = ("mean", "median", "trimmed-mean", "norm-bounded-mean", "fedawa", "fedawa-released")
 ROBUST = ("median", "trimmed-mean")
 
 seeds = st.integers(0, 10_000)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from trainer.heads.matching import MatchingConfig, match, transport
+from trainer.heads.matching import MatchingConfig, match, teacher_cost, teacher_range, transport
 from trainer.heads.transport import sinkhorn
 
 
@@ -99,3 +99,23 @@ def test_a_background_takes_from_the_labels() -> None:
     scores += [match(torch.cat([s, rest], -1), 100.0, settings, 3).scores for rest in (s - 0.3, s)]
     assert bool((scores[0] > scores[1]).all())
     assert bool((scores[1] > scores[2]).all())
+
+
+def test_a_teacher_adds_cost_where_it_sees_nothing_of_a_label() -> None:
+    """Between 0 and the bound, the same for all patches of an absent label, and none where one patch has it all."""
+    s = torch.full((2, 16, 3), 0.1)
+    s[0, 5, 0] = 0.9
+    absent = torch.tensor([[False, True, True], [False, True, False]])
+    cost = teacher_cost(s, absent, 100.0)
+    assert float(cost.min()) >= 0 and float(cost.max()) <= teacher_range(16)
+    assert float(cost[0, 5, 0]) < 1e-3 and float(cost[0, 4, 0]) > 10
+    assert cost.transpose(1, 2)[absent].unique().tolist() == [float(cost.max())]
+
+
+def test_an_added_cost_moves_mass_away() -> None:
+    s, settings = similarity(), MatchingConfig(matching="transport", entropy=0.1, iterations=100)
+    added = torch.zeros_like(s)
+    added[:, :, 3, 1] = 1.0
+    plain, taught = transport(s, 100.0, settings).plan, transport(s, 100.0, settings, added, 1.0).plan
+    assert bool((taught[:, :, 3, 1] < plain[:, :, 3, 1]).all())
+    torch.testing.assert_close(taught.sum(-2), plain.sum(-2))

@@ -16,6 +16,7 @@ from trainer.methods.registry import build, method_names, settings_classes
 
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     *((name, {}) for name in method_names()),
+    *((name, {"variant": "released"}) for name, one in settings_classes().items() if "variant" in one.model_fields),
     ("fedmpt", {"matching": "transport"}),
     ("fedmpt", {"matching": "softmax", "gate": False}),
     ("fedmpt", {"matching": "image"}),
