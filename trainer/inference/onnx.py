@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainer.data.encoding import Encoding, batch_of_pixels, frozen_blocks
+from trainer.data.encoding import Encoding, batch_of_pixels
 from trainer.errors import RunFailed, TrainerError
 from trainer.inference.model import Model
 
@@ -33,7 +33,7 @@ class _Probabilities(nn.Module):
     def __init__(self, model: Model) -> None:
         super().__init__()
         self.method, self.text, self.count = model.method, model.text, len(model.labels)
-        self.encoding = Encoding(model.method.clip, model.patch_source, block=frozen_blocks(model.method.reads))
+        self.encoding = Encoding.of(model.method.clip, model.method.reads, model.patch_source)
         self.clip = model.method.clip  # the method does not register it, so its weights would be left out
 
     def forward(self, pixels: Tensor) -> Tensor:
