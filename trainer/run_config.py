@@ -59,7 +59,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
         "method": {"name": "fedmpt", "marginals": "balanced", "matching": "transport", "entropy": 0.2},
         "optimiser": {"name": "sgd", "learning_rate": 0.001, "batch_size": 32},
-        "federation": {"weights": "uniform"},
+        "federation": {"weights": "uniform", "rounds": 12},
     },
     "released": {
         "method": {"name": "fedmpt-released"},

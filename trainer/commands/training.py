@@ -41,7 +41,7 @@ def train(
     pretrained: Annotated[
         str | None, typer.Option(help="Weights of an open_clip model: a tag (openai) or a .safetensors file.")
     ] = None,
-    rounds: Annotated[int | None, typer.Option(help="Federated rounds.", min=0)] = None,
+    rounds: Annotated[int | None, typer.Option(help="Federated rounds; with --resume, in all. [from the data]", min=0)] = None,
     seed: Annotated[int | None, typer.Option(help="Sets all seeds (data, initial, clients, batches) at once.")] = None,
     device: DeviceOption = None,
     preset: Annotated[str | None, typer.Option(help="A named set of settings: paper, or released.")] = None,
@@ -53,11 +53,14 @@ def train(
         typer.Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. method.rank=16; may be repeated."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder. [runs/METHOD-DATASET-N]")] = None,
-    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.")] = None,
+    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run, or give a finished one more --rounds.")] = None,
     checkpoint: Annotated[
         str | None,
         typer.Option(help="Of the resumed run: last, best or a number of rounds; later ones are run again. [last]"),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say steps and expected time, and train nothing.")
+    ] = False,
     cache_dir: CacheOption = None,
     no_feature_cache: StreamOption = False,
     debug: DebugOption = False,
@@ -68,6 +71,8 @@ def train(
     """
     with reported(debug):
         with collector_paused():
+            from trainer.advice import advice
+            from trainer.commands.plans import expectations
             from trainer.data.partition import save_partition
             from trainer.errors import TrainerError
             from trainer.resolving import parse_assignment, resolve
@@ -92,15 +97,41 @@ def train(
         if resume is not None:
             _only_where_things_are(overrides, config, preset, bank, out)
             run, prepared = reopened(resume, cache_dir, data_root=data_root, backbone=pretrained)
+            if rounds is not None and not dry_run:
+                prepared = _extended(run, prepared, rounds, checkpoint or "last")
         else:
             if checkpoint is not None:
                 raise TrainerError("--checkpoint says where --resume goes on; a new run begins at round 0")
             settings = resolve(config or _local_file(), preset, overrides)
             # Errors are found here, before the run's folder is created.
             prepared = prepare_run(settings, read_bank(bank), cache_dir)
-            run = Run.create(out or _free_folder(settings), settings, bank)
+            for note in advice(prepared.dataset, prepared.method.clip):
+                echo(f"note: {note}", err=True)
+        if dry_run:
+            for line in expectations(prepared):
+                echo(line)
+            return
+        if resume is None:
+            # The prepared settings have numbers in place of "auto".
+            run = Run.create(out or _free_folder(settings), prepared.config, bank)
             save_partition(prepared.dataset, settings.data.partition, run.partition)
         _train_and_evaluate(run, prepared, checkpoint or "last")
+
+
+CHANGED_BY_RESUME = {"data.data_root", "backbone.pretrained", "federation.rounds"}
+"""The settings that a resumed run may be given anew."""
+
+
+def _extended(run: Run, prepared: Prepared, rounds: int, checkpoint: str) -> Prepared:
+    """The run with another number of rounds, which is recorded in its folder."""
+    from dataclasses import replace
+
+    from trainer.run.extending import extend
+
+    for note in extend(run, rounds, checkpoint):
+        echo(f"note: {note}", err=True)
+    federation = run.config().federation
+    return replace(prepared, config=prepared.config.model_copy(update={"federation": federation}))
 
 
 def _only_where_things_are(
@@ -109,16 +140,16 @@ def _only_where_things_are(
     """With --resume, options may say where data and weights are now, but not change what the run is."""
     from trainer.errors import TrainerError
 
-    if config or preset or bank or out or overrides.keys() - {"data.data_root", "backbone.pretrained"}:
+    if config or preset or bank or out or overrides.keys() - CHANGED_BY_RESUME:
         raise TrainerError(
-            "--resume goes on with the run's own settings and bank; leave out all other options but --data-root and "
-            "--pretrained, which say where its files are now"
+            "--resume goes on with the run's own settings and bank; leave out all other options but --rounds, "
+            "and --data-root and --pretrained, which say where its files are now"
         )
 
 
 def _train_and_evaluate(run: Run, prepared: Prepared, checkpoint: str) -> None:
+    from trainer.commands.plans import plan_line
     from trainer.commands.progress import print_round
-    from trainer.data.base import client_sites
     from trainer.evaluation.measuring import evaluate as measure
     from trainer.train import train as run_rounds
 
@@ -127,8 +158,7 @@ def _train_and_evaluate(run: Run, prepared: Prepared, checkpoint: str) -> None:
     if "conditions" in described:
         echo(f"conditions ({described['conditions_are']}): {', '.join(described['conditions'])}")
     echo(f"{prepared.config.method.name}: {_sizes(prepared.method, described['trainable'])}")
-    dataset = prepared.dataset
-    echo(f"{len(client_sites(dataset.train))} clients by {dataset.partition}")
+    echo(plan_line(prepared))
     run_rounds(run, prepared, checkpoint, print_round)
     print_evaluation(run, measure(run, prepared))
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from trainer.config.settings import Settings
+from trainer.config.settings import AUTO, AutoCount, AutoLimit, AutoSize, Settings
 
 
 class BackboneConfig(Settings):
@@ -20,6 +20,10 @@ class BackboneConfig(Settings):
     """"scenes-tiny" (shipped) or an open_clip model, e.g. "ViT-B-16-quickgelu"."""
     pretrained: str | None = None
     """An open_clip tag ("openai") or the path of a .safetensors file; None for scenes-tiny."""
+    resize: Literal["shortest", "longest", "squash"] | None = None
+    """How an image becomes the square that CLIP reads: "shortest": shorter side to its size, middle cropped; "longest":
+    the whole image, padded; "squash": the whole image, distorted. None: as the weights were trained, mostly
+    "shortest"."""
     patch_source: Literal["last", "value"] = "last"
     """Patch features from the last block, or from its value path only (more local)."""
 
@@ -27,7 +31,8 @@ class BackboneConfig(Settings):
 class FederationConfig(Settings):
     """Federated rounds."""
 
-    rounds: int = Field(12, ge=0)
+    rounds: AutoCount = AUTO
+    """"auto": from the data, see `trainer.planning`; 12 for data of the drawn world's size or larger."""
     participation: float = Field(1.0, gt=0, le=1)
     """Fraction of clients sampled in each round."""
     weights: Literal["uniform", "examples"] = "uniform"
@@ -42,8 +47,9 @@ class FederationConfig(Settings):
     """The state that a client keeps between its rounds, in addition to personal parts if the method has any:
     "optimiser" keeps momentum, moments and step count."""
     local_epochs: int = Field(1, ge=1)
-    patience: int | None = Field(None, ge=1)
-    """Early stopping after this many rounds without a better validation mAP; None: run all rounds."""
+    patience: AutoLimit = AUTO
+    """Early stopping after this many rounds without a better validation mAP; None: run all rounds. "auto": None if
+    `rounds` is given, otherwise a third of the rounds, but at least 12."""
 
 
 class OptimiserConfig(Settings):
@@ -64,8 +70,9 @@ class OptimiserConfig(Settings):
     warmup_rounds: int = Field(0, ge=0)
     """Rounds of linear warm-up from `warmup_from` to the learning rate."""
     warmup_from: float = Field(1e-5, ge=0)
-    batch_size: int = Field(50, ge=1)
-    """32 in the paper."""
+    batch_size: AutoSize = AUTO
+    """"auto": from the data, see `trainer.planning`; 50 for data of the drawn world's size or larger. 32 in the
+    paper."""
     accumulation: int = Field(1, ge=1)
     """Gradient accumulation: batches per update. Since the loss is a sum over images, this equals one update with all
     of their images."""
@@ -129,3 +136,5 @@ class EvaluationConfig(Settings):
     confidence: float = Field(0.95, gt=0, lt=1)
     clients: bool = True
     """Metrics on each client's own images; needs a pass over the training images if clients own no test images."""
+    yardsticks: bool = True
+    """Also measure trivial predictions, zero-shot CLIP and a linear probe, once per run (yardsticks.json)."""
