@@ -167,13 +167,17 @@ def _leaves(pen: ImageDraw.ImageDraw, box: Box, _: Colour, random: np.random.Gen
     for _ in range(14):
         dx, dy = random.normal(0, r * 0.7, 2)
         shade = (int(random.integers(190, 240)), int(random.integers(100, 160)), 20)
-        pen.polygon([(x + dx - 5, y + dy), (x + dx, y + dy - 4), (x + dx + 5, y + dy), (x + dx, y + dy + 4)], fill=shade)
+        pen.polygon(
+            [(x + dx - 5, y + dy), (x + dx, y + dy - 4), (x + dx + 5, y + dy), (x + dx, y + dy + 4)], fill=shade
+        )
 
 
 def _hose(pen: ImageDraw.ImageDraw, box: Box, _: Colour, __: np.random.Generator) -> None:
     x, y, r = box
     for s in (1.0, 0.72, 0.44):
-        pen.ellipse((x - s * r * 1.2, y - s * r * 0.8, x + s * r * 1.2, y + s * r * 0.8), outline=(30, 150, 60), width=4)
+        pen.ellipse(
+            (x - s * r * 1.2, y - s * r * 0.8, x + s * r * 1.2, y + s * r * 0.8), outline=(30, 150, 60), width=4
+        )
 
 
 @dataclass(frozen=True)
@@ -259,9 +263,7 @@ def _labels(own: OwnData, odds: np.ndarray, random: np.random.Generator) -> list
     return [str(n) for n in random.choice(list(own.things), size=count, replace=False, p=odds / odds.sum())]
 
 
-def _picture(
-    own: OwnData, labels: list[str], surface: tuple[Colour, int], random: np.random.Generator
-) -> Image.Image:
+def _picture(own: OwnData, labels: list[str], surface: tuple[Colour, int], random: np.random.Generator) -> Image.Image:
     base, grain = surface
     light = random.uniform(0.7, 1.25)
     noise = random.normal(0, grain, (SIZE[1], SIZE[0], 1)) + random.normal(0, 4, (SIZE[1], SIZE[0], 3))

@@ -83,7 +83,11 @@ def _trained(ready: Prepared, folder: Path) -> State:
     trainer = ClientTrainer(method, images, config.federation, config.optimiser, seed, memory=memory)
     engine = LocalEngine(trainer, client_indices(data))
     rule = choose_rule(config.federation, method.aggregation)
-    state, clients, rounds = method.exchanged(), len(engine.owned), settled(config.federation.rounds, "federation.rounds")
+    state, clients, rounds = (
+        method.exchanged(),
+        len(engine.owned),
+        settled(config.federation.rounds, "federation.rounds"),
+    )
     for index in range(rounds):
         context = RoundContext(index, rounds)
         seed = config.seeds.clients

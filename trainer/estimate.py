@@ -72,9 +72,7 @@ def _uncached(prepared: Prepared) -> BatchSource:
     if method.reads == "pixels":
         return PixelSource(split, method.clip.preprocess.transform())
     block = frozen_blocks(method.reads)
-    return EncodedImages(
-        split, Encoding(method.clip, config.backbone.patch_source, config.compute.feature_type, block)
-    )
+    return EncodedImages(split, Encoding(method.clip, config.backbone.patch_source, config.compute.feature_type, block))
 
 
 def _seconds(work: Callable[[], Any]) -> float:

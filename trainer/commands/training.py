@@ -41,7 +41,9 @@ def train(
     pretrained: Annotated[
         str | None, typer.Option(help="Weights of an open_clip model: a tag (openai) or a .safetensors file.")
     ] = None,
-    rounds: Annotated[int | None, typer.Option(help="Federated rounds; with --resume, in all. [from the data]", min=0)] = None,
+    rounds: Annotated[
+        int | None, typer.Option(help="Federated rounds; with --resume, in all. [from the data]", min=0)
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Sets all seeds (data, initial, clients, batches) at once.")] = None,
     device: DeviceOption = None,
     preset: Annotated[str | None, typer.Option(help="A named set of settings: paper, or released.")] = None,
@@ -53,14 +55,15 @@ def train(
         typer.Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. method.rank=16; may be repeated."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder. [runs/METHOD-DATASET-N]")] = None,
-    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run, or give a finished one more --rounds.")] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Go on with an interrupted run, or give a finished one more --rounds."),
+    ] = None,
     checkpoint: Annotated[
         str | None,
         typer.Option(help="Of the resumed run: last, best or a number of rounds; later ones are run again. [last]"),
     ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say steps and expected time, and train nothing.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say steps and expected time, and train nothing.")] = False,
     cache_dir: CacheOption = None,
     no_feature_cache: StreamOption = False,
     debug: DebugOption = False,

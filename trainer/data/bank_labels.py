@@ -34,15 +34,15 @@ def matched_bank(
         if label.name not in names
     }
     wanted = [name for found in candidates.values() for name in found]
-    renamed = {
-        old: found[0] for old, found in candidates.items() if len(found) == 1 and wanted.count(found[0]) == 1
-    }
+    renamed = {old: found[0] for old, found in candidates.items() if len(found) == 1 and wanted.count(found[0]) == 1}
     return (_renamed(bank, renamed) if renamed else bank), renamed
 
 
 def match_notes(bank: Bank, renamed: Mapping[str, str]) -> list[str]:
     """For users: which labels were matched by aliases."""
-    return [f"'{old}' of bank '{bank.name}' is the data's '{new}' (by alias or spelling)" for old, new in renamed.items()]
+    return [
+        f"'{old}' of bank '{bank.name}' is the data's '{new}' (by alias or spelling)" for old, new in renamed.items()
+    ]
 
 
 def _renamed(bank: Bank, renamed: Mapping[str, str]) -> Bank:

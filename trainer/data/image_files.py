@@ -117,7 +117,10 @@ def examine_images(
         now = time.time_ns()
         settled = {path: stamps[path] for path in unread if _is_settled(stamps[path], now)}
         known.update(
-            {path: (stamp, found[path].content, found[path].reason, found[path].aspect) for path, stamp in settled.items()}
+            {
+                path: (stamp, found[path].content, found[path].reason, found[path].aspect)
+                for path, stamp in settled.items()
+            }
         )
         _write_index(index, known)
     return {path: found[path] for path in paths}
