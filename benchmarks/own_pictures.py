@@ -61,7 +61,7 @@ def _crack(pen: ImageDraw.ImageDraw, box: Box, _: Colour, random: np.random.Gene
     pen.line([points[4], (points[5][0], y + r)], fill=(15, 12, 12), width=1)
 
 
-def _rust(pen: ImageDraw.ImageDraw, box: Box, _: Colour, random: np.random.Generator) -> None:
+def _rust(pen: ImageDraw.ImageDraw, box: Box, __: Colour, random: np.random.Generator) -> None:
     x, y, r = box
     for _ in range(90):
         dx, dy = random.normal(0, r / 2, 2)
@@ -69,7 +69,7 @@ def _rust(pen: ImageDraw.ImageDraw, box: Box, _: Colour, random: np.random.Gener
         pen.ellipse((x + dx - 2, y + dy - 2, x + dx + 2, y + dy + 2), fill=shade)
 
 
-def _oil(pen: ImageDraw.ImageDraw, box: Box, _: Colour, random: np.random.Generator) -> None:
+def _oil(pen: ImageDraw.ImageDraw, box: Box, __: Colour, random: np.random.Generator) -> None:
     x, y, r = box
     for _ in range(5):
         dx, dy = random.uniform(-r / 3, r / 3, 2)
@@ -162,7 +162,7 @@ def _rake(pen: ImageDraw.ImageDraw, box: Box, _: Colour, __: np.random.Generator
         pen.line((at, y + r * 0.5, at, y + r), fill=(70, 70, 75), width=2)
 
 
-def _leaves(pen: ImageDraw.ImageDraw, box: Box, _: Colour, random: np.random.Generator) -> None:
+def _leaves(pen: ImageDraw.ImageDraw, box: Box, __: Colour, random: np.random.Generator) -> None:
     x, y, r = box
     for _ in range(14):
         dx, dy = random.normal(0, r * 0.7, 2)

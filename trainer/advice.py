@@ -37,7 +37,7 @@ def _toy(dataset: MultiLabelDataset, clip: FrozenClip) -> list[str]:
     if clip.name != SHIPPED or dataset.name == "scenes":
         return []
     return [
-        f"{SHIPPED} is a toy that knows the 24 classes of the drawn world only; for images of your own use a real CLIP: "
+        f"{SHIPPED} is a toy that knows the drawn world's 24 classes only; for images of your own use a real CLIP: "
         "--backbone ViT-B-16-quickgelu --pretrained openai (or a .safetensors file)"
     ]
 

@@ -63,7 +63,7 @@ def _against_yardsticks(run: Run, evaluation: dict[str, Any]) -> list[str]:
         found.append(f"its mAP of {own:.1f} is below {', '.join(above)}")
     if pooled is not None and evaluation["description"]["trainable"] and own < CLOSE * pooled["mAP"]:
         found.append(
-            f"its mAP of {own:.1f} is {100 - 100 * own / pooled['mAP']:.0f} % below that of a linear probe on the pooled "
-            f"images ({pooled['mAP']:.1f}): the frozen features hold more than it has learned; more rounds may help"
+            f"its mAP of {own:.1f} is {100 - 100 * own / pooled['mAP']:.0f} % below that of a linear probe on the "
+            f"pooled images ({pooled['mAP']:.1f}): the features hold more than it has learned; more rounds may help"
         )
     return found

@@ -62,7 +62,7 @@ def read_listing(root: Path, settings: DataConfig) -> Listing:
 def _label_matrix(
     read: TableContent, names: tuple[str, ...], aliases: Mapping[str, tuple[str, ...]], problems: list[str]
 ) -> np.ndarray:
-    """(n, C) int8: 1, 0, -1 unknown; what is wrong with the rows is added to the problems, use of aliases to the notes."""
+    """(n, C) int8: 1, 0, -1 unknown; what is wrong with the rows is added to the problems, aliases to the notes."""
     rows = read.rows
     others = {fold(alias): index for index, name in enumerate(names) for alias in aliases.get(name, ())}
     column = {**others, **{fold(name): index for index, name in enumerate(names)}}
