@@ -81,7 +81,7 @@ def test_a_batch_is_a_number_or_auto(value: object) -> None:
 
 
 def test_training_needs_settled_numbers() -> None:
-    with pytest.raises(ValueError, match="federation.rounds is auto"):
+    with pytest.raises(ValueError, match="rounds is auto"):
         settled(FederationConfig().rounds, "federation.rounds")
     assert OptimiserConfig().batch_size == "auto"
 
