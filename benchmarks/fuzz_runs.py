@@ -31,7 +31,7 @@ from fedmpt.common.errors import FedmptError
 from prompt_bank.schema import Bank, Condition, Label, Prompt
 from trainer.data.partition import save_partition
 from trainer.data.scenes.objects import CLASSES
-from trainer.evaluation.comparison import evaluation_table, rows, table
+from trainer.evaluation.comparison import evaluation_table, rows, table, yardstick_rows
 from trainer.evaluation.measuring import evaluate
 from trainer.inference.export import export
 from trainer.inference.exported import CONFIG, SUMS, sha256
@@ -144,7 +144,7 @@ def read_records(folder: Path, cache: Path) -> None:
     run = Run.open(folder)
     run.config(), run.metrics(), run.best(), run.identity(), run.environment()
     table(rows([run]))
-    evaluation_table(run.evaluation())
+    evaluation_table(run.evaluation(), yardstick_rows(run))
 
 
 def load(folder: Path, cache: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from prompt_bank.recording.store import load
+from trainer.config.settings import settled
 from trainer.data.base import client_indices
 from trainer.evaluation.measuring import scores
 from trainer.evaluation.metrics import choose_threshold, compute_metrics
@@ -82,7 +83,11 @@ def _trained(ready: Prepared, folder: Path) -> State:
     trainer = ClientTrainer(method, images, config.federation, config.optimiser, seed, memory=memory)
     engine = LocalEngine(trainer, client_indices(data))
     rule = choose_rule(config.federation, method.aggregation)
-    state, clients, rounds = method.exchanged(), len(engine.owned), config.federation.rounds
+    state, clients, rounds = (
+        method.exchanged(),
+        len(engine.owned),
+        settled(config.federation.rounds, "federation.rounds"),
+    )
     for index in range(rounds):
         context = RoundContext(index, rounds)
         seed = config.seeds.clients

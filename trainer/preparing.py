@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -11,6 +11,7 @@ import torch
 from prompt_bank.schema import Bank
 from trainer.backbone.clip import FrozenClip
 from trainer.backbone.load import RecordedWeights, load_backbone, load_recorded
+from trainer.data.bank_labels import match_notes, matched_bank
 from trainer.data.base import MultiLabelDataset, Split
 from trainer.data.batches import BatchSource
 from trainer.data.encoding import Encoding
@@ -22,6 +23,7 @@ from trainer.federation.aggregation.registry import choose_rule
 from trainer.knowledge import build_knowledge
 from trainer.methods.base import Method, MethodContext
 from trainer.methods.registry import build
+from trainer.planning import settle
 from trainer.run_config import RunConfig
 from trainer.seeding import torch_generator
 
@@ -40,13 +42,15 @@ class Reporter:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The data set, method and settings that training and evaluation use."""
+    """The data set, method and settings that training and evaluation use. No setting is "auto" any more."""
 
     config: RunConfig
     dataset: MultiLabelDataset
     method: Method
     cache: Path
     reporter: Reporter
+    renamed_labels: Mapping[str, str] = field(default_factory=dict)
+    """The bank's labels that are called otherwise in the data: the data's names by the bank's."""
 
     def features(self, split: Split) -> BatchSource:
         """A split as the method's input: frozen features, cached or computed on the fly, or pixels."""
@@ -116,20 +120,26 @@ def prepare(
     dataset = load_dataset(config.data, cache, reporter.images)
     named, device = config.backbone, pick_device(config.device)
     if recorded is None:
-        clip = load_backbone(named.name, named.pretrained, device)
+        clip = load_backbone(named.name, named.pretrained, device, resize=named.resize)
     else:
-        clip = load_recorded(named.name, named.pretrained, recorded, device)
+        clip = load_recorded(named.name, named.pretrained, recorded, device, named.resize)
     return assemble(config, dataset, clip, bank, cache, reporter)
 
 
 def assemble(
     config: RunConfig, dataset: MultiLabelDataset, clip: FrozenClip, bank: Bank | None, cache: Path, reporter: Reporter
 ) -> Prepared:
-    """Construct the method on a loaded data set and backbone.
+    """Construct the method on a loaded data set and backbone; settings that are "auto" are chosen from the data.
 
     Raises:
         TrainerError: an unknown name, a bank that does not fit, or weights that the aggregation rule does not support.
     """
+    config = settle(config, dataset.train)
+    renamed: dict[str, str] = {}
+    if bank is not None:
+        named = bank
+        bank, renamed = matched_bank(bank, dataset.label_names, dataset.aliases)
+        dataset = replace(dataset, notes=(*dataset.notes, *match_notes(named, renamed)))
     clip.precision = PRECISIONS[config.compute.precision]
     knowledge = build_knowledge(
         config,
@@ -151,7 +161,7 @@ def assemble(
     )
     method = build(config.method.name, context).to(clip.device)
     choose_rule(config.federation, method.aggregation)
-    return Prepared(config, dataset, method, cache, reporter)
+    return Prepared(config, dataset, method, cache, reporter, renamed)
 
 
 def seen_labels(names: tuple[str, ...], unseen: tuple[str, ...]) -> tuple[int, ...] | None:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from fedmpt.common.progress import ProgressBar, counted
 from fedmpt.common.terminal import echo
-from trainer.data.base import client_sites
 from trainer.evaluation.comparison import format_figure
 from trainer.evaluation.metrics import Metrics
 from trainer.federation.rounds import RoundRecord
 from trainer.methods.base import Method
+from trainer.plans import plan_line
 from trainer.preparing import Prepared, Reporter
 from trainer.run.folder import Run
 from trainer.train import AfterRound
@@ -48,14 +48,13 @@ def reporter() -> Reporter:
 
 
 def print_start(run: Run, prepared: Prepared) -> None:
-    """Print the run's folder, its conditions, the number of trained parameters, and its clients."""
+    """Print the run's folder, its conditions, the number of trained parameters, and its plan."""
     echo(f"run {run.folder}")
     described = prepared.method.describe()
     if "conditions" in described:
         echo(f"conditions ({described['conditions_are']}): {', '.join(described['conditions'])}")
     echo(f"{prepared.config.method.name}: {_sizes(prepared.method, described['trainable'])}")
-    dataset = prepared.dataset
-    echo(f"{len(client_sites(dataset.train))} clients by {dataset.partition}")
+    echo(plan_line(prepared))
 
 
 def print_round(record: RoundRecord, validation: Metrics, rounds: int) -> None:

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from trainer.advice import advice
 from trainer.data.partition import save_partition
 from trainer.evaluation.comparison import figure_records
 from trainer.evaluation.measuring import evaluate as measure
@@ -19,6 +20,7 @@ from trainer.options import Options
 from trainer.preparing import Prepared
 from trainer.progress import Progress, printed
 from trainer.resolving import named_settings, resolve
+from trainer.run.extending import extend
 from trainer.run.folder import Run as RunFolder
 from trainer.run.identity import record_identity, recorded_weights
 from trainer.run_config import RunConfig
@@ -94,6 +96,16 @@ class Run(RunFolder):
                 trackers.each(lambda tracker: tracker.log_figures(figures))
                 trackers.each(lambda tracker: tracker.log_file(page))
         return result
+
+    def extend(self, rounds: int, checkpoint: str = "last") -> list[str]:
+        """Give the run another number of rounds, in all; see `trainer.run.extending.extend`. `resume` runs them.
+
+        Returns:
+            Notes: why figures can differ from those of a run that had so many rounds from the start.
+        """
+        notes = extend(self, rounds, checkpoint)
+        self.__dict__.pop("prepared", None)  # loaded with the former number
+        return notes
 
     def evaluate(self, checkpoint: str = "last") -> dict[str, Any]:
         """Measure a checkpoint on the test split and write evaluation.json.
@@ -232,11 +244,24 @@ def begin(settings: RunConfig, bank: Path | None, out: Path | None, options: Opt
     Raises:
         TrainerError: wrong settings, data, bank or folder; before anything is written.
     """
-    prepared = options.prepare(settings, bank)
-    run = Run(RunFolder.create(out or free_folder(settings), settings, bank).folder, options)
+    prepared = prepare_new(settings, bank, options)
+    # The prepared settings have numbers in place of "auto".
+    run = Run(RunFolder.create(out or free_folder(settings), prepared.config, bank).folder, options)
     save_partition(prepared.dataset, settings.data.partition, run.partition)
     run.__dict__["prepared"] = prepared  # as the cached property would have it, without loading it again
     return run
+
+
+def prepare_new(settings: RunConfig, bank: Path | None, options: Options) -> Prepared:
+    """What a new run needs, with advice on its data and backbone; nothing is written.
+
+    Raises:
+        TrainerError: wrong settings, data or bank.
+    """
+    prepared = options.prepare(settings, bank)
+    for note in advice(prepared.dataset, prepared.method.clip):
+        options.progress.reporter.say(f"note: {note}")
+    return prepared
 
 
 def free_folder(settings: RunConfig) -> Path:

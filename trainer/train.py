@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fedmpt.common.words import format_bytes
+from trainer.config.settings import settled
 from trainer.data.base import client_indices
 from trainer.evaluation.measuring import diagnose
 from trainer.evaluation.metrics import Metrics
@@ -59,7 +60,7 @@ def train(
 def _train(run: Run, prepared: Prepared, checkpoint: str, after_round: AfterRound) -> None:
     config, method = prepared.config, prepared.method
     record_identity(run, prepared)
-    rounds = config.federation.rounds if method.trainable() else 0
+    rounds = settled(config.federation.rounds, "federation.rounds") if method.trainable() else 0
     if not run.checkpoints():
         create_memory(run, config.federation, method)
         if not rounds:
@@ -67,7 +68,9 @@ def _train(run: Run, prepared: Prepared, checkpoint: str, after_round: AfterRoun
         run.save_checkpoint(0, method.exchanged())
     done, state = run.load_checkpoint(checkpoint)
     run.rewind(done)
-    if done >= rounds or out_of_patience(run, config.federation.patience):
+    patience = config.federation.patience
+    limit = None if patience is None else settled(patience, "federation.patience")
+    if done >= rounds or out_of_patience(run, limit):
         return
     memory = open_memory(run, config.federation, method, done)
     rule = choose_rule(config.federation, method.aggregation)
@@ -103,7 +106,7 @@ def _train(run: Run, prepared: Prepared, checkpoint: str, after_round: AfterRoun
             run.append_metrics({**_metrics_record(record, measured), **diagnose(method, validation)})
             log(record, measured)
             after_round(record, measured, rounds)
-            stopped = out_of_patience(run, config.federation.patience)
+            stopped = out_of_patience(run, limit)
             last = stopped or index + 1 == rounds
             _save_checkpoint(run, memory, config.checkpoint_every, index + 1, state, last)
             if stopped:
@@ -145,7 +148,7 @@ def _report_sizes(run: Run, prepared: Prepared, rule: Aggregation, state: dict[s
     if one := client_state_bytes(prepared.method, config.federation, config.optimiser):
         # Between two kept checkpoints, each client's file changes at most once.
         changing = min(clients, drawn * config.checkpoint_every)
-        kept = config.federation.rounds // config.checkpoint_every + 2
+        kept = settled(config.federation.rounds, "federation.rounds") // config.checkpoint_every + 2
         say(
             f"clients keep {format_bytes(one)} each in {run.clients}: up to {format_bytes(one * changing * kept)} "
             f"with a checkpoint every {config.checkpoint_every} rounds (checkpoint_every)"

@@ -45,3 +45,12 @@ def format_bytes(size: int) -> str:
     if size >= 1e8:
         return f"{size / 1e9:.1f} GB"
     return f"{size / 1e6:.1f} MB" if size >= 1e5 else f"{size / 1e3:.1f} kB"
+
+
+def format_duration(seconds: float) -> str:
+    """A time for people: under a second, 12 seconds, 4 minutes, 2.5 hours."""
+    if seconds < 1:
+        return "under a second"
+    if seconds < 90:
+        return f"about {seconds:.0f} seconds"
+    return f"about {seconds / 60:.0f} minutes" if seconds < 5400 else f"about {seconds / 3600:.1f} hours"

@@ -18,6 +18,11 @@ from trainer.errors import TrainerError
 
 PatchSource = Literal["last", "value"]
 
+Resize = Literal["shortest", "longest", "squash"]
+"""How an image becomes a square, under the names of open_clip's resize modes: "shortest": the shorter side is resized
+and the middle cropped; "longest": the longer side is resized, the rest padded with black; "squash": both sides are
+resized, which distorts."""
+
 
 class ImageFeatures(NamedTuple):
     """Features of B images in the joint space, not normalised."""
@@ -30,29 +35,54 @@ class ImageFeatures(NamedTuple):
 
 @dataclass(frozen=True)
 class Preprocess:
-    """Image preprocessing: shorter side to `size`, centre crop, normalisation of [0, 1] RGB by mean and std."""
+    """Image preprocessing: to a square of `size` pixels (`resize`), normalisation of [0, 1] RGB by mean and std."""
 
     size: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     interpolation: str = "bicubic"
+    resize: Resize = "shortest"
 
     def identity(self) -> str:
         """A string that identifies the preprocessing (part of the feature cache key)."""
-        return f"{self.size}/{self.interpolation}/{self.mean}/{self.std}"
+        resize = "" if self.resize == "shortest" else f"/{self.resize}"
+        return f"{self.size}/{self.interpolation}/{self.mean}/{self.std}{resize}"
 
     def transform(self) -> Any:
         """The torchvision transform from a PIL image to a (3, size, size) float tensor."""
         from torchvision import transforms as tv
 
-        return tv.Compose(
-            [
-                tv.Resize(self.size, interpolation=tv.InterpolationMode(self.interpolation)),
-                tv.CenterCrop(self.size),
-                tv.ToTensor(),
-                tv.Normalize(self.mean, self.std),
-            ]
-        )
+        mode = tv.InterpolationMode(self.interpolation)
+        square = {
+            "shortest": [tv.Resize(self.size, mode), tv.CenterCrop(self.size)],
+            "longest": [_FitInside(self.size, mode), tv.CenterCrop(self.size)],
+            "squash": [tv.Resize((self.size, self.size), mode)],
+        }
+        return tv.Compose([*square[self.resize], tv.ToTensor(), tv.Normalize(self.mean, self.std)])
+
+    def window(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """The square that the model sees of an image: left, top, width and height, as fractions of the image's sides.
+
+        Padding lies outside the image, so the square may be larger than it.
+        """
+        if self.resize == "squash":
+            return 0.0, 0.0, 1.0, 1.0
+        side = min(width, height) if self.resize == "shortest" else max(width, height)
+        return (width - side) / 2 / width, (height - side) / 2 / height, side / width, side / height
+
+
+class _FitInside:
+    """Resizes a PIL image so that its longer side has `size` pixels; picklable. The centre crop then pads it."""
+
+    def __init__(self, size: int, mode: Any) -> None:
+        self.size, self.mode = size, mode
+
+    def __call__(self, image: Any) -> Any:
+        from torchvision.transforms import functional
+
+        scale = self.size / max(image.size)
+        width, height = (max(1, round(scale * side)) for side in image.size)
+        return functional.resize(image, [height, width], self.mode)
 
 
 class FrozenClip(nn.Module):

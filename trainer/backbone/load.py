@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from trainer.backbone.architectures import SHIPPED, check_name, tokenizer
-from trainer.backbone.clip import FrozenClip, Preprocess
+from trainer.backbone.clip import FrozenClip, Preprocess, Resize
 from trainer.backbone.fetching import is_path, locate
 from trainer.backbone.tensor_files import check_like, read_tensors
 from trainer.errors import TrainerError
@@ -32,7 +32,11 @@ class RecordedWeights:
 
 
 def load_backbone(
-    name: str, pretrained: str | None, device: torch.device | str = "cpu", fetch: bool = True
+    name: str,
+    pretrained: str | None,
+    device: torch.device | str = "cpu",
+    fetch: bool = True,
+    resize: Resize | None = None,
 ) -> FrozenClip:
     """Load a CLIP with its weights.
 
@@ -42,26 +46,38 @@ def load_backbone(
             .safetensors file. None for scenes-tiny.
         device: of the model.
         fetch: whether a tag's weights may be downloaded.
+        resize: how images become squares; None: as the weights were trained.
 
     Raises:
         TrainerError: an unknown name or tag, missing or mismatching weights, or a file that is not safetensors.
     """
+    clip = _load(name, pretrained, fetch).to(device)
+    if resize is not None:
+        clip.preprocess = replace(clip.preprocess, resize=resize)
+    return clip
+
+
+def _load(name: str, pretrained: str | None, fetch: bool) -> FrozenClip:
     check_name(name)
     if name == SHIPPED:
         if pretrained is not None:
             raise TrainerError(f"{SHIPPED} comes with its weights; leave out {pretrained}")
-        return _scenes_tiny().to(device)
+        return _scenes_tiny()
     if pretrained is None:
         import open_clip
 
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none is known"
         raise TrainerError(f"{name} needs weights: --pretrained with a .safetensors file or a tag ({tags})")
     path, config = locate(name, pretrained, fetch)
-    return from_file(name, path, config).to(device)
+    return from_file(name, path, config)
 
 
 def load_recorded(
-    name: str, pretrained: str | None, recorded: RecordedWeights, device: torch.device | str = "cpu"
+    name: str,
+    pretrained: str | None,
+    recorded: RecordedWeights,
+    device: torch.device | str = "cpu",
+    resize: Resize | None = None,
 ) -> FrozenClip:
     """Load the backbone that a run's folder names; the folder may be a stranger's.
 
@@ -71,7 +87,8 @@ def load_recorded(
         TrainerError: see `load_backbone`; or the weights are others.
     """
     try:
-        clip = load_backbone(name, recorded.given or pretrained, device, fetch=recorded.given is not None)
+        fetch = recorded.given is not None
+        clip = load_backbone(name, recorded.given or pretrained, device, fetch, resize)
     except TrainerError as error:
         if recorded.given is not None or pretrained is None:
             raise
@@ -114,6 +131,7 @@ def from_file(name: str, path: Path, config: dict[str, Any] | None = None) -> Fr
         mean=tuple(config.get("mean") or defaults.mean),
         std=tuple(config.get("std") or defaults.std),
         interpolation=config.get("interpolation") or defaults.interpolation,
+        resize=config.get("resize_mode") or defaults.resize_mode,
     )
     return FrozenClip(model, tokenizer(name), preprocess, name)
 

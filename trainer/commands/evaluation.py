@@ -99,10 +99,11 @@ def report(
 
 def print_evaluation(run: Run, result: dict[str, Any]) -> None:
     """Print a run's metrics as a table."""
-    from trainer.evaluation.comparison import evaluation_table
+    from trainer.evaluation.comparison import evaluation_table, yardstick_rows
+    from trainer.evaluation.findings import findings
 
     echo(f"{run.folder}: {result['images']} test images, {result['rounds']} rounds")
-    print_table(evaluation_table(result))
+    print_table(evaluation_table(result, yardstick_rows(run)))
     test, clients = result["test"], result["clients"]
     if result["intervals"] and "reason" in result["intervals"]:
         echo(result["intervals"]["reason"])
@@ -113,3 +114,5 @@ def print_evaluation(run: Run, result: dict[str, Any]) -> None:
             f"clients on their own {clients['images']} images: mAP {clients['mean']['mAP']:.2f} in the mean, "
             f"{clients['worst']['mAP']:.2f} at the worst of {len(clients['each'])}"
         )
+    for finding in findings(run):
+        echo(f"note: {finding}", err=True)

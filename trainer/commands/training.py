@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 
 from fedmpt.common.console import CacheOption, DebugOption, reported
 from fedmpt.common.startup import collector_paused
+from fedmpt.common.terminal import echo
 from trainer.commands.common import BankOption, DeviceOption, StreamOption
 from trainer.commands.evaluation import print_evaluation
 
@@ -33,7 +35,9 @@ def train(
     pretrained: Annotated[
         str | None, typer.Option(help="Weights of an open_clip model: a tag (openai) or a .safetensors file.")
     ] = None,
-    rounds: Annotated[int | None, typer.Option(help="Federated rounds.", min=0)] = None,
+    rounds: Annotated[
+        int | None, typer.Option(help="Federated rounds; with --resume, in all. [from the data]", min=0)
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Sets all seeds (data, initial, clients, batches) at once.")] = None,
     device: DeviceOption = None,
     preset: Annotated[str | None, typer.Option(help="A named set of settings: paper, or released.")] = None,
@@ -45,7 +49,10 @@ def train(
         typer.Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. method.rank=16; may be repeated."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder. [runs/METHOD-DATASET-N]")] = None,
-    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with an interrupted run.")] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Go on with an interrupted run, or give a finished one more --rounds."),
+    ] = None,
     checkpoint: Annotated[
         str | None,
         typer.Option(help="Of the resumed run: last, best or a number of rounds; later ones are run again. [last]"),
@@ -54,6 +61,7 @@ def train(
         list[str] | None,
         typer.Option(help="An experiment tracker besides TensorBoard: mlflow or wandb; may be repeated."),
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say steps and expected time, and train nothing.")] = False,
     cache_dir: CacheOption = None,
     no_feature_cache: StreamOption = False,
     debug: DebugOption = False,
@@ -65,8 +73,9 @@ def train(
     with reported(debug):
         with collector_paused():
             from trainer.errors import TrainerError
+            from trainer.plans import expectations
             from trainer.resolving import named_settings, parse_assignment, resolve
-            from trainer.session import Options, Run, begin
+            from trainer.session import Options, Run, begin, prepare_new
             from trainer.tracking.base import check_names
 
         named = {
@@ -87,11 +96,30 @@ def train(
         if resume is not None:
             _only_where_things_are(overrides, config, preset, bank, out)
             run = Run.open(resume, Options(cache_dir, data_root=data_root, backbone=pretrained))
+            if rounds is not None and not dry_run:
+                for note in run.extend(rounds, checkpoint or "last"):
+                    echo(f"note: {note}", err=True)
         elif checkpoint is not None:
             raise TrainerError("--checkpoint says where --resume goes on; a new run begins at round 0")
         else:
-            run = begin(resolve(config or _local_file(), preset, overrides), bank, out, Options(cache_dir))
+            settings = resolve(config or _local_file(), preset, overrides)
+            if dry_run:
+                _say_plan(expectations(prepare_new(settings, bank, Options(cache_dir))))
+                return
+            run = begin(settings, bank, out, Options(cache_dir))
+        if dry_run:
+            _say_plan(expectations(run.prepared))
+            return
         print_evaluation(run, run.resume(checkpoint or "last", track or ()))
+
+
+def _say_plan(lines: Iterable[str]) -> None:
+    for line in lines:
+        echo(line)
+
+
+CHANGED_BY_RESUME = {"data.data_root", "backbone.pretrained", "federation.rounds"}
+"""The settings that a resumed run may be given anew."""
 
 
 def _only_where_things_are(
@@ -100,10 +128,10 @@ def _only_where_things_are(
     """With --resume, options may say where data and weights are now, but not change what the run is."""
     from trainer.errors import TrainerError
 
-    if config or preset or bank or out or overrides.keys() - {"data.data_root", "backbone.pretrained"}:
+    if config or preset or bank or out or overrides.keys() - CHANGED_BY_RESUME:
         raise TrainerError(
-            "--resume goes on with the run's own settings and bank; leave out all other options but --data-root and "
-            "--pretrained, which say where its files are now"
+            "--resume goes on with the run's own settings and bank; leave out all other options but --rounds, "
+            "and --data-root and --pretrained, which say where its files are now"
         )
 
 

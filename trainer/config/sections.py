@@ -10,7 +10,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from trainer.config.settings import Settings
+from trainer.config.settings import AUTO, AutoCount, AutoLimit, AutoSize, Settings
 
 
 class BackboneConfig(Settings):
@@ -20,6 +20,10 @@ class BackboneConfig(Settings):
     """"scenes-tiny" (shipped) or an open_clip model, e.g. "ViT-B-16-quickgelu"."""
     pretrained: str | None = None
     """An open_clip tag ("openai") or the path of a .safetensors file; None for scenes-tiny."""
+    resize: Literal["shortest", "longest", "squash"] | None = None
+    """How an image becomes the square that CLIP reads: "shortest": shorter side to its size, middle cropped; "longest":
+    the whole image, padded; "squash": the whole image, distorted. None: as the weights were trained, mostly
+    "shortest"."""
     patch_source: Literal["last", "value"] = "last"
     """Patch features from the last block, or from its value path only (more local)."""
 
@@ -27,8 +31,9 @@ class BackboneConfig(Settings):
 class FederationConfig(Settings):
     """Federated rounds."""
 
-    rounds: int = Field(12, ge=0)
-    """Federated rounds; 0 measures the untrained method."""
+    rounds: AutoCount = AUTO
+    """Federated rounds; 0 measures the untrained method. "auto": from the data, see `trainer.planning`; 12 for data of
+    the drawn world's size or larger."""
     participation: float = Field(1.0, gt=0, le=1)
     """Fraction of clients sampled in each round."""
     weights: Literal["uniform", "examples"] = "uniform"
@@ -49,8 +54,9 @@ class FederationConfig(Settings):
     "optimiser" keeps momentum, moments and step count."""
     local_epochs: int = Field(1, ge=1)
     """Passes of a client over its own images in each round."""
-    patience: int | None = Field(None, ge=1)
-    """Early stopping after this many rounds without a better validation mAP; None: run all rounds."""
+    patience: AutoLimit = AUTO
+    """Early stopping after this many rounds without a better validation mAP; None: run all rounds. "auto": None if
+    `rounds` is given, otherwise a third of the rounds, but at least 12."""
 
 
 class OptimiserConfig(Settings):
@@ -73,8 +79,9 @@ class OptimiserConfig(Settings):
     """Rounds of linear warm-up from `warmup_from` to the learning rate."""
     warmup_from: float = Field(1e-5, ge=0)
     """Learning rate of the first warm-up round."""
-    batch_size: int = Field(50, ge=1)
-    """Images per batch; 32 in the paper."""
+    batch_size: AutoSize = AUTO
+    """Images per batch; 32 in the paper. "auto": from the data, see `trainer.planning`; 50 for data of the drawn
+    world's size or larger."""
     accumulation: int = Field(1, ge=1)
     """Gradient accumulation: batches per update. Since the loss is a sum over images, this equals one update with all
     of their images."""
@@ -141,3 +148,5 @@ class EvaluationConfig(Settings):
     """Level of the confidence intervals."""
     clients: bool = True
     """Metrics on each client's own images; needs a pass over the training images if clients own no test images."""
+    yardsticks: bool = True
+    """Also measure trivial predictions, zero-shot CLIP and a linear probe, once per run (yardsticks.json)."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 from fedmpt.common.files import expanded
 
@@ -35,3 +35,38 @@ class MethodSettings(Settings):
 
     name: str
     """The method's name."""
+
+
+AUTO: Literal["auto"] = "auto"
+"""The value of a number that is chosen from the data (`trainer.planning`)."""
+
+
+def _number_or_auto(least: int, none: bool = False) -> BeforeValidator:
+    def check(value: Any) -> Any:
+        number = isinstance(value, int) and not isinstance(value, bool) and value >= least
+        if number or value == AUTO or (none and value is None):
+            return value
+        raise ValueError(f"write a whole number of at least {least}, or auto")
+
+    return BeforeValidator(check)
+
+
+AutoCount = Annotated[int | Literal["auto"], _number_or_auto(0)]
+"""A number from 0, or "auto"."""
+
+AutoSize = Annotated[int | Literal["auto"], _number_or_auto(1)]
+"""A number from 1, or "auto"."""
+
+AutoLimit = Annotated[int | Literal["auto"] | None, _number_or_auto(1, none=True)]
+"""A number from 1, None for no limit, or "auto"."""
+
+
+def settled(value: int | Literal["auto"], name: str) -> int:
+    """The number of a setting that may be "auto".
+
+    Raises:
+        ValueError: it is still "auto"; `trainer.planning.settle` chooses it from the data.
+    """
+    if value == AUTO:
+        raise ValueError(f"{name} is auto: it is chosen from the data by trainer.planning.settle")
+    return value

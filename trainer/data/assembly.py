@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from trainer.config.data import DataConfig
-from trainer.data.base import MultiLabelDataset, Split
+from trainer.data.base import ELONGATED, MultiLabelDataset, Split
 from trainer.data.drawing import draw_images
 from trainer.data.image_files import Examined, ImageFiles, Progress, examine_images
 from trainer.data.images import READING
@@ -76,6 +76,7 @@ class Listing:
         train, test: the splits.
         validation: None if it is to be split off the training images.
         notes: for users.
+        aliases: other names of labels, by label.
     """
 
     root: Path
@@ -84,6 +85,7 @@ class Listing:
     test: SplitListing
     validation: SplitListing | None = None
     notes: tuple[str, ...] = field(default=())
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def splits(self) -> dict[str, SplitListing]:
         """The splits by name."""
@@ -128,6 +130,8 @@ def assemble(
         fingerprint=_fingerprint(name, listing, assembled, examined),
         site_names=site_names,
         notes=(*listing.notes, *notes),
+        aliases=listing.aliases,
+        elongated=_elongated(examined, assembled),
     )
 
 
@@ -169,6 +173,11 @@ def _hold_out(train: SplitListing, settings: DataConfig) -> tuple[SplitListing, 
     count = round(settings.validation_share * len(train))
     drawn = draw_images(train.labels, count, numpy_generator(settings.seed, "validation"))
     return train.take(np.setdiff1d(np.arange(len(train)), drawn)), train.take(drawn)
+
+
+def _elongated(examined: dict[str, Examined], splits: dict[str, Split]) -> float:
+    aspects = [examined[path].aspect for split in splits.values() for path in split.ids]
+    return sum(aspect >= ELONGATED for aspect in aspects) / len(aspects)
 
 
 def _split(name: str, images: SplitListing, root: Path, site_names: tuple[str, ...]) -> Split:

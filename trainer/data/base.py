@@ -5,14 +5,18 @@ Shape letters: n images of a split, C labels.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from PIL import Image
 
 UNKNOWN = -1
 """The value of labels without annotation. Unknown labels are not absent: they enter neither losses nor metrics."""
+
+
+ELONGATED = 1.6
+"""Longer over shorter side from which an image counts as far from square: a centre crop leaves out three eighths."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,8 @@ class MultiLabelDataset:
         site_names: of sites 0, 1 …, if they have names.
         partition: the kind of partition among clients that was made: "site", "kmeans" … or "file"; "" before it.
         notes: for users, on skipped images for instance.
+        aliases: other names of labels, by label; from the data's own list of labels.
+        elongated: fraction of images whose longer side is at least ELONGATED times the shorter.
 
     Raises:
         ValueError: a label matrix does not match `label_names`, or two splits share an image.
@@ -75,6 +81,8 @@ class MultiLabelDataset:
     site_names: tuple[str, ...] = ()
     partition: str = ""
     notes: tuple[str, ...] = ()
+    aliases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    elongated: float = 0.0
 
     def __post_init__(self) -> None:
         for split in self.splits():

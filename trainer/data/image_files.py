@@ -30,6 +30,9 @@ MAX_NAME_BYTES = 255
 
 Progress = Callable[[int, int], None]
 
+IndexRow = tuple[str, str, str | None, float]
+"""Stamp, content, reason and aspect, see `_stamp` and `Examined`."""
+
 
 @dataclass(frozen=True)
 class ImageFiles:
@@ -55,10 +58,12 @@ class Examined:
     Attributes:
         content: sha256 of the file's bytes; "" if it is missing.
         reason: why it cannot be used: missing, not an image, truncated, too large …; None if it can.
+        aspect: the longer side over the shorter; 1 if it cannot be used.
     """
 
     content: str
     reason: str | None
+    aspect: float = 1.0
 
 
 def path_problem(path: str) -> str | None:
@@ -96,7 +101,7 @@ def examine_images(
     known = _read_index(index)
     stamps = {path: _stamp(root / path) for path in paths}
     found = {
-        path: Examined(known[path][1], known[path][2])
+        path: Examined(*known[path][1:])
         for path in paths
         if stamps[path] and known.get(path, (None,))[0] == stamps[path]
     }
@@ -111,7 +116,12 @@ def examine_images(
     if index is not None and unread:
         now = time.time_ns()
         settled = {path: stamps[path] for path in unread if _is_settled(stamps[path], now)}
-        known.update({path: (stamp, found[path].content, found[path].reason) for path, stamp in settled.items()})
+        known.update(
+            {
+                path: (stamp, found[path].content, found[path].reason, found[path].aspect)
+                for path, stamp in settled.items()
+            }
+        )
         _write_index(index, known)
     return {path: found[path] for path in paths}
 
@@ -125,10 +135,9 @@ def _examine(path: Path) -> Examined:
     except OSError as error:
         return Examined("", f"cannot be read ({error.strerror})")
     try:
-        check_pixels(path)
+        return Examined(content, None, check_pixels(path))
     except UnreadableImage as error:
         return Examined(content, error.reason)
-    return Examined(content, None)
 
 
 def _stamp(path: Path) -> str:
@@ -149,19 +158,19 @@ def _index_file(cache: Path, root: Path) -> Path:
     return cache / "images" / f"{hashlib.sha256(os.fsencode(root.resolve())).hexdigest()[:32]}.json"
 
 
-def _read_index(path: Path | None) -> dict[str, tuple[str, str, str | None]]:
-    """(stamp, content, reason) by image path; empty if the index is missing, damaged or of another way of reading."""
+def _read_index(path: Path | None) -> dict[str, IndexRow]:
+    """Rows by image path; empty if the index is missing, damaged, of an older format or of another way of reading."""
     if path is None:
         return {}
     try:
         read: Any = json.loads(path.read_bytes())
         if read["reading"] != READING:
             return {}
-        return {image: (str(row[0]), str(row[1]), row[2]) for image, row in read["images"].items()}
+        return {image: (str(row[0]), str(row[1]), row[2], float(row[3])) for image, row in read["images"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         return {}
 
 
-def _write_index(path: Path, known: dict[str, tuple[str, str, str | None]]) -> None:
+def _write_index(path: Path, known: dict[str, IndexRow]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, json.dumps({"reading": READING, "images": known}))

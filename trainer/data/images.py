@@ -156,13 +156,17 @@ def decode_image(name: str, content: bytes) -> Image.Image:
     return _decoded(Path(name), BytesIO(content), None)
 
 
-def check_pixels(path: Path) -> None:
+def check_pixels(path: Path) -> float:
     """Check that `read_image` can read a file; the same code runs, but a JPEG is decoded at a small size.
+
+    Returns:
+        The longer side over the shorter.
 
     Raises:
         UnreadableImage: it can't.
     """
-    _read(path, CHECK_SIDE)
+    short, long = sorted(_read(path, CHECK_SIDE).size)
+    return long / short
 
 
 def check_header(path: Path) -> None:

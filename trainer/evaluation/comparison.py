@@ -76,13 +76,35 @@ def rows(runs: list[Run]) -> list[dict[str, Any]]:
             "at_0.5": {key: e["test_at_0.5"][key] for key in FIGURES},
             "oracle_thresholds": {key: e["test_oracle_thresholds"][key] for key in FIGURES},
             "clients": {key: e["clients"][key] for key in ("images", "mean", "worst")} if e["clients"] else None,
+            "yardsticks": yardstick_rows(run),
         }
         for run, e in zip(runs, evaluations, strict=True)
     ]
 
 
+def yardstick_rows(run: Run) -> list[dict[str, Any]]:
+    """The rows of a run's yardsticks; empty if they were not measured."""
+    stored = run.yardsticks()
+    return list(stored["rows"]) if stored else []
+
+
+def shared_yardsticks(compared: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The yardsticks of compared runs, each once; the title names the backbone if runs have different ones."""
+    several = len({row["backbone"] for row in compared}) > 1
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in compared:
+        for measured in row["yardsticks"]:
+            own = several and measured["name"] not in ("every-label", "prevalence")
+            title = f"{measured['title']}, {row['backbone']}" if own else measured["title"]
+            found.setdefault((title, *(measured[key] for key in FIGURES)), {**measured, "title": title})
+    return list(found.values())
+
+
 def table(compared: list[dict[str, Any]]) -> Table:
-    """The rows as a terminal table, the best values in bold; ± is half the width of the mAP's confidence interval."""
+    """The rows as a terminal table, then the yardsticks; the best values of runs in bold.
+
+    ± is half the width of the mAP's confidence interval.
+    """
     from rich.table import Table
 
     parent = common_folder([row["run"] for row in compared])
@@ -98,6 +120,10 @@ def table(compared: list[dict[str, Any]]) -> Table:
         figures.insert(1, cell(half_width(row["intervals"], "mAP")))
         name = str(Path(row["run"]).absolute().relative_to(parent))
         shown.add_row(cell(name), cell(row["title"]), str(row["rounds"]), f"{row['trainable']:,}", *figures)
+    shown.add_section()
+    for row in shared_yardsticks(compared):
+        mean, *rest = (format_figure(row[key]) for key in ("mAP", "CF1", "OF1"))
+        shown.add_row(cell("yardstick"), cell(row["title"]), "", "", mean, "", *rest)
     return shown
 
 
@@ -125,10 +151,10 @@ def figure_records(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def evaluation_table(evaluation: dict[str, Any]) -> Table:
+def evaluation_table(evaluation: dict[str, Any], yardsticks: list[dict[str, Any]]) -> Table:
     """A run's metrics as a terminal table, with one row per choice of threshold or labels.
 
-    The last row is half the width of the first row's confidence intervals.
+    Then half the width of the first row's confidence intervals, and one row per yardstick.
     """
     from rich.box import SIMPLE
     from rich.table import Table
@@ -144,6 +170,8 @@ def evaluation_table(evaluation: dict[str, Any]) -> Table:
     ends = evaluation["intervals"]
     if ends:
         shown.add_row(f"{ends['level']:.0%} interval", *(half_width(ends, key, "±") for key in FIGURES))
+    for row in yardsticks:
+        shown.add_row(row["title"], *(format_figure(row[key]) for key in FIGURES), style="dim")
     return shown
 
 

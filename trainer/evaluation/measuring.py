@@ -23,6 +23,7 @@ from trainer.evaluation.metrics import (
     oracle_metrics,
     precision_recall_f1,
 )
+from trainer.evaluation.yardsticks import stored_yardsticks
 from trainer.run.identity import check_identity
 from trainer.run.restoring import clients_with_personal_parts, restore
 from trainer.seeding import numpy_generator
@@ -39,6 +40,8 @@ EVALUATION_BATCH = 128
 
 def evaluate(run: Run, prepared: Prepared, checkpoint: str = "last") -> dict[str, Any]:
     """Evaluate on the test split, at a threshold chosen on the validation split, and write evaluation.json.
+
+    The run's yardsticks are measured too, if they are not there yet.
 
     The threshold is chosen on seen labels only. For a method with personal parts, the global model with the initial
     personal parts is evaluated; the metrics of clients are those of their own models.
@@ -66,7 +69,9 @@ def _evaluate(run: Run, prepared: Prepared, checkpoint: str) -> dict[str, Any]:
         "preprocessing": method.clip.preprocess.identity(),
         "rounds": rounds,
         "images": len(labels),
+        "distinct_predictions": len(torch.unique(logits.sigmoid() > threshold, dim=0)),
         "label_names": list(dataset.label_names),
+        "renamed_labels": dict(prepared.renamed_labels),
         "test": compute_metrics(logits, labels, threshold).to_dict(),
         "test_at_0.5": compute_metrics(logits, labels, 0.5).to_dict(),
         "test_oracle_thresholds": {
@@ -81,6 +86,7 @@ def _evaluate(run: Run, prepared: Prepared, checkpoint: str) -> dict[str, Any]:
         "description": method.describe(),
     }
     run.write_json("evaluation.json", result)
+    stored_yardsticks(run, prepared)
     return result
 
 

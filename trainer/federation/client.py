@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from trainer.config.sections import ComputeConfig, FederationConfig, OptimiserConfig
+from trainer.config.settings import settled
 from trainer.data.batches import Batch, BatchSource
 from trainer.errors import RunFailed, TrainerError
 from trainer.federation.memory import ClientMemory, ClientState, stateful_clients
@@ -145,7 +146,8 @@ class _LocalTraining:
     def epoch(self, order: np.ndarray) -> None:
         """Train on the images in this order, with an update after every `accumulation` batches and after the last."""
         settings = self.trainer.optimiser
-        size, group = settings.batch_size, settings.batch_size * settings.accumulation
+        size = settled(settings.batch_size, "optimiser.batch_size")
+        group = size * settings.accumulation
         for first in range(0, len(order), group):
             self.optimiser.zero_grad()
             for start in range(first, min(first + group, len(order)), size):
@@ -192,7 +194,7 @@ def check_compiled(trainer: ClientTrainer, owned: np.ndarray) -> None:
     if trainer.compute.compile == "off":
         return
     method = trainer.method.eval()
-    batch = trainer.batch(owned[: trainer.optimiser.batch_size])
+    batch = trainer.batch(owned[: settled(trainer.optimiser.batch_size, "optimiser.batch_size")])
     expected = _loss_and_gradients(method, method.loss, batch)
     try:
         found = _loss_and_gradients(method, trainer.loss, batch)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from trainer.inference.heat import overlay
+from trainer.inference.heat import Window, overlay
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,14 @@ class Explanation:
 
     Attributes:
         image: the RGB image.
+        window: the square that the model sees, as fractions of the image's sides (`Preprocess.window`).
         places_are: the meaning of the weights `LabelEvidence.places`, or why there are none.
         gate: gate weights by condition; None if the method has no conditions.
         labels: the explained labels.
     """
 
     image: Image.Image
+    window: Window
     places_are: str
     gate: dict[str, float] | None
     labels: tuple[LabelEvidence, ...]
@@ -75,12 +77,13 @@ class Explanation:
             KeyError: a label that is not explained.
         """
         places = {found.label: found.places for found in self.labels}[label]
-        return None if places is None else overlay(self.image, places, size)
+        return None if places is None else overlay(self.image, places, self.window, size)
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON. Patch weights are given by rows; they cover the central square crop that the model sees."""
+        """For JSON. Patch weights are given by rows; they cover the square that the model sees, `window`."""
         return {
             "places_are": self.places_are,
+            "window": list(self.window),
             "conditions_are": "weighed by the gate" if self.gate is not None else "this method has no conditions",
             "gate": self.gate,
             "labels": [

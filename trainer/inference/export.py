@@ -11,7 +11,6 @@ from safetensors.torch import save
 
 from fedmpt.common.files import naming
 from prompt_bank.prompts.layout import active_conditions
-from prompt_bank.recording.store import load as load_bank
 from prompt_bank.schema import Bank, Condition, Label
 from trainer.backbone.architectures import SHIPPED, architecture
 from trainer.errors import TrainerError
@@ -28,7 +27,7 @@ from trainer.inference.exported import (
     ExportedPreprocess,
     sha256,
 )
-from trainer.inference.load import from_run
+from trainer.inference.load import from_run, run_bank
 from trainer.inference.model import Model
 from trainer.inference.onnx import check_packages, write_onnx
 from trainer.run.folder import Run
@@ -125,11 +124,12 @@ def _config(run: Run, model: Model, included: bool) -> ExportedConfig:
                 mean=preprocess.mean,
                 std=preprocess.std,
                 interpolation=preprocess.interpolation,
+                resize=preprocess.resize,
             ),
             vision_sha256=clip.vision_hash,
             included=included,
         ),
-        bank=None if model.conditions is None or run.bank is None else _lean_bank(load_bank(run.bank).bank),
+        bank=None if model.conditions is None or (bank := run_bank(run)) is None else _lean_bank(bank),
     )
 
 

@@ -22,7 +22,7 @@ from fedmpt.common.foreign_json import read_json
 from prompt_bank.schema import Bank
 from trainer.backbone import tensor_files
 from trainer.backbone.architectures import SHIPPED, architecture
-from trainer.backbone.clip import PatchSource, Preprocess
+from trainer.backbone.clip import PatchSource, Preprocess, Resize
 from trainer.config.settings import Settings
 from trainer.errors import TrainerError
 from trainer.run_config import MethodConfig
@@ -42,10 +42,11 @@ class ExportedPreprocess(Settings):
     mean: tuple[Mean, Mean, Mean]
     std: tuple[Deviation, Deviation, Deviation]
     interpolation: Literal["bicubic", "bilinear", "nearest"]
+    resize: Resize = "shortest"
 
     def to_preprocess(self) -> Preprocess:
         """For the backbone."""
-        return Preprocess(self.size, self.mean, self.std, self.interpolation)
+        return Preprocess(self.size, self.mean, self.std, self.interpolation, self.resize)
 
 
 class ExportedBackbone(Settings):

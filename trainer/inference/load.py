@@ -10,6 +10,7 @@ from prompt_bank.schema import Bank
 from trainer.backbone.clip import FrozenClip
 from trainer.backbone.load import load_backbone, load_recorded
 from trainer.config.sections import LossConfig
+from trainer.data.bank_labels import matched_bank
 from trainer.errors import TrainerError
 from trainer.federation.memory import PERSONAL
 from trainer.inference.exported import BACKBONE, WEIGHTS, ExportedConfig, read_config, read_tensors
@@ -82,10 +83,11 @@ def from_run(
     config = run.config()
     check_bank(run)
     weights = recorded_weights(run, backbone)
-    clip = load_recorded(config.backbone.name, config.backbone.pretrained, weights, pick_device(device))
+    named = config.backbone
+    clip = load_recorded(named.name, named.pretrained, weights, pick_device(device), named.resize)
     clip.precision = PRECISIONS[config.compute.precision]
     names = tuple(evaluation["label_names"])
-    method = _method(config.method, clip, names, _bank(run), state)
+    method = _method(config.method, clip, names, run_bank(run), state)
     restore(run, method, str(rounds), client)
     with torch.no_grad():
         text = method.text_features()
@@ -169,12 +171,15 @@ def _method(
     return build(settings.name, context).to(clip.device)
 
 
-def _bank(run: Run) -> Bank | None:
+def run_bank(run: Run) -> Bank | None:
+    """The bank of an evaluated run, with its labels named as in the data; None if it has none."""
     if run.bank is None:
         return None
     from prompt_bank.recording.store import load as load_bank
 
-    return load_bank(run.bank).bank
+    evaluation = run.evaluation()
+    theirs = {new: (old,) for old, new in evaluation.get("renamed_labels", {}).items()}
+    return matched_bank(load_bank(run.bank).bank, evaluation["label_names"], theirs)[0]
 
 
 def _clip(folder: Path, config: ExportedConfig, device: torch.device, backbone: str | None) -> FrozenClip:

@@ -121,6 +121,7 @@ class Model:
             chosen = [self.labels.index(name) for name in labels]
         return Explanation(
             image=opened.convert("RGB"),
+            window=self.method.clip.preprocess.window(*opened.size),
             places_are=evidence.places_are,
             gate=self._gate(evidence),
             labels=tuple(

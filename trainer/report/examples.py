@@ -13,7 +13,7 @@ from PIL import Image
 from trainer.data.batches import BatchSource
 from trainer.evaluation.measuring import scores
 from trainer.inference.explanation import LabelEvidence
-from trainer.inference.heat import centred_square, layer
+from trainer.inference.heat import layer
 from trainer.inference.model import Model
 from trainer.preparing import Prepared
 
@@ -49,7 +49,7 @@ def _example(prepared: Prepared, model: Model, features: BatchSource, index: int
     shown = [c for c, name in enumerate(model.labels) if probabilities[name] > model.threshold or truth[c] == 1]
     shown = sorted(shown, key=lambda c: -probabilities[model.labels[c]])[:LABELS]
     found = model.explain(image, [model.labels[c] for c in shown])
-    left, top, width, height = (100 * share for share in centred_square(*image.size))
+    left, top, width, height = (100 * share for share in found.window)
     return {
         "id": features.ids[index],
         "image": _uri(image.resize((WIDTH, max(1, round(WIDTH * image.height / image.width))))),

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from trainer.evaluation.comparison import best_figure, rows
+from trainer.evaluation.comparison import best_figure, rows, shared_yardsticks
+from trainer.evaluation.findings import findings
 from trainer.inference.model import Model
 from trainer.preparing import Prepared
 from trainer.report.charts import AREA, Chart, line_chart
@@ -55,6 +56,8 @@ def _write(run: Run, prepared: Prepared, against: list[Run]) -> Path:
         evaluation=evaluation,
         compared=[{**row, "name": name} for row, name in zip(compared, names, strict=True)],
         best={key: best_figure(compared, key) for key in ("mAP", "CF1", "OF1")},
+        yardsticks=shared_yardsticks(compared),
+        findings=findings(run),
         area=AREA,
         charts=_charts(run, against, names),
         labels=_labels(evaluation, against, names),

@@ -11,6 +11,7 @@ runs/NAME/
   checkpoints/       round-0012.safetensors: the exchanged state after 12 rounds
   clients/           the state of stateful clients (trainer/federation/memory.py)
   evaluation.json    metrics on the test split
+  yardsticks.json    what trivial predictions, zero-shot CLIP and a linear probe reach there
   events/            TensorBoard
   tracking.json      ids of the run by tracker, if it is tracked (trainer/tracking/)
 """
@@ -32,7 +33,14 @@ from fedmpt.common.errors import FedmptError
 from fedmpt.common.files import naming, write_atomically
 from trainer.errors import RunFailed, TrainerError
 from trainer.run.environment import environment
-from trainer.run.records import EnvironmentRecord, EvaluationRecord, IdentityRecord, read_lines, read_record
+from trainer.run.records import (
+    EnvironmentRecord,
+    EvaluationRecord,
+    IdentityRecord,
+    YardsticksRecord,
+    read_lines,
+    read_record,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -279,3 +287,12 @@ class Run:
             raise TrainerError(f"{self.folder}: not evaluated yet; run: fedmpt evaluate {self.folder}")
         content: dict[str, Any] = read_record(path, EvaluationRecord)[0]
         return content
+
+    def yardsticks(self) -> dict[str, Any] | None:
+        """The content of yardsticks.json; None if they were not computed.
+
+        Raises:
+            FedmptError: the file is damaged.
+        """
+        path = self.folder / "yardsticks.json"
+        return read_record(path, YardsticksRecord)[0] if path.exists() else None

@@ -217,7 +217,11 @@ class EvaluationRecord(Record):
     preprocessing: Text
     rounds: Rounds
     images: Count
+    distinct_predictions: Count | None = None
+    """Different sets of predicted labels among the test images; not in older runs."""
     label_names: list[Name] = Field(min_length=1)
+    renamed_labels: dict[Name, Name] = Field(default={}, max_length=10_000)
+    """The bank's labels that are called otherwise in the data; not in older runs."""
     test: MetricsOfLabels
     test_at_half: MetricsOfLabels = Field(alias="test_at_0.5")
     test_oracle_thresholds: OracleMetrics
@@ -237,6 +241,29 @@ class EvaluationRecord(Record):
         if [row.label for row in self.per_label] != names or len(self.test.average_precision) != len(names):
             raise ValueError("label_names, per_label and average_precision are not of the same labels")
         return self
+
+
+class YardstickRow(SevenMetrics):
+    """The metrics of a yardstick."""
+
+    name: Name
+    title: Text
+    threshold: Probability
+
+
+class YardsticksIdentity(Record):
+    """What yardsticks are of."""
+
+    data: DataIdentity
+    partition: PartitionIdentity
+    backbone: BackboneIdentity
+
+
+class YardsticksRecord(Record):
+    """yardsticks.json."""
+
+    of: YardsticksIdentity
+    rows: list[YardstickRow] = Field(min_length=1)
 
 
 def read_record(path: Path, kind: type[R]) -> tuple[Any, R]:

@@ -17,7 +17,6 @@ from PIL import Image
 
 from trainer.data.images import decode_image
 from trainer.inference.explanation import Explanation, LabelEvidence
-from trainer.inference.heat import centred_square
 from trainer.inference.model import Model, numbered
 
 MAX_PICTURE_BYTES = 64 * 2**20
@@ -87,7 +86,7 @@ class Answerer:
         return {
             "picture": shown,
             "size": image.size,
-            "square": centred_square(*image.size),
+            "square": found.window,
             "probabilities": [round(label.probability, 6) for label in found.labels],
             "logits": [round(label.logit, 4) for label in found.labels],
             "gate": None if found.gate is None else [round(weight, 6) for weight in found.gate.values()],

@@ -20,7 +20,7 @@ from trainer.data.images import UnreadableImage
 from trainer.errors import TrainerError
 from trainer.evaluation.measuring import scores
 from trainer.inference.explanation import Explanation, LabelEvidence
-from trainer.inference.heat import centred_square, layer, overlay
+from trainer.inference.heat import layer, overlay
 from trainer.inference.model import Model
 from trainer.inference.output import Selection, as_csv, as_json, as_table
 from trainer.inference.stream import Prediction, stream
@@ -170,7 +170,7 @@ def test_the_model_sees_the_centred_square(model: Model, folder: Path) -> None:
     places = found.labels[0].places
     assert places is not None
     np.testing.assert_allclose(places, model.explain(picture, ["cat"]).labels[0].places, atol=0.02)
-    assert centred_square(300, 100) == pytest.approx((1 / 3, 0, 1 / 3, 1))
+    assert found.window == pytest.approx((1 / 3, 0, 1 / 3, 1))
     drawn = found.heat_map("cat", 600)
     assert drawn is not None
     assert drawn.size == (300, 100)
@@ -180,13 +180,13 @@ class TestHeatMaps:
     def test_the_heaviest_patch_is_the_brightest(self) -> None:
         places = np.full((4, 4), 0.01)
         places[1, 2] = 0.85
-        drawn = np.asarray(overlay(Image.new("RGB", (160, 80), "black"), places, 160)).sum(-1)
+        drawn = np.asarray(overlay(Image.new("RGB", (160, 80), "black"), places, (0.25, 0, 0.5, 1), 160)).sum(-1)
         row, column = np.unravel_index(drawn.argmax(), drawn.shape)
         assert (row // 20, (column - 40) // 20) == (1, 2)
         assert drawn[:, :40].max() == 0
 
     def test_outside_the_square_the_picture_is_dimmed_and_inside_in_sight(self) -> None:
-        drawn = np.asarray(overlay(Image.new("RGB", (80, 160), "white"), np.eye(4), 160))
+        drawn = np.asarray(overlay(Image.new("RGB", (80, 160), "white"), np.eye(4), (0, 0.25, 1, 0.5), 160))
         assert drawn[:40].max() < 80
         assert drawn[40 + 70, 10].min() > 150
 
@@ -196,12 +196,12 @@ class TestHeatMaps:
 
     def test_a_small_picture_is_enlarged_a_large_one_shrunk(self) -> None:
         for size, expected in (((10, 5), (384, 192)), ((5000, 2500), (768, 384)), ((500, 400), (500, 400))):
-            assert overlay(Image.new("RGB", size), np.ones((2, 2))).size == expected
+            assert overlay(Image.new("RGB", size), np.ones((2, 2)), (0, 0, 1, 1)).size == expected
 
 
 def hostile(labels: tuple[str, ...]) -> Explanation:
     evidence = tuple(LabelEvidence(label, 0.5, 0.0, np.ones((2, 2)), None) for label in labels)
-    return Explanation(Image.new("RGB", (4, 4)), "weights", None, evidence)
+    return Explanation(Image.new("RGB", (4, 4)), (0.0, 0.0, 1.0, 1.0), "weights", None, evidence)
 
 
 @settings(max_examples=40, deadline=None)

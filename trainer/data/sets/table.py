@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +53,11 @@ def to_listing(root: Path, path: Path, read: TableContent, settings: DataConfig)
     Raises:
         TrainerError: invalid rows, all of them at once.
     """
-    names, problems = read.names, list[str]()
+    names, problems, aliases = read.names, list[str](), dict[str, tuple[str, ...]]()
     if settings.table.labels is not None:
         listed = read_label_names(settings.table.labels)
         names = tuple(label[0] for label in listed.names)
+        aliases = {label[0]: label[1:] for label in listed.names if label[1:]}
         read.notes += listed.warnings
     elif not names:
         names, problems = _collect_labels(read)
@@ -64,16 +66,21 @@ def to_listing(root: Path, path: Path, read: TableContent, settings: DataConfig)
         problems, read.notes = wrong, read.notes + [f"{path}, {doubt}" for doubt in doubts]
     if len(names) < 2 and not problems:
         raise TrainerError(f"{path}: {len(names)} labels; two are needed to tell them apart")
-    labels = _label_matrix(read.rows, names, problems)
+    labels = _label_matrix(read, names, aliases, problems)
     if problems:
         more = [f"and {len(problems) - 20} more"] if len(problems) > 20 else []
         raise TrainerError("\n".join([*(f"{path}, {problem}" for problem in problems[:20]), *more]))
-    return _listing(root, path, names, read, labels, settings)
+    return replace(_listing(root, path, names, read, labels, settings), aliases=aliases)
 
 
-def _label_matrix(rows: list[Row], names: tuple[str, ...], problems: list[str]) -> np.ndarray:
-    """(n, C) int8: 1, 0, -1 unknown; what is wrong with the rows is added to the problems."""
-    column = {fold(name): index for index, name in enumerate(names)}
+def _label_matrix(
+    read: TableContent, names: tuple[str, ...], aliases: Mapping[str, tuple[str, ...]], problems: list[str]
+) -> np.ndarray:
+    """(n, C) int8: 1, 0, -1 unknown; what is wrong with the rows is added to the problems, aliases to the notes."""
+    rows = read.rows
+    others = {fold(alias): index for index, name in enumerate(names) for alias in aliases.get(name, ())}
+    column = {**others, **{fold(name): index for index, name in enumerate(names)}}
+    used: dict[str, str] = {}
     labels = np.zeros((len(rows), len(names)), np.int8)
     first: dict[str, str] = {}
     for index, row in enumerate(rows):
@@ -82,8 +89,11 @@ def _label_matrix(rows: list[Row], names: tuple[str, ...], problems: list[str]) 
             for label in marked:
                 if fold(label) in column:
                     labels[index, column[fold(label)]] = value
+                    if fold(label) in others and fold(label) != fold(names[column[fold(label)]]):
+                        used[label] = names[column[fold(label)]]
                 else:
                     problems.append(f"{row.place}: '{label[:80]}' is not one of the labels")
+    read.notes += [f"'{alias}' in the table is read as '{name}', whose alias it is" for alias, name in used.items()]
     return labels
 
 
