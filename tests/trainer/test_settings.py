@@ -67,8 +67,8 @@ class TestSettings:
             resolve(overrides={key: 3})
 
     def test_the_nearest_method_is_named(self) -> None:
-        with pytest.raises(TrainerError, match="method 'fedmtp' is not known; there are: fedmpt"):
-            resolve(overrides={"method.name": "fedmtp"})
+        with pytest.raises(TrainerError, match="method 'fedmppt' is not known; there are: fedmpt"):
+            resolve(overrides={"method.name": "fedmppt"})
         with pytest.raises(TrainerError, match="preset 'papr' is not known; there are: paper"):
             resolve(preset="papr")
 

@@ -238,8 +238,8 @@ class TestErrors:
             build("fedmpt", method_context(FedMptConfig(), bank.model_copy(update={"prompt": prompt}), CLIP))
 
     def test_unknown_method(self) -> None:
-        with pytest.raises(TrainerError, match="'fedmtp' is not known; there are: fedmpt"):
-            build("fedmtp", method_context(FedMptConfig(), small_bank(), CLIP))
+        with pytest.raises(TrainerError, match="'fedmppt' is not known; there are: fedmpt"):
+            build("fedmppt", method_context(FedMptConfig(), small_bank(), CLIP))
 
     def test_a_strange_state(self) -> None:
         method = fedmpt()

@@ -95,8 +95,8 @@ def test_a_pattern_is_sought_in_names_and_meanings() -> None:
     assert [s.key for s in reference.matching("participation")] == ["federation.participation"]
     with pytest.raises(TrainerError, match=r"nearest are: optimiser\.momentum"):
         reference.matching("optimiser.momentun")
-    with pytest.raises(TrainerError, match="method 'fedmtp' is not known; there are: fedmpt"):
-        reference.matching(None, "fedmtp")
+    with pytest.raises(TrainerError, match="method 'fedmppt' is not known; there are: fedmpt"):
+        reference.matching(None, "fedmppt")
 
 
 def test_a_default_that_is_computed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +125,7 @@ class TestCommand:
         code, out, err = self.run("method.rank")
         assert code == 0
         assert "method.rank = 32   (integer ≥ 1)   only fedmpt" in out
-        assert "1 settings" in err
+        assert " settings; change one with --set" in err
 
     def test_mistakes(self) -> None:
         code, _, err = self.run("raank")
