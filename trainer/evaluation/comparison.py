@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -151,7 +152,7 @@ def figure_records(evaluation: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def evaluation_table(evaluation: dict[str, Any], yardsticks: list[dict[str, Any]]) -> Table:
+def evaluation_table(evaluation: dict[str, Any], yardsticks: Sequence[dict[str, Any]] = ()) -> Table:
     """A run's metrics as a terminal table, with one row per choice of threshold or labels.
 
     Then half the width of the first row's confidence intervals, and one row per yardstick.

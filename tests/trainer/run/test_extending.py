@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,8 +16,7 @@ CONSTANT = {"method__name": "coop", "optimiser__schedule": "constant"}
 
 
 def go_on(run: Run, cache: Path, checkpoint: str = "last") -> None:
-    ready = prepared(run.config(), cache)
-    train(run, replace(ready, config=run.config()), checkpoint)
+    train(run, prepared(run.config(), cache), checkpoint)
 
 
 def test_with_a_constant_rate_it_is_the_longer_run(tmp_path: Path, cache: Path) -> None:
@@ -47,7 +45,7 @@ def test_a_schedule_over_all_rounds_is_named_and_checkpoint_0_repeats_it(tmp_pat
 def test_fewer_rounds_than_are_done_are_refused(tmp_path: Path, cache: Path) -> None:
     run, config = new_run(tmp_path / "run", federation__rounds=2, **CONSTANT)
     train(run, prepared(config, cache))
-    with pytest.raises(TrainerError, match="2 rounds are done already"):
+    with pytest.raises(TrainerError, match="it has 2 of its rounds already"):
         extend(run, 1)
     assert run.config().federation.rounds == 2
     extend(run, 1, "1")

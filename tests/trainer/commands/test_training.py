@@ -1,0 +1,59 @@
+"""fedmpt train as a new user runs it: plan, warnings, yardsticks, more rounds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.trainer.commands.test_datasets import fedmpt
+from trainer.run.folder import Run
+
+SMALL = ("--set", "data.sites=2", "--set", "data.images_per_site=12", "--set", "data.validation_images=20")
+QUICK = (*SMALL, "--set", "data.test_images=20", "--set", "evaluation.bootstrap=0", "--method", "coop")
+
+
+def test_a_dry_run_says_steps_and_time_and_leaves_no_run(tmp_path: Path) -> None:
+    done = fedmpt("train", *QUICK, "--dry-run", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    plan, expected = done.stdout.splitlines()
+    assert plan == (
+        "2 clients by site, 24 training images; batches of 8: 2 steps a round at a client, 200 rounds, 800 steps in all"
+    )
+    assert expected.startswith("expected: ")
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    folder = tmp_path_factory.mktemp("trained")
+    done = fedmpt("train", *QUICK, "--rounds", "1", "--set", "optimiser.learning_rate=1e-9", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout + done.stderr
+
+
+def test_yardsticks_stand_in_every_table(trained: tuple[Path, str]) -> None:
+    folder, said = trained
+    compared = fedmpt("compare", "runs/coop-scenes-1", cwd=folder).stdout
+    reported = fedmpt("report", "runs/coop-scenes-1", cwd=folder)
+    assert reported.returncode == 0, reported.stderr
+    page = (folder / "runs" / "coop-scenes-1" / "report.html").read_text()
+    for title in ("every label always", "label prevalence", "zero-shot CLIP", "linear probe, images pooled"):
+        assert title in said
+        assert title in compared
+        assert title in page
+    # The best patch beats the image feature that an untrained CoOp compares with.
+    assert "is below zero-shot CLIP" in said
+    assert "is below zero-shot CLIP" in page
+
+
+def test_a_finished_run_goes_on(trained: tuple[Path, str]) -> None:
+    folder, _ = trained
+    refused = fedmpt("train", "--resume", "runs/coop-scenes-1", "--rounds", "0", cwd=folder)
+    assert refused.returncode == 2
+    assert "it has 1 of its rounds already" in refused.stderr
+    done = fedmpt("train", "--resume", "runs/coop-scenes-1", "--rounds", "2", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "the learning rate falls over all rounds (cosine)" in done.stderr
+    run = Run.open(folder / "runs" / "coop-scenes-1")
+    assert run.evaluation()["rounds"] == run.config().federation.rounds == 2
