@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -44,3 +45,4 @@ def labels(
             typer.echo(f"warning: {warning}", err=True)
         aliases = sum(len(label.aliases) for label in read.labels)
         typer.echo(f"{file}: {read.format}, {len(read.labels)} labels, {aliases} aliases")
+        typer.echo(f'next: fedmpt mine-conditions --labels {shlex.quote(str(file))} --about "what they show"', err=True)

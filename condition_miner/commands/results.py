@@ -85,7 +85,7 @@ def write_bank(bank: Bank, out: Path, model: str, asker: Asker, prices: Prices, 
         typer.echo("nothing new: the bank is as it was")
     elif any(entry.by != MINER for entry in written.history):
         typer.echo(f"people's decisions stay; fedmpt bank diff {out} {written.revision - 1} shows what is new")
-    typer.echo(f"next: fedmpt bank show {out}   fedmpt train --bank {out}")
+    typer.echo(f"next: fedmpt bank review {out}   fedmpt train --bank {out}")
 
 
 def _asked(bank: Bank) -> tuple[int, int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -72,6 +73,9 @@ def check(
             echo(json_text(found.to_dict()))
         else:
             _print(found)
+            if found.complete:
+                there = "" if data_root is None else f" --data-root {shlex.quote(str(data_root))}"
+                echo(f"next: fedmpt train --bank bank.json --dataset {name}{there}", err=True)
         if not found.complete:
             raise typer.Exit(2)
 

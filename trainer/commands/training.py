@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -111,6 +112,8 @@ def train(
             _say_plan(expectations(run.prepared))
             return
         print_evaluation(run, run.resume(checkpoint or "last", track or ()))
+        where = shlex.quote(str(run.folder))
+        echo(f"next: fedmpt report {where}   fedmpt try {where}   fedmpt predict {where} IMAGES", err=True)
 
 
 def _say_plan(lines: Iterable[str]) -> None:

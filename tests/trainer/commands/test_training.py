@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.trainer.commands.test_datasets import fedmpt
 from trainer.run.folder import Run
@@ -57,3 +58,17 @@ def test_a_finished_run_goes_on(trained: tuple[Path, str]) -> None:
     assert "the learning rate falls over all rounds (cosine)" in done.stderr
     run = Run.open(folder / "runs" / "coop-scenes-1")
     assert run.evaluation()["rounds"] == run.config().federation.rounds == 2
+
+
+def test_each_command_names_the_next(trained: tuple[Path, str], tmp_path: Path) -> None:
+    assert "next: fedmpt report runs/coop-scenes-1   fedmpt try runs/coop-scenes-1" in trained[1]
+    (tmp_path / "my labels.txt").write_text("cat\ndog\n")
+    said = fedmpt("labels", "my labels.txt", cwd=tmp_path).stderr
+    assert "next: fedmpt mine-conditions --labels 'my labels.txt' --about" in said
+    rows = ["image,site,cat,dog"]
+    for number in range(12):
+        Image.new("RGB", (32, 32), (20 * number, 90, 90)).save(tmp_path / f"{number}.png")
+        rows.append(f"{number}.png,{number % 2},{number % 3 == 0:d},{number % 2:d}")
+    (tmp_path / "table.csv").write_text("\n".join(rows))
+    checked = fedmpt("datasets", "check", "table", "--data-root", ".", cwd=tmp_path)
+    assert "next: fedmpt train --bank bank.json --dataset table --data-root ." in checked.stderr, checked.stdout
