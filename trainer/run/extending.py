@@ -31,8 +31,8 @@ def extend(run: Run, rounds: int, checkpoint: str = "last") -> list[str]:
         done = run.load_checkpoint(checkpoint)[0] if run.checkpoints() else 0
         if rounds < done:
             raise TrainerError(
-                f"{run.folder}: it has {done} of its rounds already, so --rounds {rounds} leaves nothing to do; "
-                "ask for more, or name an earlier --checkpoint"
+                f"{run.folder}: it has {done} of its rounds already, so --rounds {rounds} leaves nothing to do; ask "
+                "for more, or name an earlier --checkpoint"
             )
         before, limit = config.federation.rounds, config.federation.patience
         notes = []
