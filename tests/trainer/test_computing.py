@@ -105,7 +105,7 @@ def test_deterministic_mode_holds_for_the_rounds_only(tmp_path: Path, cache: Pat
 
     run, config = new_run(tmp_path / "run", federation__rounds=1, compute__deterministic=True)
     ready = prepared(config, cache)
-    train(run, Prepared(config, ready.dataset, ready.method, cache, Reporter()), after_round=look)
+    train(run, Prepared(ready.config, ready.dataset, ready.method, cache, Reporter()), after_round=look)
     assert seen == [True]
     assert not torch.are_deterministic_algorithms_enabled()
 

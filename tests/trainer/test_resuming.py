@@ -28,7 +28,7 @@ def test_resume_reaches_the_same_bits(tmp_path: Path, cache: Path, after: int) -
     cut, config = new_run(tmp_path / "cut", federation__participation=0.5)
     broken = prepared(config, cache)
     with pytest.raises(Cut):
-        train(cut, Prepared(config, broken.dataset, broken.method, cache, Reporter()), after_round=stop)
+        train(cut, Prepared(broken.config, broken.dataset, broken.method, cache, Reporter()), after_round=stop)
     with (cut.folder / "metrics.jsonl").open("a") as file:
         file.write('{"rounds": 3, "lo')
     train(cut, prepared(cut.config(), cache))

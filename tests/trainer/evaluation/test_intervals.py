@@ -58,7 +58,7 @@ def test_another_checkpoint_does_not_replace_figures_in_silence(tmp_path: Path, 
         return result.stdout, result.stderr
 
     evaluate = ("evaluate", str(run.folder), "--cache-dir", str(cache))
-    assert "note" not in fedmpt(*evaluate)[1]
+    assert "now show checkpoint" not in fedmpt(*evaluate)[1]
     said = fedmpt(*evaluate, "--checkpoint", "1")[1]
     assert "now show checkpoint 1" in said
     assert "no longer 2" in said

@@ -170,7 +170,7 @@ def test_sizes_are_reported_before_the_first_round(tmp_path: Path, cache: Path) 
     said: list[str] = []
     run, config = new_run(tmp_path / "run", federation__rounds=1, federation__aggregation="median", **OPTIMISER)
     ready = prepared(config, cache)
-    train(run, Prepared(config, ready.dataset, ready.method, cache, Reporter(say=said.append)))
+    train(run, Prepared(ready.config, ready.dataset, ready.method, cache, Reporter(say=said.append)))
     assert any(line.startswith("aggregation median holds all replies of a round: 2 clients × ") for line in said)
     assert any(line.startswith("clients keep ") and str(run.clients) in line for line in said)
     on_the_disk = sum(path.stat().st_size for path in run.clients.glob("client-*"))

@@ -23,7 +23,9 @@ from trainer.methods.fedawa import FedAwaConfig
 from trainer.methods.fedpgp import FedPgpConfig
 from trainer.methods.tcp import TcpConfig
 
-SGD = OptimiserConfig(name="sgd", learning_rate=0.001, momentum=0.9, weight_decay=1e-5, schedule="constant")
+SGD = OptimiserConfig(
+    name="sgd", learning_rate=0.001, momentum=0.9, weight_decay=1e-5, schedule="constant", batch_size=4
+)
 PUBLISHED: dict[str, tuple[type[Settings], dict[str, str], dict[str, str]]] = {
     "dualcoop": (DualCoOpConfig, {"context_tokens": "n_ctx"}, {"ctx_pos": "positive", "ctx_neg": "negative"}),
     "fedpgp": (FedPgpConfig, {"context_tokens": "n_ctx"}, {"U": "left", "V": "right", "sigma": "shared"}),

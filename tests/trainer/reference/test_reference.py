@@ -76,7 +76,7 @@ def leaves_of_toml(tree: dict[str, object], prefix: str = "") -> set[str]:
 
 def test_a_changed_line_of_the_template_changes_the_setting(tmp_path: Path) -> None:
     file = tmp_path / "fedmpt.toml"
-    file.write_text(template().replace("#rounds = 12", "rounds = 3"), encoding="utf-8")
+    file.write_text(template().replace('#rounds = "auto"', "rounds = 3"), encoding="utf-8")
     assert resolve(file).federation.rounds == 3
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,11 @@ def test_wandb_offline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     run = fit(tmp_path, "wandb")
     (written,) = (run.folder / "wandb").glob("offline-run-*/*.wandb")
-    content = written.read_bytes()
     mAP, loss = (json.dumps(value).encode() for value in (run.figures[0]["mAP"], run.history[1]["loss"]))
+    content, end = written.read_bytes(), time.monotonic() + 60
+    while mAP not in content and time.monotonic() < end:  # another process writes it
+        time.sleep(0.1)
+        content = written.read_bytes()
     for part in (mAP, loss, b"validation.mAP", b"federation.rounds", recorded(run)["wandb"].encode()):
         assert part in content
     assert list((run.folder / "wandb").rglob("media/html/report*.html"))
