@@ -55,11 +55,17 @@ class PlainEncoder:
         rest = torch.zeros(count, self.clip.context_length - len(prefix) - suffixes.shape[1], width)
         tokens = torch.cat([prefix.expand(count, -1, -1), suffixes, rest], dim=1) + model.positional_embedding
         for layer, block in enumerate(model.transformer.resblocks):
-            for one, given in zip(self.injections, injected, strict=True):
-                if one.layer == layer:
-                    before, after = tokens[:, : one.position], tokens[:, one.position + one.count :]
-                    tokens = torch.cat([before, given.expand(count, -1, -1), after], dim=1)
-            tokens = block(tokens, attn_mask=model.attn_mask)
+            here = [(one, given) for one, given in zip(self.injections, injected, strict=True) if one.layer == layer]
+            for one, given in here:
+                behind = one.position if one.inserted else one.position + one.count
+                parts = [tokens[:, : one.position], given.expand(count, -1, -1), tokens[:, behind:]]
+                tokens = torch.cat(parts, dim=1)
+            # Inserted tokens push the last positions, which are padding, past the end of the context.
+            within, beyond = tokens[:, : self.clip.context_length], tokens[:, self.clip.context_length :]
+            tokens = torch.cat([block(within, attn_mask=model.attn_mask), beyond], dim=1)
+            for one, _ in here:
+                if one.inserted:
+                    tokens = torch.cat([tokens[:, : one.position], tokens[:, one.position + one.count :]], dim=1)
         at_end = tokens[torch.arange(count), len(prefix) + self.suffixes.eot]
         features: Tensor = model.ln_final(at_end) @ model.text_projection
         return features
@@ -102,9 +108,8 @@ def measure(name: str, variant: str, labels: int, images: int, steps: int, threa
 
 
 def comparable() -> list[str]:
-    """The methods that have a plain encoding: those whose injections, if any, replace tokens."""
-    names = [name for name in method_names() if issubclass(method_class(name), PromptedRegions)]
-    return [name for name in names if name != "fedram"]
+    """The methods that have a plain encoding."""
+    return [name for name in method_names() if issubclass(method_class(name), PromptedRegions)]
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ def train(
     skip_unreadable: Annotated[
         bool, typer.Option("--skip-unreadable", help="Leave out images that are missing or can't be read.")
     ] = False,
-    method: Annotated[str | None, typer.Option(help="fedmpt, fedmpt-released, coop or zero-shot. [fedmpt]")] = None,
+    method: Annotated[str | None, typer.Option(help="A method of docs/training.md, such as coop. [fedmpt]")] = None,
     backbone: Annotated[
         str | None,
         typer.Option(help="scenes-tiny, or an open_clip model: ViT-B-16-quickgelu … [scenes-tiny]"),

@@ -30,7 +30,6 @@ from trainer.seeding import seeded
 WORDS = "A photo of a"
 """The words before the label."""
 
-
 RELEASED_ADAPTER_RATE = 5e-6
 """The adapters' learning rate in the released variant, whatever `optimiser.learning_rate` is."""
 

@@ -23,10 +23,10 @@ def settings(words: list[str]) -> tuple[str | None, dict[str, Any]]:
     """The preset, and all other settings of a command."""
     pairs = list(zip(words[::2], words[1::2], strict=True))
     assert {option for option, _ in pairs} <= {"--method", "--preset", "--set"}
-    named = {"method.name": value for option, value in pairs if option == "--method"}
+    named = [("method.name", value) for option, value in pairs if option == "--method"]
     presets = [value for option, value in pairs if option == "--preset"]
-    chosen = dict(parse_assignment(value) for option, value in pairs if option == "--set")
-    return (presets[0] if presets else None), {**named, **chosen}
+    chosen = [parse_assignment(value) for option, value in pairs if option == "--set"]
+    return (presets[0] if presets else None), dict([*named, *chosen])
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
