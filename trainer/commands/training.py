@@ -129,13 +129,11 @@ def _extended(run: Run, prepared: Prepared, rounds: int, checkpoint: str) -> Pre
     """The run with another number of rounds, which is recorded in its folder."""
     from dataclasses import replace
 
-    from trainer.planning import settle
     from trainer.run.extending import extend
 
     for note in extend(run, rounds, checkpoint):
         echo(f"note: {note}", err=True)
-    longer = prepared.config.model_copy(update={"federation": run.config().federation})
-    return replace(prepared, config=settle(longer, prepared.dataset.train))
+    return replace(prepared, config=prepared.config.model_copy(update={"federation": run.config().federation}))
 
 
 def _only_where_things_are(
