@@ -42,7 +42,10 @@ class Reporter:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The data set, method and settings that training and evaluation use. No setting is "auto" any more."""
+    """The data set, method and settings that training and evaluation use.
+
+    Numbers that are "auto" in the settings are chosen from the data, see `trainer.planning.settle`.
+    """
 
     config: RunConfig
     dataset: MultiLabelDataset
@@ -51,6 +54,9 @@ class Prepared:
     reporter: Reporter
     renamed_labels: Mapping[str, str] = field(default_factory=dict)
     """The bank's labels that are called otherwise in the data: the data's names by the bank's."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "config", settle(self.config, self.dataset.train))
 
     def features(self, split: Split) -> BatchSource:
         """A split as the method's input: frozen features, cached or computed on the fly, or pixels."""
@@ -129,12 +135,11 @@ def prepare(
 def assemble(
     config: RunConfig, dataset: MultiLabelDataset, clip: FrozenClip, bank: Bank | None, cache: Path, reporter: Reporter
 ) -> Prepared:
-    """Construct the method on a loaded data set and backbone; settings that are "auto" are chosen from the data.
+    """Construct the method on a loaded data set and backbone.
 
     Raises:
         TrainerError: an unknown name, a bank that does not fit, or weights that the aggregation rule does not support.
     """
-    config = settle(config, dataset.train)
     renamed: dict[str, str] = {}
     if bank is not None:
         named = bank

@@ -115,4 +115,4 @@ def print_evaluation(run: Run, result: dict[str, Any]) -> None:
             f"{clients['worst']['mAP']:.2f} at the worst of {len(clients['each'])}"
         )
     for finding in findings(run):
-        echo(f"note: {finding}", err=True)
+        echo(f"this run: {finding}")
