@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from fedmpt.common.files import expanded
 from trainer.data.hub_dataset import HUB_NAME
 from trainer.errors import TrainerError, unknown_name
+from trainer.heads.context import ContextConfig
 from trainer.methods.fedmpt import FedMptConfig
 from trainer.methods.registry import settings_classes
 from trainer.run_config import PRESETS, RunConfig
@@ -42,9 +43,21 @@ def resolve(file: Path | None = None, preset: str | None = None, overrides: dict
     _merge(tree, chosen)
     tree.setdefault("method", {}).setdefault("name", FedMptConfig().name)
     try:
-        return RunConfig.model_validate(tree)
+        config = RunConfig.model_validate(tree)
     except ValidationError as error:
         raise TrainerError("settings: " + "; ".join(_problem(e) for e in error.errors())) from error
+    _check_context_is_used(config, chosen.get("method", {}))
+    return config
+
+
+def _check_context_is_used(config: RunConfig, given: dict[str, Any]) -> None:
+    """Refuse what a user says of a context that is not there. A run's recorded settings are complete, so not checked."""
+    if isinstance(config.method, ContextConfig) and config.method.context == "none":
+        for key in given:
+            if key in ContextConfig.model_fields and key != "context":
+                raise TrainerError(
+                    f"settings: method.{key} has no effect without a context: set method.context=bank, or leave it out"
+                )
 
 
 NAMED: dict[str, tuple[str, ...]] = {

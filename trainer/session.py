@@ -8,6 +8,7 @@ run.predict(["photo.jpg"])         # [{"cat": 0.93, …}]
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -106,6 +107,14 @@ class Run(RunFolder):
         notes = extend(self, rounds, checkpoint)
         self.__dict__.pop("prepared", None)  # loaded with the former number
         return notes
+
+    def planned(self, rounds: int | None) -> Prepared:
+        """What `extend` to so many rounds would give, with nothing recorded; None leaves the number as it is."""
+        if rounds is None:
+            return self.prepared
+        config = self.prepared.config
+        federation = config.federation.model_copy(update={"rounds": rounds})
+        return replace(self.prepared, config=config.model_copy(update={"federation": federation}))
 
     def evaluate(self, checkpoint: str = "last") -> dict[str, Any]:
         """Measure a checkpoint on the test split and write evaluation.json.

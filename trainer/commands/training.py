@@ -109,7 +109,7 @@ def train(
                 return
             run = begin(settings, bank, out, Options(cache_dir))
         if dry_run:
-            _say_plan(expectations(run.prepared))
+            _say_plan(expectations(run.planned(rounds)))
             return
         print_evaluation(run, run.resume(checkpoint or "last", track or ()))
         where = shlex.quote(str(run.folder))

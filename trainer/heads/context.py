@@ -10,11 +10,11 @@ Shape letters: B images, N conditions, V values of all conditions, C labels, K c
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from trainer.config.settings import NameTemplate, Settings
@@ -69,14 +69,6 @@ class ContextConfig(Settings):
     """"compound": the number of values combined with each label, the most likely ones."""
     context_seed: int = Field(0, ge=0)
     """"shuffled": the seed of the permutation."""
-
-    @model_validator(mode="after")
-    def _context_is_used(self) -> Self:
-        if self.context == "none":
-            for key, field in ContextConfig.model_fields.items():
-                if key.startswith("context_") and getattr(self, key) != field.default:
-                    raise ValueError(f"{key} has no effect without a context: set context=bank, or leave {key} out")
-        return self
 
 
 class ContextTerm(nn.Module):

@@ -167,18 +167,11 @@ class LabelRow(Record):
     F1: Percentage | None
 
 
-class ClientRow(Record):
-    """The metrics of a client; None without positives."""
+class ClientRow(SevenMetrics):
+    """The metrics of a client."""
 
     client: Count
     images: Count
-    mAP: Percentage | None
-    CP: Percentage | None
-    CR: Percentage | None
-    CF1: Percentage | None
-    OP: Percentage | None
-    OR: Percentage | None
-    OF1: Percentage | None
 
 
 class ClientMetrics(Record):

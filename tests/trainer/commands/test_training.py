@@ -53,6 +53,9 @@ def test_a_finished_run_goes_on(trained: tuple[Path, str]) -> None:
     refused = fedmpt("train", "--resume", "runs/coop-scenes-1", "--rounds", "0", cwd=folder)
     assert refused.returncode == 2
     assert "it has 1 of its rounds already" in refused.stderr
+    planned = fedmpt("train", "--resume", "runs/coop-scenes-1", "--rounds", "7", "--dry-run", cwd=folder)
+    assert "7 rounds" in planned.stdout, planned.stderr
+    assert Run.open(folder / "runs" / "coop-scenes-1").config().federation.rounds == 1
     done = fedmpt("train", "--resume", "runs/coop-scenes-1", "--rounds", "2", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert "the learning rate falls over all rounds (cosine)" in done.stderr

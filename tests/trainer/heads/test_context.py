@@ -26,6 +26,7 @@ from trainer.heads import context_tables as tables
 from trainer.heads.context import BASE_RATE, ContextConfig, ContextTerm
 from trainer.methods.base import Method
 from trainer.methods.registry import build, settings_classes
+from trainer.resolving import resolve
 
 CLIP = random_clip()
 FORMS = get_args(ContextConfig.model_fields["context_form"].annotation)
@@ -101,8 +102,13 @@ class TestInAMethod:
         assert torch.equal(without(random_batch(CLIP)), made("fedmpt", context="none")(random_batch(CLIP)))
 
     def test_settings_of_an_absent_context_are_errors(self) -> None:
-        with pytest.raises(ValueError, match="context_strength has no effect without a context"):
-            settings_classes()["zero-shot"].model_validate({"context_strength": 0.5})
+        with pytest.raises(TrainerError, match=r"method.context_strength has no effect without a context"):
+            resolve(overrides={"method.name": "zero-shot", "method.context_strength": 0.5})
+
+    def test_recorded_settings_of_an_absent_context_are_read(self) -> None:
+        """Runs from before the strength could be chosen recorded 0.3 and 0.7."""
+        recorded = {**settings_classes()["zero-shot"]().model_dump(), "context_strength": 0.7}
+        assert made("zero-shot", **recorded).context_term is None
 
     def test_missing_knowledge_is_an_error(self) -> None:
         settings = settings_classes()["zero-shot"].model_validate({"context": "oracle"})
