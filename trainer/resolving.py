@@ -51,7 +51,7 @@ def resolve(file: Path | None = None, preset: str | None = None, overrides: dict
 
 
 def _check_context_is_used(config: RunConfig, given: dict[str, Any]) -> None:
-    """Refuse what a user says of a context that is not there. A run's recorded settings are complete, so not checked."""
+    """Refuse a user's settings of an absent context. A run's recorded settings are complete, so not checked."""
     if isinstance(config.method, ContextConfig) and config.method.context == "none":
         for key in given:
             if key in ContextConfig.model_fields and key != "context":

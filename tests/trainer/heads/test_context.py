@@ -107,8 +107,8 @@ class TestInAMethod:
 
     def test_recorded_settings_of_an_absent_context_are_read(self) -> None:
         """Runs from before the strength could be chosen recorded 0.3 and 0.7."""
-        recorded = {**settings_classes()["zero-shot"]().model_dump(), "context_strength": 0.7}
-        assert made("zero-shot", **recorded).context_term is None
+        recorded = settings_classes()["zero-shot"].model_validate({"context": "none", "context_strength": 0.7})
+        assert build("zero-shot", method_context(recorded, bank_with_affinities(), CLIP)).context_term is None
 
     def test_missing_knowledge_is_an_error(self) -> None:
         settings = settings_classes()["zero-shot"].model_validate({"context": "oracle"})
