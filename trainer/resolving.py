@@ -54,7 +54,8 @@ def _check_context_is_used(config: RunConfig, given: dict[str, Any]) -> None:
     """Refuse a user's settings of an absent context. A run's recorded settings are complete, so not checked."""
     if isinstance(config.method, ContextConfig) and config.method.context == "none":
         for key in given:
-            if key in ContextConfig.model_fields and key != "context":
+            field = ContextConfig.model_fields.get(key)
+            if field is not None and key != "context" and getattr(config.method, key) != field.default:
                 raise TrainerError(
                     f"settings: method.{key} has no effect without a context: set method.context=bank, or leave it out"
                 )
