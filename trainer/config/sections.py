@@ -65,7 +65,8 @@ class OptimiserConfig(Settings):
     name: Literal["adamw", "sgd"] = "adamw"
     """The optimiser; "sgd" in the paper."""
     learning_rate: float = Field(0.01, gt=0)
-    """Learning rate before the schedule; 0.001 in the paper, with sgd."""
+    """Learning rate before the schedule; 0.001 in the paper, with sgd. Some methods have another default
+    (docs/methods)."""
     momentum: float = Field(0.9, ge=0, lt=1)
     """Momentum of sgd; β1 of adamw."""
     weight_decay: float = Field(1e-5, ge=0)

@@ -18,6 +18,7 @@ from trainer.report.gates import gate_summary
 from trainer.report.sites import site_summary
 from trainer.report.spurious import spurious_summary
 from trainer.report.templates import page_environment
+from trainer.resolving import resolve
 from trainer.run.folder import Run
 from trainer.run.identity import check_identity
 from trainer.run.restoring import restore
@@ -83,7 +84,7 @@ def short_names(runs: list[Run]) -> list[str]:
 
 def chosen_settings(config: RunConfig) -> list[tuple[str, str]]:
     """The method, and the settings that differ from the defaults, by dotted key."""
-    defaults = RunConfig(method=type(config.method).model_validate({}))
+    defaults = resolve(overrides={"method.name": config.method.name})
     own, usual = (_flat(c.model_dump(mode="json")) for c in (config, defaults))
     differing = [(name, str(value)) for name, value in own.items() if value != usual.get(name)]
     return [("method.name", config.method.name), *differing, *(() if differing else (("all others", "defaults"),))]
