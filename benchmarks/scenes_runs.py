@@ -94,9 +94,7 @@ def _trained(ready: Prepared, folder: Path) -> State:
     for index in range(rounds):
         context = RoundContext(index, rounds)
         seed = config.seeds.clients
-        state, _ = run_round(
-            state, clients, engine.train_client, config.federation, config.optimiser, seed, context, rule
-        )
+        state, _ = run_round(state, clients, engine.gather, config.federation, config.optimiser, seed, context, rule)
         if memory:
             memory.commit(index + 1)
             memory.sweep([])

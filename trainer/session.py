@@ -144,8 +144,9 @@ class Run(RunFolder):
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """A flat record for each round: rounds, clients (their number), loss, validation metrics …"""
-        return [flat({**line, "clients": len(line["clients"])}) for line in self.metrics()]
+        """A flat record for each round: rounds, clients and missing (their numbers), loss, validation metrics …"""
+        lines = ({"missing": [], **line} for line in self.metrics())
+        return [flat({**line, **{key: len(line[key]) for key in ("clients", "missing")}}) for line in lines]
 
     @property
     def labels(self) -> list[dict[str, Any]]:

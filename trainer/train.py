@@ -93,7 +93,7 @@ def _train(run: Run, prepared: Prepared, checkpoint: str, after_round: AfterRoun
             state, record = run_round(
                 state,
                 len(engine.owned),
-                engine.train_client,
+                engine.gather,
                 config.federation,
                 config.optimiser,
                 config.seeds.clients,
@@ -176,6 +176,7 @@ def _metrics_record(record: RoundRecord, validation: Metrics) -> dict[str, Any]:
     return {
         "rounds": record.round + 1,
         "clients": list(record.clients),
+        "missing": list(record.missing),
         "examples": record.examples,
         "loss": record.loss,
         "learning_rate": record.learning_rate,

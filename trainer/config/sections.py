@@ -36,6 +36,9 @@ class FederationConfig(Settings):
     the drawn world's size or larger."""
     participation: float = Field(1.0, gt=0, le=1)
     """Fraction of clients sampled in each round."""
+    min_replies: float = Field(1.0, gt=0, le=1)
+    """Fraction of the sampled clients that a round needs, rounded up. With fewer usable replies nothing is aggregated
+    and training stops, to be resumed."""
     weights: Literal["uniform", "examples"] = "uniform"
     """The clients' weights in aggregation: equal ("uniform", as in the paper), or by their number of images."""
     aggregation: str = "auto"

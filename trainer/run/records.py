@@ -132,6 +132,8 @@ class RoundLine(Record):
 
     rounds: Annotated[int, Field(ge=1, le=10**6)]
     clients: list[Count]
+    missing: list[Count] = []
+    """Sampled clients whose replies were not used; not in older runs."""
     examples: Count
     loss: float
     learning_rate: float
