@@ -49,6 +49,11 @@ class FederationConfig(Settings):
     """Of fedawa: the server's optimisation steps on the weights in each round; 0 leaves them as they are."""
     awa_rate: float = Field(0.1, gt=0)
     """Of fedawa: the step size on the logits of the weights."""
+    largest_update: float | None = Field(None, gt=0)
+    """A client's reply is refused if the norm of its update exceeds this; None: 1000 times the median of the round's
+    updates (with at least three of them)."""
+    minimum_replies: int = Field(1, ge=1)
+    """Replies that must count in a round, after those that were refused; with fewer the run stops."""
     memory: Literal["none", "optimiser"] = "none"
     """The state that a client keeps between its rounds, in addition to personal parts if the method has any:
     "optimiser" keeps momentum, moments and step count."""

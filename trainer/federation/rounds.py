@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from trainer.config.sections import FederationConfig, OptimiserConfig
 from trainer.federation.aggregation.registry import Aggregation, aggregate
+from trainer.federation.checks import Asked, RoundChecks, UpdateRefused
 from trainer.federation.replies import Reply, State
 from trainer.seeding import numpy_generator
 
@@ -22,13 +23,23 @@ class RoundContext:
 
 @dataclass(frozen=True)
 class RoundRecord:
-    """The participants and training metrics of a round."""
+    """The participants and training metrics of a round.
+
+    Attributes:
+        round: its index, from 0.
+        clients: those whose replies count.
+        examples: the number of their images.
+        loss: the mean of their losses.
+        learning_rate: of the round.
+        refused: the replies that did not count.
+    """
 
     round: int
     clients: tuple[int, ...]
     examples: int
     loss: float
     learning_rate: float
+    refused: tuple[UpdateRefused, ...] = ()
 
 
 TrainClient = Callable[[int, State, RoundContext], Reply]
@@ -44,42 +55,55 @@ def run_round(
     seed: int,
     context: RoundContext,
     aggregation: Aggregation,
+    images: Sequence[int] | None = None,
+    inputs: str | None = None,
 ) -> tuple[State, RoundRecord]:
-    """Run a round: sample clients, train each from the server's state, aggregate their replies.
+    """Run a round: sample clients, train each from the server's state, check and aggregate their replies.
 
-    If the rule allows it, replies are aggregated as they arrive, so memory does not grow with the number of clients.
+    A bad reply is as if its client had not taken part, see `RoundChecks`. If the rule allows it, replies are aggregated
+    as they arrive, so memory does not grow with the number of clients.
 
     Args:
         state: the server's state.
         clients: K, the number of registered clients.
-        train_client: the engine's.
-        settings: participation, and the rule's settings.
+        train_client: the engine's; it may raise `UpdateRefused` for a reply that it cannot read.
+        settings: participation, limits of the checks, and the rule's settings.
         optimiser: for the recorded learning rate.
         seed: for sampling clients.
         context: the round.
         aggregation: the aggregation rule.
+        images: for each client the number of its training images, which its reply may not exceed; None: any number.
+        inputs: the hash that all replies must have as `Reply.inputs`; None: not compared.
 
     Raises:
-        RunFailed: see `aggregate`.
+        RunFailed: fewer replies than `federation.minimum_replies` count, or see `aggregate`.
     """
     sampled = sample_clients(clients, settings.participation, seed, context)
-    examples: list[int] = []
-    losses: list[float] = []
+    checks = RoundChecks(Asked(context.round, sampled, state, images, inputs), settings)
+    counted: list[tuple[int, int, float]] = []
 
-    def replies() -> Iterator[Reply]:
+    def replies() -> Iterator[Reply | UpdateRefused]:
         for client in sampled:
-            reply = train_client(client, state, context)
-            examples.append(reply.examples)
-            losses.append(reply.loss)
+            try:
+                reply = train_client(client, state, context)
+            except UpdateRefused as refused:
+                yield refused
+            else:
+                yield reply
+
+    def noted(accepted: Iterator[Reply]) -> Iterator[Reply]:
+        for reply in accepted:
+            counted.append((reply.client, reply.examples, reply.loss))
             yield reply
 
-    merged = aggregate(aggregation, replies(), state, settings)
+    merged = aggregate(aggregation, noted(checks.accepted(replies())), state, settings)
     record = RoundRecord(
         round=context.round,
-        clients=tuple(sampled),
-        examples=sum(examples),
-        loss=sum(losses) / len(losses),
+        clients=tuple(client for client, _, _ in counted),
+        examples=sum(examples for _, examples, _ in counted),
+        loss=sum(loss for _, _, loss in counted) / len(counted),
         learning_rate=learning_rate(optimiser, context),
+        refused=tuple(checks.refused),
     )
     return merged, record
 

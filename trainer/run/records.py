@@ -112,6 +112,13 @@ class MetricsAtThreshold(SevenMetrics):
     labels_without_positives: Count
 
 
+class RefusalLine(Record):
+    """A reply that did not count."""
+
+    client: Count
+    reason: Text
+
+
 class RoundLine(Record):
     """A line of metrics.jsonl. Other keys are a method's diagnostics, numbers."""
 
@@ -124,6 +131,7 @@ class RoundLine(Record):
     loss: float
     learning_rate: float
     validation: MetricsAtThreshold
+    refused: list[RefusalLine] = []
 
 
 class MetricsOfLabels(MetricsAtThreshold):
