@@ -124,6 +124,13 @@ class MetricsAtThreshold(CustomaryMetrics):
     labels_without_positives: Count
 
 
+class RefusalLine(Record):
+    """A reply that did not count."""
+
+    client: Count
+    reason: Text
+
+
 class RoundLine(Record):
     """A line of metrics.jsonl. Other keys are a method's diagnostics, numbers."""
 
@@ -138,6 +145,7 @@ class RoundLine(Record):
     loss: float
     learning_rate: float
     validation: MetricsAtThreshold
+    refused: list[RefusalLine] = []
 
 
 class MetricsOfLabels(MetricsAtThreshold):
