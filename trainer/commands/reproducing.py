@@ -15,7 +15,7 @@ from trainer.commands.common import DeviceOption
 
 def reproduce(
     table: Annotated[
-        str, typer.Argument(metavar="TABLE", help="table1 … table4, or participation.", show_default=False)
+        str, typer.Argument(metavar="TABLE", help="table1 … table5, or participation.", show_default=False)
     ],
     dataset: Annotated[str, typer.Option(help="scenes, voc2007, coco2014, nuswide, multiscene or mlrsnet.")] = "scenes",
     data_root: Annotated[Path | None, typer.Option(help="The folder with the data set's files.")] = None,
@@ -58,7 +58,7 @@ def reproduce(
     """
     with reported(debug):
         with collector_paused():
-            from trainer.reproducing.running import Wanted, listing, run_grid, write_results
+            from trainer.reproducing.running import Wanted, listing, measure_costs, run_grid, write_results
             from trainer.resolving import parse_assignment
 
         wanted = Wanted(
@@ -81,9 +81,12 @@ def reproduce(
             for line in listing(plan, cache_dir, device, workers):
                 echo(line)
             return
-        run_grid(plan, cache_dir, device, workers, retry, lambda text: echo(text, err=True))
-        result = write_results(plan, echo)
-        if result.failed:
+        if table == "table5":
+            failed = measure_costs(plan, device, lambda text: echo(text, err=True))
+        else:
+            run_grid(plan, cache_dir, device, workers, retry, lambda text: echo(text, err=True))
+            failed = write_results(plan, echo)
+        if failed:
             raise typer.Exit(1)
 
 

@@ -1,9 +1,9 @@
 """Leases: which process works on which cell, in a folder that several processes and machines may share.
 
 NAME.lease holds host, process and a token, and its modification time is the last heartbeat. It is created
-exclusively, renewed by a thread, and removed at the end. The lease of a process that is gone may be taken over: at once if it was on this
-host, otherwise after STALE seconds without a heartbeat. Times are compared on the clock of the folder's own file
-system, so machines whose clocks differ agree.
+exclusively, renewed by a thread, and removed at the end. The lease of a process that is gone may be taken over: at once
+if it was on this host, otherwise after STALE seconds without a heartbeat. Times are compared on the clock of the
+folder's own file system, so machines whose clocks differ agree.
 """
 
 from __future__ import annotations

@@ -11,18 +11,23 @@ from pathlib import Path
 import torch
 from rich.table import Table as RichTable
 
+from fedmpt.common.files import write_atomically
 from fedmpt.common.terminal import cell, echo, print_table
 from trainer.errors import RunFailed, TrainerError, unknown_name
+from trainer.preparing import pick_device
 from trainer.progress import Progress
+from trainer.reproducing.costs import cost_conditions, cost_sheet, costs_csv
 from trainer.reproducing.grid import TABLES, Cell, Plan, points_of, rows_of, shipped_bank
 from trainer.reproducing.lease import holder_of
 from trainer.reproducing.lineup import Settings, method_rows
+from trainer.reproducing.overhead import measure_all
+from trainer.reproducing.page import TableRecord, record_of, write_page
 from trainer.reproducing.sharing import SharedOptions
 from trainer.reproducing.sheet import Sheet, sheet
 from trainer.reproducing.status import ended, place
-from trainer.reproducing.table import TableResult, read_results, table_of
+from trainer.reproducing.table import read_results, table_of
 from trainer.reproducing.worker import Worker
-from trainer.reproducing.writing import write_texts
+from trainer.reproducing.writing import cells_csv, latex, markdown, means_csv
 from trainer.resolving import absolute
 
 BACKBONE, WEIGHTS = "ViT-B-16-quickgelu", "openai"
@@ -80,7 +85,8 @@ class Wanted:
     def _places(self) -> Settings:
         found: Settings = {}
         if self.dataset != "scenes":
-            found = {"backbone.name": self.backbone or BACKBONE, "backbone.pretrained": self.pretrained or WEIGHTS}
+            weights = None if self.table == "table5" else WEIGHTS  # whose figures depend on no weights
+            found = {"backbone.name": self.backbone or BACKBONE, "backbone.pretrained": self.pretrained or weights}
         elif self.backbone or self.pretrained:
             found = {"backbone.name": self.backbone, "backbone.pretrained": self.pretrained}
         if self.data_root is not None:
@@ -158,17 +164,46 @@ def _state(plan: Plan, one: Cell) -> str:
     return "begun" if where.run.exists() else "open"
 
 
-def write_results(plan: Plan, say: Say) -> TableResult:
-    """Write all files of a table from the cells that have ended, and print it."""
+def write_results(plan: Plan, say: Say) -> int:
+    """Write all files of a table from the cells that have ended, and print it; returns the number of failed cells."""
     result = table_of(plan, read_results(plan, plan.cells()))
     shown = sheet(result, TABLES[plan.table].title)
-    files = write_texts(result, shown, plan.out)
+    tables = {"": means_csv(result), "-cells": cells_csv(result)}
+    _write(plan, shown, tables, record_of(shown, plan.table, plan.dataset, result), say)
+    return result.failed
+
+
+def measure_costs(plan: Plan, device: str | None, say: Say) -> int:
+    """Measure, write and print table 5; returns the number of rows that could not be measured.
+
+    Raises:
+        FedmptError: wrong settings or device, before anything is measured.
+    """
+    settings = [plan.settings(row, None, 0) for row in plan.rows]
+    chosen = pick_device(device or settings[0].device)
+    where = cost_conditions(settings[0], chosen, plan)
+    rows = [(row, one.model_copy(update={"device": str(chosen)})) for row, one in zip(plan.rows, settings, strict=True)]
+    costs = []
+    for cost in measure_all(rows, plan.bank):
+        costs.append(cost)
+        say(f"{cost.row.key}  {f'failed: {cost.failure}' if cost.failure else 'measured'}")
+    shown = cost_sheet(costs, TABLES[plan.table].title, where)
+    _write(plan, shown, {"": costs_csv(costs)}, record_of(shown, plan.table, plan.dataset), echo)
+    return sum(bool(cost.failure) for cost in costs)
+
+
+def _write(plan: Plan, shown: Sheet, tables: dict[str, str], record: TableRecord, say: Say) -> None:
+    plan.out.mkdir(parents=True, exist_ok=True)
+    stem = f"{plan.table}-{plan.dataset}"
+    contents = {f"{stem}{name}.csv": text for name, text in tables.items()}
+    contents |= {f"{stem}.md": markdown(shown), f"{stem}.tex": latex(shown)}
+    for name, text in contents.items():
+        write_atomically(plan.out / name, text)
     print_table(_terminal(shown))
     for note in shown.notes:
         say(note)
-    for path in files:
+    for path in (*(plan.out / name for name in contents), *write_page(record, plan.out)):
         say(str(path))
-    return result
 
 
 def _terminal(shown: Sheet) -> RichTable:

@@ -70,7 +70,7 @@ def _column(result: TableResult, row: RowResult) -> dict[str, str]:
     """The values of a row by heading."""
     found: dict[str, str] = {}
     if len(result.plan.points) > 1:
-        found |= {point_text(p): _plain(row.points.get(p)) for p in result.plan.points}
+        found |= {point_text(p): _plain(row.points["mAP"].get(p)) for p in result.plan.points}
     found |= {name: mean_text(row.averages[name]) for name in SHOWN}
     found |= _beside_the_paper(result, row)
     found["s/cell"] = NONE if row.cpu_seconds is None else f"{row.cpu_seconds:.0f}"
@@ -105,7 +105,7 @@ def _best(name: str, result: TableResult) -> str | None:
     """The key of the row with the highest figure of a column; None for other columns."""
     values: dict[str, float] = {}
     for row in result.rows:
-        points = {point_text(p): mean for p, mean in row.points.items() if p is not None}
+        points = {point_text(p): mean for p, mean in row.points["mAP"].items() if p is not None}
         mean = row.averages[name] if name in SHOWN else points.get(name)
         if mean is not None:
             values[row.row.key] = mean.mean
@@ -136,7 +136,7 @@ def _protocol(plan: Plan) -> Iterator[str]:
             "once per seed"
         )
     if plan.tuned:
-        yield "settings tuned with as many tries for each row, on validation images that are not the table's"
+        yield "each row tuned with as many tries, on validation images that are not the table's"
 
 
 def _on_the_paper(result: TableResult) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fedmpt.common.errors import FedmptError
-from trainer.reproducing.grid import TABLES, Cell, Plan
+from trainer.reproducing.grid import Cell, Plan
 from trainer.reproducing.lineup import Row
 from trainer.reproducing.paper import ORIENTATION, Figures, published
 from trainer.reproducing.status import ended, evaluation_of, place
@@ -70,7 +70,7 @@ class RowResult:
 
     Attributes:
         row: the row.
-        points: mAP by point.
+        points: each figure of SHOWN by point.
         averages: over all points, by figure; None unless a seed has all points.
         done, failed, cells: counts.
         reasons: of failures, each once.
@@ -81,7 +81,7 @@ class RowResult:
     """
 
     row: Row
-    points: Mapping[int | None, Mean]
+    points: Mapping[str, Mapping[int | None, Mean]]
     averages: Mapping[str, Mean | None]
     done: int
     failed: int
@@ -158,14 +158,10 @@ def _result(plan: Plan, cell: Cell) -> CellResult:
 def _row(plan: Plan, row: Row, results: Sequence[CellResult], paper: Mapping[str, Figures]) -> RowResult:
     done = [one for one in results if one.status == "done"]
     times = [one.cpu_seconds for one in results if one.cpu_seconds is not None]
-    points = (plan.points[0],) if row.fixed else plan.points
-    at = {point: mean_of(_values(done, "mAP", point)) for point in points}
-    known = {point: mean for point, mean in at.items() if mean is not None}
-    if row.fixed and known:
-        known = dict.fromkeys(plan.points, known[points[0]])
+    points = plan.points[:1] if row.fixed else plan.points
     return RowResult(
         row=row,
-        points=known,
+        points={name: _by_point(plan, row, done, name) for name in SHOWN},
         averages={name: mean_of(_complete(done, name, len(points))) for name in SOURCES},
         done=len(done),
         failed=sum(one.status == "failed" for one in results),
@@ -174,6 +170,16 @@ def _row(plan: Plan, row: Row, results: Sequence[CellResult], paper: Mapping[str
         cpu_seconds=statistics.fmean(times) if times else None,
         paper=paper.get(row.published or "", {}),
     )
+
+
+def _by_point(plan: Plan, row: Row, done: Sequence[CellResult], name: str) -> dict[int | None, Mean]:
+    """The mean over seeds at each point that has any; that of a row without training is the same at all."""
+    found = {}
+    for point in plan.points:
+        measured = plan.points[0] if row.fixed else point
+        if (mean := mean_of(_values(done, name, measured))) is not None:
+            found[point] = mean
+    return found
 
 
 def _values(done: Sequence[CellResult], name: str, point: int | None) -> list[float]:
@@ -211,8 +217,3 @@ def _ranks(values: Sequence[float]) -> list[float]:
         1 + sum(other > value for other in values) + (sum(other == value for other in values) - 1) / 2
         for value in values
     ]
-
-
-def axis_of(plan: Plan) -> str:
-    """What the points of a plan's table are."""
-    return TABLES[plan.table].axis

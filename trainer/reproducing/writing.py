@@ -1,29 +1,13 @@
-"""Write a table as CSV (every cell, with all digits), CSV of means, Markdown and LaTeX."""
+"""A table as CSV (every cell, with all digits, and means), Markdown and LaTeX."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Sequence
-from pathlib import Path
 
-from fedmpt.common.files import write_atomically
 from trainer.reproducing.sheet import Sheet
 from trainer.reproducing.table import SOURCES, TableResult
-
-
-def write_texts(result: TableResult, sheet: Sheet, out: Path) -> list[Path]:
-    """Write all text files of a table into `out`; returns their paths."""
-    stem = f"{result.plan.table}-{result.plan.dataset}"
-    files = {
-        out / f"{stem}-cells.csv": cells_csv(result),
-        out / f"{stem}.csv": means_csv(result),
-        out / f"{stem}.md": markdown(sheet),
-        out / f"{stem}.tex": latex(sheet),
-    }
-    for path, content in files.items():
-        write_atomically(path, content)
-    return list(files)
 
 
 def cells_csv(result: TableResult) -> str:
