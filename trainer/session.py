@@ -254,10 +254,14 @@ def begin(settings: RunConfig, bank: Path | None, out: Path | None, options: Opt
     Raises:
         TrainerError: wrong settings, data, bank or folder; before anything is written.
     """
-    prepared = prepare_new(settings, bank, options)
+    return create(prepare_new(settings, bank, options), bank, out or free_folder(settings), options)
+
+
+def create(prepared: Prepared, bank: Path | None, out: Path, options: Options) -> Run:
+    """As `begin`, for what is prepared already."""
     # The prepared settings have numbers in place of "auto".
-    run = Run(RunFolder.create(out or free_folder(settings), prepared.config, bank).folder, options)
-    save_partition(prepared.dataset, settings.data.partition, run.partition)
+    run = Run(RunFolder.create(out, prepared.config, bank).folder, options)
+    save_partition(prepared.dataset, prepared.config.data.partition, run.partition)
     run.__dict__["prepared"] = prepared  # as the cached property would have it, without loading it again
     return run
 
