@@ -111,8 +111,8 @@ def _use(config: ExportedConfig, onnx: bool) -> str:
     text = (
         f"{_code(ONNX)} needs no Python: input `pixels` (B, 3, {size}, {size}) float32, RGB in [0, 1], "
         f"{SEEN[pre.resize][1].format(size=size)} ({pre.interpolation}), normalised by mean {mean} and standard "
-        f"deviation {std}; output `probabilities` (B, {len(config.labels)}), in the order of `labels` in `config.json`. "
-        "Its image tower is inside."
+        f"deviation {std}; output `probabilities` (B, {len(config.labels)}), in the order of `labels` in "
+        "`config.json`. Its image tower is inside."
     )
     return f"{code}\n{_filled(text)}"
 
