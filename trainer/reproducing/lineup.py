@@ -29,7 +29,7 @@ class Row:
         key: names it in files.
         title: names it in tables.
         method: the registered method.
-        variant: "clean" or "released".
+        variant: "clean", "released", or "only" if there is nothing to mend, so that both are the same.
         published: its key among the paper's figures; None if the paper has no such row.
         settings: of the method.
         fixed: nothing is trained, so that one cell per seed stands for all points.
@@ -38,7 +38,7 @@ class Row:
     key: str
     title: str
     method: str
-    variant: str = "clean"
+    variant: str = "only"
     published: str | None = None
     settings: Settings = field(default_factory=dict)
     fixed: bool = False
@@ -48,8 +48,8 @@ def method_rows(methods: Sequence[str] = (), variant: str = "clean") -> list[Row
     """The rows of tables that compare methods.
 
     Args:
-        methods: keys of rows or names of methods; empty for all.
-        variant: one of VARIANTS. Methods without a published program are shown with each.
+        methods: keys of rows; that of a method stands for its variants. Empty for all.
+        variant: one of VARIANTS. Methods that have one variant only are shown with each.
 
     Raises:
         TrainerError: an unknown name or variant, or a method without a row in this variant.
@@ -58,17 +58,19 @@ def method_rows(methods: Sequence[str] = (), variant: str = "clean") -> list[Row
         raise unknown_name("variant", variant, VARIANTS)
     everything = _all_rows()
     for name in methods:
-        if name not in {row.key for row in everything} | {row.method for row in everything}:
+        if name not in {row.key for row in everything}:
             raise unknown_name("method", name, [row.key for row in everything])
-    rows = [
-        row
-        for row in everything
-        if (row.key in methods or (variant in (row.variant, "both") or row.published is None))
-        and (not methods or row.key in methods or row.method in methods)
-    ]
+    rows = [row for row in everything if _is_wanted(row, methods, variant)]
     if not rows:
         raise TrainerError(f"--methods {','.join(methods)}: none of them has a variant '{variant}'; see --variant")
     return rows
+
+
+def _is_wanted(row: Row, methods: Sequence[str], variant: str) -> bool:
+    if row.variant == "released" and row.key in methods:  # named, so whatever the variant is
+        return True
+    in_variant = row.variant == "only" or variant in (row.variant, "both")
+    return in_variant and (not methods or row.key in methods or row.published in methods)
 
 
 def _all_rows() -> list[Row]:
@@ -77,7 +79,7 @@ def _all_rows() -> list[Row]:
     rows = [_plain(name) for name in first]
     for name, title in TITLES.items():
         rows += _both(name, title)
-    own = Row("fedmpt-default", "FedMPT, this project's defaults", "fedmpt", settings={"method.name": "fedmpt"})
+    own = Row("fedmpt-default", "FedMPT, this project's defaults", "fedmpt", "clean", None, {"method.name": "fedmpt"})
     return [*rows, own, *(_plain(name) for name in others if name not in first)]
 
 
@@ -91,12 +93,13 @@ def _both(name: str, title: str) -> list[Row]:
     settings: Settings = {"method.name": name}
     if name == "fedmpt":
         settings = {f"method.{key}": value for key, value in PRESETS["paper"]["method"].items()}
-    rows = [Row(name, title, name, published=name, settings=settings)]
+    has_released = name in RELEASED_ELSEWHERE or "variant" in settings_classes()[name].model_fields
+    rows = [Row(name, title, name, "clean" if has_released else "only", name, settings)]
     if name in RELEASED_ELSEWHERE:
         other = RELEASED_ELSEWHERE[name]
         released: Settings = {"method.name": other}
         rows.append(Row(other, f"{title}, as released", other, "released", name, released))
-    elif "variant" in settings_classes()[name].model_fields:
+    elif has_released:
         released = {"method.name": name, "method.variant": "released"}
         rows.append(Row(f"{name}-released", f"{title}, as released", name, "released", name, released))
     return rows

@@ -13,10 +13,12 @@ from rich.table import Table as RichTable
 
 from fedmpt.common.files import write_atomically
 from fedmpt.common.terminal import cell, echo, print_table
+from fedmpt.common.words import format_duration
 from trainer.errors import RunFailed, TrainerError, unknown_name
 from trainer.preparing import pick_device
 from trainer.progress import Progress
 from trainer.reproducing.costs import cost_conditions, cost_sheet, costs_csv
+from trainer.reproducing.estimate import estimates
 from trainer.reproducing.grid import TABLES, Cell, Plan, points_of, rows_of, shipped_bank
 from trainer.reproducing.lease import holder_of
 from trainer.reproducing.lineup import Settings, method_rows
@@ -148,10 +150,30 @@ def _device(name: str | None, number: int) -> str | None:
 
 
 def listing(plan: Plan, cache_dir: Path | None, device: str | None, workers: int) -> Iterator[str]:
-    """Each cell and whether it is done."""
+    """Each cell and what became of it, then the expected time of those that are open.
+
+    Raises:
+        FedmptError: wrong settings or data.
+    """
     cells = plan.cells()
-    for one in cells:
-        yield f"{one.name}  {_state(plan, one)}"
+    states = {one.name: _state(plan, one) for one in cells}
+    yield from (f"{name}  {state}" for name, state in states.items())
+    waiting = [one for one in cells if states[one.name] in (OPEN, BEGUN)]
+    yield f"{len(cells)} cells, {len(waiting)} of them open"
+    options = SharedOptions(cache_dir, _device(device, 0), progress=Progress())
+    total, encoding = 0.0, 0.0
+    for found in estimates(plan, options, waiting):
+        total += found.seconds
+        encoding = max(encoding, found.encoding * len(plan.seeds if plan.dataset == "scenes" else (0,)))
+        yield f"{found.row.key}: {found.cells} cells, {found.problem or format_duration(found.seconds)}"
+    if waiting:
+        yield (
+            f"expected: {format_duration((total + encoding) / workers)} with {workers} "
+            f"{'process' if workers == 1 else 'processes'}, from a few steps of each row on this machine"
+        )
+
+
+OPEN, BEGUN = "open", "begun"
 
 
 def _state(plan: Plan, one: Cell) -> str:
@@ -161,7 +183,7 @@ def _state(plan: Plan, one: Cell) -> str:
         return record.status + (f": {record.reason}" if record.reason else "")
     if (holder := holder_of(where.lease)) is not None:
         return f"running: process {holder.pid} on {holder.host.split()[0]}"
-    return "begun" if where.run.exists() else "open"
+    return BEGUN if where.run.exists() else OPEN
 
 
 def write_results(plan: Plan, say: Say) -> int:

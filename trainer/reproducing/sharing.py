@@ -11,9 +11,10 @@ from prompt_bank.recording.store import load as load_bank
 from prompt_bank.schema import Bank
 from trainer.backbone.clip import FrozenClip
 from trainer.backbone.load import RecordedWeights, load_backbone
-from trainer.data.base import MultiLabelDataset
+from trainer.data.base import MultiLabelDataset, Split
 from trainer.data.registry import load_images, with_owners
 from trainer.options import Options
+from trainer.planning import settle
 from trainer.preparing import Prepared, assemble, pick_device
 from trainer.run_config import RunConfig
 
@@ -34,6 +35,12 @@ class SharedOptions(Options):
         read = None if bank is None else self._bank(bank)
         reporter = self.progress.reporter
         return assemble(config, dataset, self._clip(config), read, cache_folder(self.cache_dir), reporter)
+
+    def training_images(self, settings: RunConfig) -> tuple[RunConfig, Split]:
+        """A run's training images with their owners, and its settings with numbers in place of "auto"."""
+        config = self.apply(settings)
+        train = with_owners(self._images(config), config.data).train
+        return settle(config, train), train
 
     def load(self, settings: RunConfig, bank: Path) -> None:
         """Load images, backbone and bank of a run.

@@ -131,7 +131,7 @@ def _protocol(plan: Plan) -> Iterator[str]:
     if plan.dataset == "scenes":
         points = ", ".join(f"{point} %" for point in plan.points if point is not None)
         yield (
-            "the drawn world with its toy CLIP, cut down for a laptop: 12 rounds, batches of 50, a world per seed"
+            "the drawn world and its toy CLIP, cut down for a laptop: 12 rounds, batches of 50, each seed a world"
             f"{f', only {points}' if points else ''}; the same for every method. A row that trains nothing is measured "
             "once per seed"
         )

@@ -201,11 +201,14 @@ def _ranked(rows: Sequence[RowResult]) -> tuple[list[RowResult], dict[str, float
     found: dict[str, dict[str, Any]] = {}
     correlation: dict[str, float] = {}
     for variant in ("clean", "released"):
-        both = [row for row in rows if row.row.variant == variant and "mAP" in row.paper and row.averages["mAP"]]
+        if all(row.row.variant != variant for row in rows):
+            continue
+        group = [row for row in rows if row.row.variant in (variant, "only")]
+        both = [row for row in group if "mAP" in row.paper and row.averages["mAP"]]
         ours = _ranks([mean.mean for row in both if (mean := row.averages["mAP"])])
         theirs = _ranks([row.paper["mAP"] for row in both])
         for row, rank, paper_rank in zip(both, ours, theirs, strict=True):
-            found[row.row.key] = {"rank": rank, "paper_rank": paper_rank}
+            found.setdefault(row.row.key, {"rank": rank, "paper_rank": paper_rank})
         if len(both) > 2 and len(set(ours)) > 1 and len(set(theirs)) > 1:
             correlation[variant] = float(np.corrcoef(ours, theirs)[0, 1])
     return [RowResult(**{**row.__dict__, **found.get(row.row.key, {})}) for row in rows], correlation
