@@ -115,7 +115,7 @@ def notes(result: TableResult) -> Iterator[str]:
     plan = result.plan
     seeds = "1 seed" if len(plan.seeds) == 1 else f"{len(plan.seeds)} seeds"
     yield (
-        f"{plan.dataset}, {seeds}: mean ± standard deviation over seeds; columns in per cent: mAP there. CF1 and OF1 at a "
+        f"{plan.dataset}, {seeds}: mean ± standard deviation over seeds; under a point: mAP there. CF1 and OF1 at a "
         "threshold chosen on validation images. s/cell: processor seconds of a run"
     )
     yield from _protocol(plan)
