@@ -19,7 +19,7 @@ from trainer.reproducing.sheet import Sheet
 from trainer.reproducing.table import SHOWN, TableResult
 from trainer.run.records import Count, Name, Percentage, Record, Text, read_record
 
-COLOURS = 12
+COLOURS = 14
 """Colours of the page's style."""
 
 Words = Annotated[list[Text], Field(max_length=1000)]
@@ -121,7 +121,7 @@ def _colours(tables: list[TableRecord]) -> dict[str, int]:
 def _charts(table: TableRecord) -> list[Chart]:
     if not table.curves:
         return []
+    points = sorted({point for curve in table.curves for point, _ in curve.points["mAP"]})
     return [
-        line_chart(f"{name} (%)", {curve.title: curve.points[name] for curve in table.curves if curve.points.get(name)})
-        for name in SHOWN
+        line_chart(f"{name} (%)", {curve.title: curve.points[name] for curve in table.curves}, points) for name in SHOWN
     ]

@@ -56,7 +56,7 @@ def sheet(result: TableResult, title: str) -> Sheet:
 
 def point_text(point: int | None) -> str:
     """A point as a heading."""
-    return "mAP" if point is None else f"{point} %"
+    return "" if point is None else f"{point} %"
 
 
 def mean_text(mean: Mean | None) -> str:
@@ -68,11 +68,9 @@ def mean_text(mean: Mean | None) -> str:
 
 def _column(result: TableResult, row: RowResult) -> dict[str, str]:
     """The values of a row by heading."""
-    found: dict[str, str] = {}
+    found = {name: mean_text(row.averages[name]) for name in SHOWN} | _beside_the_paper(result, row)
     if len(result.plan.points) > 1:
         found |= {point_text(p): _plain(row.points["mAP"].get(p)) for p in result.plan.points}
-    found |= {name: mean_text(row.averages[name]) for name in SHOWN}
-    found |= _beside_the_paper(result, row)
     found["s/cell"] = NONE if row.cpu_seconds is None else f"{row.cpu_seconds:.0f}"
     found["cells"] = f"{row.done}/{row.cells}" + (f", {row.failed} failed" if row.failed else "")
     return found
@@ -115,9 +113,10 @@ def _best(name: str, result: TableResult) -> str | None:
 def notes(result: TableResult) -> Iterator[str]:
     """What a reader of the table must know."""
     plan = result.plan
+    seeds = "1 seed" if len(plan.seeds) == 1 else f"{len(plan.seeds)} seeds"
     yield (
-        f"{plan.dataset}, {len(plan.seeds)} {'seed' if len(plan.seeds) == 1 else 'seeds'}: mean ± standard deviation "
-        "over seeds. CF1 and OF1 at a threshold chosen on validation images. s/cell: processor seconds of a run"
+        f"{plan.dataset}, {seeds}: mean ± standard deviation over seeds; under a point: mAP there. CF1 and OF1 at a "
+        "threshold chosen on validation images. s/cell: processor seconds of a run"
     )
     yield from _protocol(plan)
     if any(row.paper for row in result.rows):

@@ -105,7 +105,7 @@ def test_a_killed_workers_cell_goes_on_from_its_checkpoint(tmp_path: Path) -> No
         "--cache-dir",
         str(tmp_path / "cache"),
     ]
-    words += ["--set", "federation.rounds=60", "--set", "checkpoint_every=4", "--cache-dir", str(tmp_path / "cache")]
+    words += ["--set", "federation.rounds=24", "--set", "checkpoint_every=4", "--cache-dir", str(tmp_path / "cache")]
     process = start([*words, "--out", "cut"], tmp_path)
     run = tmp_path / "cut" / "cells" / "table1-scenes-010-coop-0"
     deadline = time.monotonic() + 120
@@ -123,5 +123,5 @@ def test_a_killed_workers_cell_goes_on_from_its_checkpoint(tmp_path: Path) -> No
     assert whole.returncode == 0, whole.stderr
     one, other = (Run.open(tmp_path / name / "cells" / run.name) for name in ("cut", "whole"))
     assert one.metrics() == other.metrics()
-    assert one.checkpoints()[60].read_bytes() == other.checkpoints()[60].read_bytes()
+    assert one.checkpoints()[24].read_bytes() == other.checkpoints()[24].read_bytes()
     assert one.evaluation() == other.evaluation()

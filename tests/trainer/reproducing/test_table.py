@@ -5,19 +5,23 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.errors import TrainerError
+from trainer.options import Options
 from trainer.reproducing.grid import Plan, shipped_bank
 from trainer.reproducing.lineup import ablation_rows, method_rows
 from trainer.reproducing.paper import PAPER, TITLES
 from trainer.reproducing.running import Wanted
 from trainer.reproducing.sheet import sheet
 from trainer.reproducing.table import SOURCES, CellResult, TableResult, mean_of, table_of
+from trainer.reproducing.tuned import with_tuned_rows
 from trainer.reproducing.writing import cells_csv, latex, markdown, tex
+from trainer.run_config import RunConfig
 
 
 def plan_of(methods: tuple[str, ...], points: tuple[int, ...] = (10, 50), **changes: object) -> Plan:
@@ -78,6 +82,7 @@ def test_on_other_data_the_paper_gives_the_order_only() -> None:
     assert "rank" in shown.headings
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=30))
 def test_reasons_are_data_in_every_format(reason: str) -> None:
     plan = plan_of(("dualcoop",), points=(10,))
@@ -129,6 +134,28 @@ def test_cells_have_the_settings_of_their_place_and_the_users_win() -> None:
     assert real[0].settings.optimiser.name == "sgd"
     assert real[0].settings.federation.rounds == 50
     assert real[0].settings.method.matching == "transport"  # type: ignore[union-attr]
+
+
+def test_tuning_asks_for_images_that_the_table_does_not_have_and_the_users_settings_win(tmp_path: Path) -> None:
+    asked: dict[str, RunConfig] = {}
+
+    def tuner(
+        config: RunConfig, bank: Path | None, tries: int, folder: Path, options: Options | None = None
+    ) -> dict[str, Any]:
+        assert tries == 3
+        assert folder.parent.is_dir()
+        asked[folder.name] = config
+        return {"optimiser.learning_rate": 0.02, "optimiser.momentum": 0.5}
+
+    given_by_user = {"optimiser.momentum": 0.7}
+    wanted = Wanted("table1", methods=("zero-shot", "coop"), seeds=2, out=tmp_path, given=given_by_user)
+    plan = with_tuned_rows(wanted.plan(), 3, tuner, Options())
+    (config,) = asked.values()  # zero-shot trains nothing
+    assert config.data.seed not in plan.seeds
+    assert config.data.partition.share == 0.5
+    rates = {cell.row.key: cell.settings.optimiser.learning_rate for cell in plan.cells()}
+    assert rates == {"zero-shot": 0.01, "coop": 0.02}
+    assert {cell.settings.optimiser.momentum for cell in plan.cells()} == {0.7}
 
 
 @pytest.mark.parametrize(
