@@ -89,8 +89,9 @@ class Wanted:
         if self.dataset != "scenes":
             weights = None if self.table == "table5" else WEIGHTS  # whose figures depend on no weights
             found = {"backbone.name": self.backbone or BACKBONE, "backbone.pretrained": self.pretrained or weights}
-        elif self.backbone or self.pretrained:
-            found = {"backbone.name": self.backbone, "backbone.pretrained": self.pretrained}
+        else:
+            named = {"backbone.name": self.backbone, "backbone.pretrained": self.pretrained}
+            found = {key: value for key, value in named.items() if value is not None}
         if self.data_root is not None:
             found["data.data_root"] = absolute(self.data_root)
         return found
