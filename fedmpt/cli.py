@@ -48,6 +48,7 @@ ENTRIES: dict[str, Entry] = {
     "train": Entry(
         "trainer.commands.training", "train", "Train a method over sites that keep their images.", "Training"
     ),
+    "tune": Entry("trainer.commands.tuning", "tune", "Choose a method's settings on validation images.", "Training"),
     "settings": Entry(
         "trainer.commands.settings", "settings", "Every setting: its type, default and meaning.", "Training"
     ),

@@ -50,6 +50,21 @@ def resolve(file: Path | None = None, preset: str | None = None, overrides: dict
     return config
 
 
+def changed(config: RunConfig, values: dict[str, Any]) -> RunConfig:
+    """The settings with other values, by dotted key.
+
+    Raises:
+        TrainerError: unknown keys and invalid values.
+    """
+    tree = config.model_dump(mode="json")
+    for key, value in values.items():
+        _set(tree, key, value)
+    try:
+        return RunConfig.model_validate(tree)
+    except ValidationError as error:
+        raise TrainerError("settings: " + "; ".join(_problem(e) for e in error.errors())) from error
+
+
 def _check_context_is_used(config: RunConfig, given: dict[str, Any]) -> None:
     """Refuse a user's settings of an absent context. A run's recorded settings are complete, so not checked."""
     if isinstance(config.method, ContextConfig) and config.method.context == "none":

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from prompt_bank.schema import Bank
 from trainer.backbone.clip import FrozenClip
 from trainer.config.sections import LossConfig
+from trainer.config.space import LEARNING_RATE, Dimension, logarithmic
 from trainer.data.batches import Batch
 from trainer.errors import TrainerError
 from trainer.heads.context import ContextConfig, ContextTerm, Knowledge
@@ -83,6 +84,18 @@ class Method(FederatedModule, ABC):
         self.context_term = self._context_term(context)
 
     clip: FrozenClip
+
+    @classmethod
+    def search_space(cls, settings: Any) -> dict[str, Dimension]:
+        """What tuning varies, by dotted key: settings of the method, the optimiser, the loss and the aggregation.
+
+        By default the learning rate alone. An override adds the method's own, of which the results depend most; a few,
+        since all methods are given the same number of tries.
+
+        Args:
+            settings: the method's section of the configuration, for spaces that depend on it.
+        """
+        return {LEARNING_RATE: logarithmic(3e-4, 3e-2)}
 
     @abstractmethod
     def text_features(self) -> Tensor:

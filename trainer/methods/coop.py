@@ -14,6 +14,7 @@ from torch import Tensor
 
 from trainer.backbone.text import PrefixEncoder, label_suffixes
 from trainer.config.settings import MethodSettings
+from trainer.config.space import Dimension, logarithmic
 from trainer.data.batches import Batch
 from trainer.heads.evidence import Evidence
 from trainer.heads.logit import Logit, LogitConfig
@@ -46,6 +47,14 @@ class CoOp(Method):
         suffixes = label_suffixes(self.clip, [f"{name}." for name in context.label_names])
         self.start = self.clip.embed([self.clip.tokenizer.sot_token_id])
         self.encode = PrefixEncoder(self.clip, [1 + len(self.context)], suffixes, context.text_chunk)
+
+    @classmethod
+    def search_space(cls, settings: Any) -> dict[str, Dimension]:
+        """The learning rate, and the logits' initial scale."""
+        return {
+            **super().search_space(settings),
+            "method.logit.scale": logarithmic(5.0, 50.0),
+        }
 
     def text_features(self) -> Tensor:
         """(C, D), normalised."""

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from trainer.config.settings import MethodSettings
+from trainer.config.space import LEARNING_RATE, Choice, Dimension, logarithmic
 from trainer.data.batches import Batch
 from trainer.heads.dual import dual_logits, dual_pooling
 from trainer.heads.evidence import Evidence
@@ -41,6 +42,15 @@ class DualCoOp(PromptedRegions):
         super().__init__(context, [tokens, tokens])
         self.negative = normal((tokens, self.clip.text_width), context.generator)
         self.positive = normal((tokens, self.clip.text_width), context.generator)
+
+    @classmethod
+    def search_space(cls, settings: Any) -> dict[str, Dimension]:
+        """A higher learning rate than others, since the two prompts begin alike; the number of tokens."""
+        return {
+            **super().search_space(settings),
+            LEARNING_RATE: logarithmic(1e-3, 1e-1),
+            "method.context_tokens": Choice((4, 16)),
+        }
 
     def text_features(self) -> Tensor:
         """(2, C, D), negatives and positives; not normalised."""

@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from trainer.config.settings import MethodSettings
+from trainer.config.space import Dimension, logarithmic
 from trainer.data.batches import Batch
 from trainer.heads.evidence import Evidence
 from trainer.heads.losses import inconsistency
@@ -51,6 +52,15 @@ class FedAWA(PromptedRegions):
     def aggregation(self) -> str:
         """The paper's rule; in the released variant the program's, which is another."""
         return "fedawa" if self.settings.variant == "clean" else "fedawa-released"
+
+    @classmethod
+    def search_space(cls, settings: Any) -> dict[str, Dimension]:
+        """The learning rate, how near the text features are kept to CLIP's, and the server's step size."""
+        return {
+            **super().search_space(settings),
+            "method.consistency": logarithmic(0.1, 200.0),
+            "federation.awa_rate": logarithmic(0.01, 1.0),
+        }
 
     def text_features(self) -> Tensor:
         """(C, D), not normalised."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from trainer.backbone.text import PrefixEncoder
 from trainer.config.settings import MethodSettings
+from trainer.config.space import Dimension, logarithmic
 from trainer.data.batches import Batch
 from trainer.errors import TrainerError
 from trainer.heads.context import ContextConfig
@@ -43,6 +44,16 @@ PLACES_ARE = {
 
 TITLES = {"transport": "transport", "shares": "shares", "softmax": "softmax pooling", "image": "image feature"}
 """The method's title in tables, by matching."""
+
+SCALE: dict[str, Dimension] = {"method.softmax_scale": logarithmic(10.0, 40.0)}
+
+SPACES: dict[str, dict[str, Dimension]] = {
+    "image": {},
+    "softmax": SCALE,
+    "shares": {**SCALE, "method.share_temperature": logarithmic(1.0, 5.0)},
+    "transport": {"method.entropy": logarithmic(0.02, 0.2), "method.temperature": logarithmic(0.03, 1.0)},
+}
+"""What tuning varies besides the learning rate, by matching."""
 
 
 class FedMptConfig(MethodSettings, MatchingConfig, ContextConfig):
@@ -119,6 +130,11 @@ class FedMPT(Method):
                 raise TrainerError(NO_VALUES)
             words = [f"a photo of a {value}." for value in self.prompts.background]
             self.background = nn.Parameter(F.normalize(self.clip.encode_texts(words), dim=-1))
+
+    @classmethod
+    def search_space(cls, settings: FedMptConfig) -> dict[str, Dimension]:
+        """The learning rate, and the numbers of the matching."""
+        return {**super().search_space(settings), **SPACES[settings.matching]}
 
     def text_features(self) -> Tensor:
         """T: (N, C, D), normalised. Each condition's prefix runs once, shared by its C labels."""

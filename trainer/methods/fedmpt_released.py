@@ -17,6 +17,7 @@ from torch import Tensor
 
 from trainer.backbone.text import PrefixEncoder, label_suffixes
 from trainer.config.settings import MethodSettings
+from trainer.config.space import LEARNING_RATE, Dimension, logarithmic
 from trainer.data.batches import Batch
 from trainer.heads.evidence import Evidence
 from trainer.heads.image_prompt import encode_with_image_prompt, image_prompt_layers
@@ -89,6 +90,15 @@ class FedMPTReleased(Method):
         learned = s.condition_tokens + s.class_tokens
         lengths = [learned + sum(len(part) for part in parts) for parts in self.frozen]
         self.encode = PrefixEncoder(clip, lengths, suffixes, context.text_chunk)
+
+    @classmethod
+    def search_space(cls, settings: Any) -> dict[str, Dimension]:
+        """A lower learning rate than others, and the temperature of pooling and gate."""
+        return {
+            **super().search_space(settings),
+            LEARNING_RATE: logarithmic(1e-4, 1e-2),
+            "method.temperature": logarithmic(0.1, 3.0),
+        }
 
     def text_features(self) -> Tensor:
         """T: (N, C, D), not normalised."""

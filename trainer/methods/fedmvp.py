@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from trainer.config.settings import MethodSettings
+from trainer.config.space import LEARNING_RATE, Dimension, logarithmic
 from trainer.data.batches import Batch
 from trainer.heads.evidence import Evidence
 from trainer.heads.image_prompt import encode_with_image_prompt, image_prompt_layers
@@ -64,6 +65,15 @@ class FedMVP(PromptedRegions):
         )
         self.head = RegionHead(s)
         self.frozen = self.frozen_text(TEMPLATE)
+
+    @classmethod
+    def search_space(cls, settings: Any) -> dict[str, Dimension]:
+        """A lower learning rate than others, and how near the text features are kept to CLIP's."""
+        return {
+            **super().search_space(settings),
+            LEARNING_RATE: logarithmic(1e-4, 1e-2),
+            "method.consistency": logarithmic(0.1, 100.0),
+        }
 
     def text_features(self) -> Tensor:
         """(C, D), not normalised."""

@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from trainer.config.settings import MethodSettings
+from trainer.config.space import Dimension, logarithmic
 from trainer.data.batches import Batch
 from trainer.heads.evidence import Evidence
 from trainer.heads.regions import RegionConfig, RegionHead, patch_evidence, pool_regions
@@ -62,6 +63,14 @@ class FedPGP(PromptedRegions):
     def personal(self) -> tuple[str, ...]:
         """The low-rank change, which the released program averages too."""
         return ("left", "right") if self.settings.variant == "clean" else ()
+
+    @classmethod
+    def search_space(cls, settings: Any) -> dict[str, Dimension]:
+        """The learning rate, and the weight of the contrast."""
+        return {
+            **super().search_space(settings),
+            "method.contrast": logarithmic(0.1, 200.0),
+        }
 
     def text_features(self) -> Tensor:
         """(2, N, C, D) of the whole contexts p and of their shared part σ; not normalised."""

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from trainer.backbone.injections import Injection
 from trainer.backbone.local_adapter import AdaptedBlocks
 from trainer.config.settings import MethodSettings
+from trainer.config.space import LEARNING_RATE, Dimension, logarithmic
 from trainer.data.batches import Batch
 from trainer.heads.evidence import Evidence
 from trainer.heads.logit import log_odds
@@ -121,6 +122,15 @@ class FedRAM(PromptedRegions):
         if self.settings.variant == "released":
             return [ParameterGroup(("blocks.adapters",), learning_rate=RELEASED_ADAPTER_RATE)]
         return [ParameterGroup(("blocks.adapters",), factor=self.settings.adapter_rate or ADAPTER_RATE)]
+
+    @classmethod
+    def search_space(cls, settings: Any) -> dict[str, Dimension]:
+        """Learning rates around the program's, since the default ruins the method; the teacher's weight."""
+        return {
+            **super().search_space(settings),
+            LEARNING_RATE: logarithmic(1e-5, 1e-3),
+            "method.teacher": logarithmic(0.01, 0.2),
+        }
 
     def text_features(self) -> Tensor:
         """(C, D), not normalised."""

@@ -15,6 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from trainer.config.settings import MethodSettings
+from trainer.config.space import LEARNING_RATE, Dimension, logarithmic
 from trainer.data.batches import Batch
 from trainer.heads.evidence import Evidence
 from trainer.heads.regions import RegionConfig, RegionHead
@@ -83,6 +84,14 @@ class FedTPG(PromptedRegions):
         self.generator = PromptGenerator(clip.text_width, clip.dim, self.settings, context.generator)
         self.head = RegionHead(self.settings)
         self.name_features = self.frozen_text("{}")
+
+    @classmethod
+    def search_space(cls, settings: Any) -> dict[str, Dimension]:
+        """A lower learning rate than others, since a network is trained."""
+        return {
+            **super().search_space(settings),
+            LEARNING_RATE: logarithmic(1e-4, 1e-2),
+        }
 
     def text_features(self) -> Tensor:
         """(C, D), not normalised."""

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from trainer.backbone.injections import Injection
 from trainer.backbone.vision import ExtraTokens, encode_dense
 from trainer.config.settings import MethodSettings
+from trainer.config.space import LEARNING_RATE, Choice, Dimension, logarithmic
 from trainer.data.batches import Batch
 from trainer.heads.evidence import Evidence
 from trainer.heads.regions import RegionConfig, RegionHead
@@ -68,6 +69,15 @@ class MaPLe(PromptedRegions):
         # As in the authors' program, the deep maps start alike.
         self.deep_project = nn.ModuleList(copy.deepcopy(deep) for _ in deeper)
         self.head = RegionHead(self.settings)
+
+    @classmethod
+    def search_space(cls, settings: Any) -> dict[str, Dimension]:
+        """A lower learning rate than others, since prompts are deep; the number of tokens."""
+        return {
+            **super().search_space(settings),
+            LEARNING_RATE: logarithmic(1e-4, 1e-2),
+            "method.context_tokens": Choice((2, 4)),
+        }
 
     def text_features(self) -> Tensor:
         """(C, D), not normalised."""

@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from trainer.config.settings import MethodSettings
+from trainer.config.space import Choice, Dimension
 from trainer.data.batches import Batch
 from trainer.heads.dual import dual_logits, dual_pooling
 from trainer.heads.evidence import Evidence
@@ -74,6 +75,14 @@ class PosCoOp(PromptedRegions):
             return []
         tables = ParameterGroup(("offset", "negative"), weight_decay=0.0)
         return [ParameterGroup(("context",), factor=CONTEXT_RATE, weight_decay=0.0), tables]
+
+    @classmethod
+    def search_space(cls, settings: Any) -> dict[str, Dimension]:
+        """The learning rate, and the number of tokens."""
+        return {
+            **super().search_space(settings),
+            "method.context_tokens": Choice((4, 16)),
+        }
 
     def text_features(self) -> Tensor:
         """(2, C, D), negatives and positives; not normalised."""

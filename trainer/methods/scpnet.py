@@ -17,6 +17,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from trainer.config.settings import MethodSettings
+from trainer.config.space import Dimension, Range
 from trainer.data.batches import Batch
 from trainer.heads.evidence import Evidence
 from trainer.heads.logit import LogitConfig
@@ -71,6 +72,14 @@ class SCPNet(PromptedRegions):
             among = self._graph(similarity.index_select(0, self.seen).index_select(1, self.seen))
             index = (self.seen[:, None], self.seen[None])
             self.training_graph = torch.eye(len(self.names), device=among.device).index_put(index, among)
+
+    @classmethod
+    def search_space(cls, settings: Any) -> dict[str, Dimension]:
+        """The learning rate, and what a label takes from its neighbours."""
+        return {
+            **super().search_space(settings),
+            "method.neighbour_weight": Range(0.05, 0.5),
+        }
 
     def text_features(self) -> Tensor:
         """(C, D), not normalised."""

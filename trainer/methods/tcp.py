@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from trainer.backbone.block import attend, finish_block, project_qkv
 from trainer.backbone.injections import Injection
 from trainer.config.settings import MethodSettings
+from trainer.config.space import LEARNING_RATE, Dimension, logarithmic
 from trainer.data.batches import Batch
 from trainer.heads.evidence import Evidence
 from trainer.heads.losses import inconsistency
@@ -81,6 +82,15 @@ class TCP(PromptedRegions):
         self.frozen = self.frozen_text(f"{WORDS} {{}}.")
         self.head = RegionHead(s)
         self.cut = self._cut_sentences() if released else None
+
+    @classmethod
+    def search_space(cls, settings: Any) -> dict[str, Dimension]:
+        """The learning rate, and how near the text features are kept to CLIP's."""
+        return {
+            **super().search_space(settings),
+            LEARNING_RATE: logarithmic(1e-3, 1e-1),
+            "method.consistency": logarithmic(0.1, 100.0),
+        }
 
     def text_features(self) -> Tensor:
         """(C, D), not normalised."""

@@ -1,0 +1,1 @@
+"""Choice of settings on validation images: the same number of tries for every method."""
