@@ -40,6 +40,10 @@ def reproduce(
     assignments: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting for all runs; may be repeated.")
     ] = None,
+    tune: Annotated[
+        int | None,
+        typer.Option(help="Tune each row first, with so many tries, on images that the table does not have.", min=1),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Processes on this machine, each on one GPU if there are.", min=1)] = 1,
     retry: Annotated[bool, typer.Option("--retry", help="Compute cells that failed once more.")] = False,
     dry_run: Annotated[
@@ -58,7 +62,7 @@ def reproduce(
     """
     with reported(debug):
         with collector_paused():
-            from trainer.reproducing.running import Wanted, listing, measure_costs, run_grid, write_results
+            from trainer.reproducing.running import Wanted, Work, listing, measure_costs, run_grid, write_results
             from trainer.resolving import parse_assignment
 
         wanted = Wanted(
@@ -76,16 +80,15 @@ def reproduce(
             given=dict(parse_assignment(text) for text in assignments or []),
             out=out,
         )
-        plan = wanted.plan()
+        plan, how = wanted.plan(), Work(cache_dir, device, workers, tune or 0)
         if dry_run:
-            for line in listing(plan, cache_dir, device, workers):
+            for line in listing(plan, how):
                 echo(line)
             return
         if table == "table5":
             failed = measure_costs(plan, device, lambda text: echo(text, err=True))
         else:
-            run_grid(plan, cache_dir, device, workers, retry, lambda text: echo(text, err=True))
-            failed = write_results(plan, echo)
+            failed = write_results(run_grid(plan, how, retry, lambda text: echo(text, err=True)), echo)
         if failed:
             raise typer.Exit(1)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -159,6 +161,9 @@ class Plan:
         Raises:
             TrainerError: settings that are wrong.
         """
+        own = {"method.name", "data.dataset", *NAMED["seed"], TABLES[self.table].key}
+        if taken := sorted(own & self.given.keys()):
+            raise TrainerError(f"--set {taken[0]}: the table sets it; see --methods, --dataset, --seeds and --points")
         return [
             self.cell(row, point, seed)
             for seed in self.seeds
@@ -190,7 +195,10 @@ class Plan:
         }
         if point is not None:
             chosen[table.key] = point / 100
-        return resolve(overrides=chosen)
+        try:
+            return resolve(overrides=chosen)
+        except TrainerError as error:
+            raise TrainerError(f"row {row.key}: {error}") from error
 
 
 def points_of(table: Table, dataset: str, wanted: Sequence[int] = ()) -> tuple[int | None, ...]:
@@ -233,6 +241,12 @@ def shipped_bank(dataset: str) -> Path:
     if dataset not in BANKS:
         raise unknown_name("data set of the tables", dataset, list(BANKS))
     return FOLDER / f"{BANKS[dataset]}.json"
+
+
+def settings_hash(settings: RunConfig) -> str:
+    """The hash "sha256:…" of everything but where things are."""
+    kept = {key: value for key, value in _flat(settings.model_dump(mode="json")).items() if key not in PLACES}
+    return "sha256:" + hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def differences(wanted: RunConfig, recorded: RunConfig) -> list[str]:

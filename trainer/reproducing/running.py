@@ -28,9 +28,11 @@ from trainer.reproducing.sharing import SharedOptions
 from trainer.reproducing.sheet import Sheet, sheet
 from trainer.reproducing.status import ended, place
 from trainer.reproducing.table import read_results, table_of
+from trainer.reproducing.tuned import with_tuned_rows
 from trainer.reproducing.worker import Worker
 from trainer.reproducing.writing import cells_csv, latex, markdown, means_csv
 from trainer.resolving import absolute
+from trainer.tuning.tuning import best_settings
 
 BACKBONE, WEIGHTS = "ViT-B-16-quickgelu", "openai"
 """On published data sets, as in the paper."""
@@ -89,23 +91,55 @@ class Wanted:
         if self.dataset != "scenes":
             weights = None if self.table == "table5" else WEIGHTS  # whose figures depend on no weights
             found = {"backbone.name": self.backbone or BACKBONE, "backbone.pretrained": self.pretrained or weights}
-        elif self.backbone or self.pretrained:
-            found = {"backbone.name": self.backbone, "backbone.pretrained": self.pretrained}
+        else:
+            named = {"backbone.name": self.backbone, "backbone.pretrained": self.pretrained}
+            found = {key: value for key, value in named.items() if value is not None}
         if self.data_root is not None:
             found["data.data_root"] = absolute(self.data_root)
         return found
 
 
-def run_grid(plan: Plan, cache_dir: Path | None, device: str | None, workers: int, retry: bool, say: Say) -> None:
-    """Compute the cells of a plan that have not ended.
+@dataclass(frozen=True)
+class Work:
+    """How to work on a table.
+
+    Attributes:
+        cache_dir: of features.
+        device: of all processes; None: a GPU for each, or the CPU.
+        workers: processes of this command.
+        tries: of tuning, for each row; 0: no tuning.
+    """
+
+    cache_dir: Path | None = None
+    device: str | None = None
+    workers: int = 1
+    tries: int = 0
+
+    def options(self, number: int) -> SharedOptions:
+        """Of the process of this number, from 0."""
+        return SharedOptions(self.cache_dir, _device(self.device, number), progress=Progress())
+
+    def limit_threads(self) -> None:
+        """Share the cores among the processes."""
+        if self.workers > 1:
+            torch.set_num_threads(max(1, (os.cpu_count() or 1) // self.workers))
+
+    def tuned(self, plan: Plan, options: SharedOptions, say: Say) -> Plan:
+        """The plan with tuned rows; processes share the tries."""
+        return with_tuned_rows(plan, self.tries, best_settings, options, say) if self.tries else plan
+
+
+def run_grid(plan: Plan, how: Work, retry: bool, say: Say) -> Plan:
+    """Compute the cells of a plan that have not ended; with tuning, tune its rows first.
 
     Args:
         plan: the table.
-        cache_dir: of features.
-        device: of all processes; None: a GPU for each, or the CPU.
-        workers: processes.
+        how: to work on it.
         retry: compute failed cells once more.
         say: receives a line per cell.
+
+    Returns:
+        The plan with its tuned rows.
 
     Raises:
         FedmptError: wrong settings, data or cells, before anything is computed.
@@ -113,34 +147,38 @@ def run_grid(plan: Plan, cache_dir: Path | None, device: str | None, workers: in
     """
     cells = plan.cells()
     say(f"{plan.table} on {plan.dataset}: {len(cells)} cells ({len(plan.rows)} rows) in {plan.out}")
-    first = _worker(plan, cache_dir, _device(device, 0), retry, say)
-    if workers > 1:
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
-    first.prepare(cells)
+    how.limit_threads()
+    options = how.options(0)
+    options.load(cells[0].settings, plan.bank)
+    if not how.tries:  # else the settings of the cells are not known yet
+        Worker(plan, options, say, retry).prepare(cells)
     context = multiprocessing.get_context("spawn")
-    others = [
-        context.Process(target=_work, args=(plan, cells, cache_dir, _device(device, number), workers))
-        for number in range(1, workers)
-    ]
+    others = [context.Process(target=_work, args=(plan, how, number)) for number in range(1, how.workers)]
     for process in others:
         process.start()
     try:
-        first.work(cells)
+        plan = how.tuned(plan, options, say)
+        worker = Worker(plan, options, say, retry)
+        worker.prepare(plan.cells())
+        worker.work(plan.cells())
     finally:
         for process in others:
             process.join()
     if any(process.exitcode for process in others):
         raise RunFailed("a worker ended with an error (see above); run the command again to go on")
+    return plan
 
 
-def _worker(plan: Plan, cache_dir: Path | None, device: str | None, retry: bool, say: Say) -> Worker:
-    return Worker(plan, SharedOptions(cache_dir, device, progress=Progress()), say, retry)
-
-
-def _work(plan: Plan, cells: list[Cell], cache_dir: Path | None, device: str | None, workers: int) -> None:
+def _work(plan: Plan, how: Work, number: int) -> None:
     """A further process."""
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
-    _worker(plan, cache_dir, device, False, lambda text: echo(text, err=True)).work(cells)
+
+    def say(text: str) -> None:
+        echo(text, err=True)
+
+    how.limit_threads()
+    options = how.options(number)
+    plan = how.tuned(plan, options, lambda text: None)
+    Worker(plan, options, say).work(plan.cells())
 
 
 def _device(name: str | None, number: int) -> str | None:
@@ -149,7 +187,7 @@ def _device(name: str | None, number: int) -> str | None:
     return f"cuda:{number % gpus}" if name in (None, "auto", "cuda") and gpus > 1 else name
 
 
-def listing(plan: Plan, cache_dir: Path | None, device: str | None, workers: int) -> Iterator[str]:
+def listing(plan: Plan, how: Work) -> Iterator[str]:
     """Each cell and what became of it, then the expected time of those that are open.
 
     Raises:
@@ -160,16 +198,17 @@ def listing(plan: Plan, cache_dir: Path | None, device: str | None, workers: int
     yield from (f"{name}  {state}" for name, state in states.items())
     waiting = [one for one in cells if states[one.name] in (OPEN, BEGUN)]
     yield f"{len(cells)} cells, {len(waiting)} of them open"
-    options = SharedOptions(cache_dir, _device(device, 0), progress=Progress())
-    total, encoding = 0.0, 0.0
-    for found in estimates(plan, options, waiting):
-        total += found.seconds
-        encoding = max(encoding, found.encoding * len(plan.seeds if plan.dataset == "scenes" else (0,)))
-        yield f"{found.row.key}: {found.cells} cells, {found.problem or format_duration(found.seconds)}"
+    how.limit_threads()
+    total, encoding, worlds = 0.0, 0.0, len(plan.seeds) if plan.dataset == "scenes" else 1
+    for found in estimates(plan, how.options(0), waiting):
+        seconds = found.seconds * (1 + how.tries / found.cells)
+        total, encoding = total + seconds, max(encoding, worlds * found.encoding)
+        yield f"{found.row.key}: {found.cells} cells, {found.problem or format_duration(seconds)}"
     if waiting:
+        processes = "1 process" if how.workers == 1 else f"{how.workers} processes"
         yield (
-            f"expected: {format_duration((total + encoding) / workers)} with {workers} "
-            f"{'process' if workers == 1 else 'processes'}, from a few steps of each row on this machine"
+            f"expected: {format_duration((total + encoding) / how.workers)} with {processes}, from a few steps of each "
+            f"row on this machine{', tuning included' if how.tries else ''}"
         )
 
 

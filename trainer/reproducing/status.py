@@ -11,9 +11,9 @@ from pydantic import Field
 
 from fedmpt.common.files import write_atomically
 from trainer.errors import TrainerError
-from trainer.reproducing.grid import Cell, differences
+from trainer.reproducing.grid import Cell, differences, settings_hash
 from trainer.run.folder import Run
-from trainer.run.records import Name, Record, Text, read_record
+from trainer.run.records import Hash, Name, Record, Text, read_record
 
 
 class CellRecord(Record):
@@ -27,6 +27,8 @@ class CellRecord(Record):
     cpu_seconds: float = Field(0.0, ge=0)
     """Processor time of it."""
     device: Name
+    settings: Hash
+    """Of the settings that were wanted; see `settings_hash`."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,9 @@ def check_cell(where: Place, cell: Cell, bank: bytes) -> None:
     Raises:
         TrainerError: it was not.
     """
+    record = ended(where)
+    if record is not None and record.status == "failed" and record.settings != settings_hash(cell.settings):
+        raise TrainerError(f"{where.record}: this cell failed with other settings; compute it once more with --retry")
     if not (where.run / "config.json").exists():
         return
     run = Run.open(where.run)

@@ -34,7 +34,7 @@ def with_tuned_rows(
     Args:
         plan: the table.
         tries: for each row.
-        tuner: finds them.
+        tuner: finds them, `trainer.tuning.tuning.best_settings` for instance.
         options: how to work on runs.
         say: receives a line per row.
 

@@ -13,7 +13,7 @@ from trainer.errors import RunFailed
 from trainer.evaluation.metrics import Metrics
 from trainer.federation.rounds import RoundRecord
 from trainer.progress import Progress
-from trainer.reproducing.grid import Cell, Plan
+from trainer.reproducing.grid import Cell, Plan, settings_hash
 from trainer.reproducing.lease import Lease, claim
 from trainer.reproducing.sharing import SharedOptions
 from trainer.reproducing.status import CellRecord, Place, check_cell, ended, place, record_end
@@ -53,10 +53,10 @@ class Worker:
         bank = self.plan.bank.read_bytes()
         for cell in cells:
             where = place(self.plan.folder, cell)
-            check_cell(where, cell, bank)
             record = ended(where)
             if self.retry and record is not None and record.status == "failed":
                 where.record.unlink(missing_ok=True)
+            check_cell(where, cell, bank)
         for cell in cells:
             if ended(place(self.plan.folder, cell)) is None:
                 self.options.load(cell.settings, self.plan.bank)
@@ -110,6 +110,7 @@ class Worker:
             seconds=time.perf_counter() - began,
             cpu_seconds=time.process_time() - cpu,
             device=device,
+            settings=settings_hash(cell.settings),
         )
 
     def _compute(self, cell: Cell, where: Place, lease: Lease) -> str:

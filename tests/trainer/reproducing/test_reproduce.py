@@ -91,6 +91,11 @@ def test_tables_are_written_again_without_running_and_other_settings_are_refused
     other = fedmpt(*GRID, "--set", "federation.rounds=2", cwd=folder.parents[1])
     assert other.returncode == 2
     assert "federation.rounds is 1, not 2" in other.stderr
+    failed = fedmpt(
+        *GRID, "--methods", "coop", "--points", "100", "--set", "optimiser.momentum=0.7", cwd=folder.parents[1]
+    )
+    assert failed.returncode == 2
+    assert "this cell failed with other settings" in failed.stderr
 
 
 def test_a_killed_workers_cell_goes_on_from_its_checkpoint(tmp_path: Path) -> None:

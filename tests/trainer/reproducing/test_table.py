@@ -167,6 +167,8 @@ def test_tuning_asks_for_images_that_the_table_does_not_have_and_the_users_setti
         (Wanted("table4", points=("10",)), "nothing changes"),
         (Wanted("table4", methods=("adaptors",)), "adapters"),
         (Wanted("table1", preset="papers"), "paper"),
+        (Wanted("table1", given={"seeds.initial": 3}), "--seeds"),
+        (Wanted("table1", given={"method.rank": 3}), "row zero-shot: settings: 'method.rank'"),
     ],
 )
 def test_wrong_wishes_are_named(wanted: Wanted, message: str) -> None:
