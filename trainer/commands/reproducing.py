@@ -15,7 +15,7 @@ from trainer.commands.common import DeviceOption
 
 def reproduce(
     table: Annotated[
-        str, typer.Argument(metavar="TABLE", help="table1 … table5, or participation.", show_default=False)
+        str, typer.Argument(metavar="TABLE", help="table1 … table5, participation, or sites.", show_default=False)
     ],
     dataset: Annotated[str, typer.Option(help="scenes, voc2007, coco2014, nuswide, multiscene or mlrsnet.")] = "scenes",
     data_root: Annotated[Path | None, typer.Option(help="The folder with the data set's files.")] = None,

@@ -93,6 +93,7 @@ TABLES: dict[str, Table] = {
     ),
     "table4": Table("Table 4: ablation", ablation=True),
     "table5": Table("Table 5: what a training step costs"),
+    "sites": Table("All methods at the six sites of the drawn world", datasets=("scenes",)),
     "participation": Table(
         "Participation, mean over rates",
         "clients that train in a round, per cent",
