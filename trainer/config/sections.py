@@ -54,6 +54,9 @@ class FederationConfig(Settings):
     updates (with at least three of them)."""
     minimum_replies: int = Field(1, ge=1)
     """Replies that must count in a round, after those that were refused; with fewer the run stops."""
+    wire: Literal["float32", "float16", "bfloat16"] = "float32"
+    """Data type in which parameters travel between server and clients, also as simulated in one process. With the
+    shorter two, half the bytes: a client gets the rounded state and replies with its rounded update."""
     memory: Literal["none", "optimiser"] = "none"
     """The state that a client keeps between its rounds, in addition to personal parts if the method has any:
     "optimiser" keeps momentum, moments and step count."""
