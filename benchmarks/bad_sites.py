@@ -12,13 +12,19 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from scenes_runs import Job, Ledger, cell, run
+from scenes_runs import Job, Ledger, Settings, cell, run
 
 from trainer.federation.replies import Reply, State
 from trainer.federation.rounds import RoundContext, TrainClient
 
 SITES = 6
-RULES = ("mean", "median", "trimmed-mean", "norm-bounded-mean")
+RULES: dict[str, Settings] = {
+    "mean": {"federation.aggregation": "mean"},
+    "median": {"federation.aggregation": "median"},
+    # One of six sites at either end; with the default share it would be two, which leaves the median.
+    "trimmed-mean": {"federation.aggregation": "trimmed-mean", "federation.trimmed_share": 0.16},
+    "norm-bounded-mean": {"federation.aggregation": "norm-bounded-mean"},
+}
 FACTORS = (1.0, -1.0, -10.0)
 """1: all sites are honest."""
 
@@ -65,7 +71,7 @@ def main() -> None:
     options = parser.parse_args()
     ledger = Ledger(options.out, options.bank, options.cache, options.workers, measure)
     rows = {
-        (rule, factor): [Job({"federation.aggregation": rule, FACTOR: factor}, seed, "test") for seed in options.seeds]
+        (rule, factor): [Job({**RULES[rule], FACTOR: factor}, seed, "test") for seed in options.seeds]
         for factor in options.factors
         for rule in options.rules
     }

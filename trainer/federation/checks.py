@@ -137,7 +137,7 @@ def _claim_fault(reply: Reply, asked: Asked) -> str | None:
         return f"{reply.examples} as its number of images"
     if asked.images is not None and reply.examples > asked.images[reply.client]:
         return f"{reply.examples} as its number of images, of which it has {asked.images[reply.client]}"
-    return None if math.isfinite(reply.loss) else f"a loss of {reply.loss}"
+    return None if reply.loss is None or math.isfinite(reply.loss) else f"a loss of {reply.loss}"
 
 
 def _largest(norms: Sequence[float]) -> float:

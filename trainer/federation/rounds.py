@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from trainer.config.sections import FederationConfig, OptimiserConfig
 from trainer.federation.aggregation.registry import Aggregation, aggregate
 from trainer.federation.checks import Asked, RoundChecks, UpdateRefused
+from trainer.federation.privacy import Spent
 from trainer.federation.replies import Reply, State
 from trainer.seeding import numpy_generator
 
@@ -29,17 +30,19 @@ class RoundRecord:
         round: its index, from 0.
         clients: those whose replies count.
         examples: the number of their images.
-        loss: the mean of their losses.
+        loss: the mean of their losses; None if they are not told.
         learning_rate: of the round.
         refused: the replies that did not count.
+        privacy: what protects the clients' updates so far; None if nothing does.
     """
 
     round: int
     clients: tuple[int, ...]
     examples: int
-    loss: float
+    loss: float | None
     learning_rate: float
     refused: tuple[UpdateRefused, ...] = ()
+    privacy: Spent | None = None
 
 
 TrainClient = Callable[[int, State, RoundContext], Reply]
@@ -80,7 +83,7 @@ def run_round(
     """
     sampled = sample_clients(clients, settings.participation, seed, context)
     checks = RoundChecks(Asked(context.round, sampled, state, images, inputs), settings)
-    counted: list[tuple[int, int, float]] = []
+    counted: list[tuple[int, int, float | None]] = []
 
     def replies() -> Iterator[Reply | UpdateRefused]:
         for client in sampled:
@@ -97,11 +100,12 @@ def run_round(
             yield reply
 
     merged = aggregate(aggregation, noted(checks.accepted(replies())), state, settings)
+    losses = [loss for _, _, loss in counted if loss is not None]
     record = RoundRecord(
         round=context.round,
         clients=tuple(client for client, _, _ in counted),
         examples=sum(examples for _, examples, _ in counted),
-        loss=sum(loss for _, _, loss in counted) / len(counted),
+        loss=sum(losses) / len(losses) if losses else None,
         learning_rate=learning_rate(optimiser, context),
         refused=tuple(checks.refused),
     )
@@ -115,6 +119,15 @@ def sample_clients(clients: int, participation: float, seed: int, context: Round
         return list(range(clients))
     generator = numpy_generator(seed, "clients", context.round)
     return sorted(int(c) for c in generator.choice(clients, size=count, replace=False))
+
+
+def most_rounds(clients: int, participation: float, seed: int, rounds: int) -> int:
+    """The number of rounds of the client that is asked most often in a run."""
+    asked = [0] * clients
+    for index in range(rounds):
+        for client in sample_clients(clients, participation, seed, RoundContext(index, rounds)):
+            asked[client] += 1
+    return max(asked)
 
 
 def clients_per_round(clients: int, participation: float) -> int:
