@@ -3,7 +3,8 @@
     python benchmarks/bad_sites.py --bank BANK [--seeds 0 1 2]
 
 The bad site trains as the others do and sends its update times a factor: -1 turns it round, -10 also makes it ten times
-as long. Which site is bad changes with the seed. Finished runs are kept in --out.
+as long; 0 is a site that does not take part, which is what the best defence can reach. Which site is bad changes with
+the seed. Finished runs are kept in --out.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from scenes_runs import Job, Ledger, Settings, cell, run
 
+from trainer.federation.checks import UpdateRefused
 from trainer.federation.replies import Reply, State
 from trainer.federation.rounds import RoundContext, TrainClient
 
@@ -25,8 +27,8 @@ RULES: dict[str, Settings] = {
     "trimmed-mean": {"federation.aggregation": "trimmed-mean", "federation.trimmed_share": 0.16},
     "norm-bounded-mean": {"federation.aggregation": "norm-bounded-mean"},
 }
-FACTORS = (1.0, -1.0, -10.0)
-"""1: all sites are honest."""
+FACTORS = (1.0, 0.0, -1.0, -10.0)
+"""1: all sites are honest; 0: one does not take part."""
 
 FACTOR = "bad site's factor"
 """A job's key for the factor, beside its settings."""
@@ -39,6 +41,8 @@ def spoiled(train_client: TrainClient, bad: int, factor: float) -> TrainClient:
         reply = train_client(client, state, context)
         if client != bad:
             return reply
+        if not factor:
+            raise UpdateRefused(client, "does not take part")
         sent = {
             name: state[name] + factor * (value - state[name]) if value.is_floating_point() else value
             for name, value in reply.state.items()

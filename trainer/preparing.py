@@ -22,7 +22,7 @@ from trainer.data.streaming import EncodedImages, PixelSource
 from trainer.errors import TrainerError, unknown_name
 from trainer.federation.aggregation.registry import choose_rule
 from trainer.federation.privacy import check_promise
-from trainer.federation.rounds import most_rounds
+from trainer.federation.rounds import clients_per_round, most_rounds
 from trainer.heads.context import ContextConfig
 from trainer.knowledge import build_knowledge
 from trainer.methods.base import Method, MethodContext
@@ -171,21 +171,28 @@ def assemble(
     method = build(config.method.name, context).to(clip.device)
     choose_rule(config.federation, method.aggregation)
     prepared = Prepared(config, dataset, method, cache, reporter, renamed)
-    _check_privacy(prepared)
+    _check_federation(prepared)
     return prepared
 
 
-def _check_privacy(prepared: Prepared) -> None:
+def _check_federation(prepared: Prepared) -> None:
+    """Refuse settings that the clients cannot fulfil, and privacy that promises nothing."""
     config, method = prepared.config, prepared.method
+    clients = len(client_indices(prepared.dataset.train))
+    asked = clients_per_round(clients, config.federation.participation)
+    if config.federation.minimum_replies > asked:
+        raise TrainerError(
+            f"federation.minimum_replies={config.federation.minimum_replies}: only {asked} of {clients} clients are "
+            "asked in a round"
+        )
     if not config.federation.privacy.on:
         return
     if isinstance(config.method, ContextConfig) and config.method.context == "sites":
         raise TrainerError("federation.privacy: method.context=sites counts annotations that nothing protects")
-    clients, exchanged = len(client_indices(prepared.dataset.train)), method.exchanged()
+    exchanged, rounds = method.exchanged(), settled(config.federation.rounds, "federation.rounds")
     parameters = sum(p.numel() for name, p in method.named_parameters() if name in exchanged)
-    rounds = settled(config.federation.rounds, "federation.rounds")
-    asked = most_rounds(clients, config.federation.participation, config.seeds.clients, rounds)
-    check_promise(config.federation, clients, asked, parameters)
+    most = most_rounds(clients, config.federation.participation, config.seeds.clients, rounds)
+    check_promise(config.federation, clients, most, parameters)
 
 
 def seen_labels(names: tuple[str, ...], unseen: tuple[str, ...]) -> tuple[int, ...] | None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.trainer.small_runs import new_run, prepared
+from trainer.errors import TrainerError
 from trainer.evaluation.findings import refusals
 from trainer.federation.checks import UpdateRefused
 from trainer.federation.local import LocalEngine
@@ -54,3 +55,9 @@ def test_a_run_goes_on_without_a_bad_update(
     for rounds, path in bad.checkpoints().items():
         assert path.read_bytes() == absent.checkpoints()[rounds].read_bytes()
     assert refusals(absent.metrics()) == ["client 2 did not count in 1 of 4 rounds; in round 2 it is not there"]
+
+
+def test_a_minimum_that_no_round_can_reach_is_refused_at_once(tmp_path: Path) -> None:
+    _, config = new_run(tmp_path / "run", data__sites=3, method__name="coop", federation__minimum_replies=4)
+    with pytest.raises(TrainerError, match="minimum_replies=4: only 3 of 3 clients are asked in a round"):
+        prepared(config, tmp_path / "cache")
