@@ -3,7 +3,8 @@
     python benchmarks/bad_sites.py --bank BANK [--seeds 0 1 2]
 
 The bad site trains as the others do and sends its update times a factor: -1 turns it round, -10 also makes it ten times
-as long. Which site is bad changes with the seed. Finished runs are kept in --out.
+as long; 0 is a site that does not take part, which is what the best defence can reach. Which site is bad changes with
+the seed. Finished runs are kept in --out.
 """
 
 from __future__ import annotations
@@ -13,16 +14,22 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from scenes_runs import Job, Ledger, cell, run
+from scenes_runs import Job, Ledger, Settings, cell, run
 
 from trainer.federation.checks import UpdateRefused
 from trainer.federation.replies import Reply, State
 from trainer.federation.rounds import Gather, RoundContext
 
 SITES = 6
-RULES = ("mean", "median", "trimmed-mean", "norm-bounded-mean")
-FACTORS = (1.0, -1.0, -10.0)
-"""1: all sites are honest."""
+RULES: dict[str, Settings] = {
+    "mean": {"federation.aggregation": "mean"},
+    "median": {"federation.aggregation": "median"},
+    # One of six sites at either end; with the default share it would be two, which leaves the median.
+    "trimmed-mean": {"federation.aggregation": "trimmed-mean", "federation.trimmed_share": 0.16},
+    "norm-bounded-mean": {"federation.aggregation": "norm-bounded-mean"},
+}
+FACTORS = (1.0, 0.0, -1.0, -10.0)
+"""1: all sites are honest; 0: one does not take part."""
 
 FACTOR = "bad site's factor"
 """A job's key for the factor, beside its settings."""
@@ -35,6 +42,9 @@ def spoiled(gather: Gather, bad: int, factor: float) -> Gather:
         for reply in gather(sampled, state, context):
             if isinstance(reply, UpdateRefused) or reply.client != bad:
                 yield reply
+                continue
+            if not factor:
+                yield UpdateRefused(bad, "does not take part")
                 continue
             sent = {
                 name: state[name] + factor * (value - state[name]) if value.is_floating_point() else value
@@ -68,7 +78,7 @@ def main() -> None:
     options = parser.parse_args()
     ledger = Ledger(options.out, options.bank, options.cache, options.workers, measure)
     rows = {
-        (rule, factor): [Job({"federation.aggregation": rule, FACTOR: factor}, seed, "test") for seed in options.seeds]
+        (rule, factor): [Job({**RULES[rule], FACTOR: factor}, seed, "test") for seed in options.seeds]
         for factor in options.factors
         for rule in options.rules
     }

@@ -11,8 +11,9 @@ import torch
 from prompt_bank.schema import Bank
 from trainer.backbone.clip import FrozenClip
 from trainer.backbone.load import RecordedWeights, load_backbone, load_recorded
+from trainer.config.settings import settled
 from trainer.data.bank_labels import match_notes, matched_bank
-from trainer.data.base import MultiLabelDataset, Split
+from trainer.data.base import MultiLabelDataset, Split, client_indices
 from trainer.data.batches import BatchSource
 from trainer.data.encoding import Encoding
 from trainer.data.features import feature_store
@@ -20,6 +21,9 @@ from trainer.data.registry import load_dataset
 from trainer.data.streaming import EncodedImages, PixelSource
 from trainer.errors import TrainerError, unknown_name
 from trainer.federation.aggregation.registry import choose_rule
+from trainer.federation.privacy import check_promise
+from trainer.federation.rounds import most_rounds
+from trainer.heads.context import ContextConfig
 from trainer.knowledge import build_knowledge
 from trainer.methods.base import Method, MethodContext
 from trainer.methods.registry import build
@@ -166,7 +170,23 @@ def assemble(
     )
     method = build(config.method.name, context).to(clip.device)
     choose_rule(config.federation, method.aggregation)
-    return Prepared(config, dataset, method, cache, reporter, renamed)
+    prepared = Prepared(config, dataset, method, cache, reporter, renamed)
+    _check_privacy(prepared)
+    return prepared
+
+
+def _check_privacy(prepared: Prepared) -> None:
+    """Refuse privacy that promises nothing."""
+    config, method = prepared.config, prepared.method
+    if not config.federation.privacy.on:
+        return
+    if isinstance(config.method, ContextConfig) and config.method.context == "sites":
+        raise TrainerError("federation.privacy: method.context=sites counts annotations that nothing protects")
+    clients = len(client_indices(prepared.dataset.train))
+    exchanged, rounds = method.exchanged(), settled(config.federation.rounds, "federation.rounds")
+    parameters = sum(p.numel() for name, p in method.named_parameters() if name in exchanged)
+    most = most_rounds(clients, config.federation.participation, config.seeds.clients, rounds)
+    check_promise(config.federation, clients, most, parameters)
 
 
 def seen_labels(names: tuple[str, ...], unseen: tuple[str, ...]) -> tuple[int, ...] | None:

@@ -58,10 +58,13 @@ def print_start(run: Run, prepared: Prepared) -> None:
 
 
 def print_round(record: RoundRecord, validation: Metrics, rounds: int) -> None:
-    """Print a finished round: number of clients, loss, validation mAP; a line for each refused reply."""
+    """Print a finished round: number of clients, loss, validation mAP, ε; a line for each refused reply."""
+    loss = "" if record.loss is None else f"loss {record.loss:.4f}  "
+    spent = record.privacy
+    privacy = "" if spent is None else f"  ε {spent.epsilon:.2f} at δ {spent.delta:g}"
     echo(
-        f"round {record.round + 1:>3}/{rounds}  clients {len(record.clients)}  loss {record.loss:.4f}  "
-        f"validation mAP {format_figure(validation.mAP)}",
+        f"round {record.round + 1:>3}/{rounds}  clients {len(record.clients)}  {loss}"
+        f"validation mAP {format_figure(validation.mAP)}{privacy}",
         err=True,
     )
     for refusal in record.refused:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -21,10 +22,11 @@ from trainer.federation.client import ClientTrainer, check_compiled
 from trainer.federation.local import LocalEngine
 from trainer.federation.memory import ClientMemory
 from trainer.federation.optimiser import client_state_bytes
-from trainer.federation.rounds import RoundContext, RoundRecord, clients_per_round, run_round
+from trainer.federation.rounds import RoundContext, RoundRecord, clients_per_round, run_round, sample_clients
 from trainer.preparing import Prepared
 from trainer.run.folder import Run
 from trainer.run.identity import record_identity
+from trainer.run.privacy import PrivacyLedger
 from trainer.run.restoring import create_memory, open_memory
 
 AfterRound = Callable[[RoundRecord, Metrics, int], None]
@@ -84,13 +86,16 @@ def _train(run: Run, prepared: Prepared, checkpoint: str, after_round: AfterRoun
         memory=memory,
     )
     engine = LocalEngine(trainer, client_indices(prepared.dataset.train))
-    images = [len(owned) for owned in engine.owned]
+    images, participation = [len(owned) for owned in engine.owned], config.federation.participation
+    ledger = PrivacyLedger(run, config.federation.privacy) if config.federation.privacy.on else None
     validation = prepared.features(prepared.dataset.validation)
     _report_sizes(run, prepared, rule, state, len(engine.owned))
     with _deterministic(config.compute.deterministic), _EventLog(run, done) as log:
         check_compiled(trainer, engine.owned[0])
         for index in range(done, rounds):
             context = RoundContext(index, rounds)
+            asked = sample_clients(len(images), participation, config.seeds.clients, context)
+            privacy = None if ledger is None else ledger.ask(asked)
             state, record = run_round(
                 state,
                 len(engine.owned),
@@ -102,6 +107,7 @@ def _train(run: Run, prepared: Prepared, checkpoint: str, after_round: AfterRoun
                 rule,
                 images,
             )
+            record = replace(record, privacy=privacy)
             method.receive(state)
             measured = validate(method, validation)
             state = {**state, **method.chosen_on_validation()}
@@ -184,6 +190,7 @@ def _metrics_record(record: RoundRecord, validation: Metrics) -> dict[str, Any]:
         "learning_rate": record.learning_rate,
         "validation": kept,
         **({"refused": [{"client": r.client, "reason": r.reason} for r in record.refused]} if record.refused else {}),
+        **({"privacy": asdict(record.privacy)} if record.privacy else {}),
     }
 
 
@@ -200,7 +207,10 @@ class _EventLog:
 
     def _log(self, record: RoundRecord, validation: Metrics) -> None:
         step = record.round + 1
-        self.writer.add_scalar("train/loss", record.loss, step)
+        if record.loss is not None:
+            self.writer.add_scalar("train/loss", record.loss, step)
+        if record.privacy is not None:
+            self.writer.add_scalar("train/epsilon", record.privacy.epsilon, step)
         self.writer.add_scalar("train/learning_rate", record.learning_rate, step)
         for name in ("mAP", "CF1", "OF1"):
             if (value := getattr(validation, name)) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,19 +24,23 @@ BAD, BAD_ROUND = 2, 1
 
 def trained(folder: Path, monkeypatch: pytest.MonkeyPatch, *, sends_nan: bool) -> Run:
     """Three clients; one sends NaN in the second round, or is not there then."""
-    original = LocalEngine.train_client
+    original = LocalEngine.gather
 
-    def train_client(self: LocalEngine, client: int, state: State, context: RoundContext) -> Reply:
-        reply = original(self, client, state, context)
-        if (client, context.round) != (BAD, BAD_ROUND):
-            return reply
-        if not sends_nan:
-            raise UpdateRefused(client, "is not there")
-        return replace(reply, state={name: torch.full_like(value, torch.nan) for name, value in reply.state.items()})
+    def gather(
+        self: LocalEngine, sampled: list[int], state: State, context: RoundContext
+    ) -> Iterator[Reply | UpdateRefused]:
+        for reply in original(self, sampled, state, context):
+            if (reply.client, context.round) != (BAD, BAD_ROUND):
+                yield reply
+            elif sends_nan:
+                spoiled = {name: torch.full_like(value, torch.nan) for name, value in reply.state.items()}
+                yield replace(reply, state=spoiled)
+            else:
+                yield UpdateRefused(BAD, "is not there")
 
     run, config = new_run(folder / ("nan" if sends_nan else "absent"), data__sites=3, method__name="coop")
     with monkeypatch.context() as patch:
-        patch.setattr(LocalEngine, "train_client", train_client)
+        patch.setattr(LocalEngine, "gather", gather)
         train(run, prepared(config, folder / "cache"), after_round=print_round)
     return run
 

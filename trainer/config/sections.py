@@ -6,9 +6,9 @@ drawn world (README, "Figures"). The resolved tree is written into each run.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from trainer.config.settings import AUTO, AutoCount, AutoLimit, AutoSize, Settings
 
@@ -26,6 +26,29 @@ class BackboneConfig(Settings):
     "shortest"."""
     patch_source: Literal["last", "value"] = "last"
     """Patch features from the last block, or from its value path only (more local)."""
+
+
+class PrivacyConfig(Settings):
+    """Differential privacy of each client's update (docs/privacy.md). Off unless all three are given."""
+
+    clip: float | None = Field(None, gt=0)
+    """Maximum norm of an update, over all parameters that are sent; a longer one is scaled down."""
+    noise_multiplier: float | None = Field(None, gt=0)
+    """Standard deviation of the noise on each number, in units of `clip`."""
+    delta: float | None = Field(None, gt=0, lt=1)
+    """δ: probability with which the guarantee may fail; far less than one divided by the number of clients."""
+
+    @property
+    def on(self) -> bool:
+        """Whether updates are protected."""
+        return self.clip is not None
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        given = [name for name, value in self if value is not None]
+        if 0 < len(given) < 3:
+            raise ValueError(f"{' and '.join(given)} alone promise nothing: give clip, noise_multiplier and delta")
+        return self
 
 
 class FederationConfig(Settings):
@@ -55,6 +78,11 @@ class FederationConfig(Settings):
     largest_update: float | None = Field(None, gt=0)
     """A client's reply is refused if the norm of its update exceeds this; None: 1000 times the median of the round's
     updates (with at least three of them)."""
+    wire: Literal["float32", "float16", "bfloat16"] = "float32"
+    """Data type in which parameters travel between server and clients, also as simulated in one process. With the
+    shorter two, half the bytes: a client gets the rounded state and replies with its rounded update."""
+    privacy: PrivacyConfig = PrivacyConfig()
+    """Differential privacy of each client's update."""
     memory: Literal["none", "optimiser"] = "none"
     """The state that a client keeps between its rounds, in addition to personal parts if the method has any:
     "optimiser" keeps momentum, moments and step count."""

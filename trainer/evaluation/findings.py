@@ -37,7 +37,18 @@ def findings(run: Run) -> list[str]:
             "it predicts the same labels for every test image, so it has learned nothing about images yet: train "
             "longer (more --rounds, a smaller optimiser.batch_size), or use a backbone that knows your images"
         )
-    return [*found, *refusals(run.metrics()), *_against_yardsticks(run, evaluation)]
+    return [*found, *refusals(run.metrics()), *protection(run.metrics()), *_against_yardsticks(run, evaluation)]
+
+
+def protection(metrics: list[dict[str, Any]]) -> list[str]:
+    """What protects the clients' updates, if anything does."""
+    spent = metrics[-1].get("privacy") if metrics else None
+    if not spent:
+        return []
+    return [
+        f"each client's updates are protected from everybody, the server included, with ε = {spent['epsilon']:.2f} at "
+        f"δ = {spent['delta']:g}, over the {spent['rounds']} rounds of the client that was asked most often"
+    ]
 
 
 def refusals(metrics: list[dict[str, Any]]) -> list[str]:

@@ -94,12 +94,12 @@ class RoundChecks:
         first = [] if limit is not None else list(islice(measured, HELD))
         # An unchanged state says nothing of how long updates are.
         norms = sorted(length for _, length in first if 0 < length < math.inf)
-        for reply, length in chain(first, measured):
+        for place, (reply, length) in enumerate(chain(first, measured)):
             largest = _largest(norms) if limit is None else limit
             if length > largest or not math.isfinite(length):
                 self._refuse(reply, f"sent an update of norm {length:.3g}; at most {largest:.3g} is accepted")
                 continue
-            if limit is None and length > 0 and len(norms) >= HELD:
+            if limit is None and length > 0 and place >= len(first):
                 insort(norms, length)
             yield reply
 
@@ -125,7 +125,7 @@ def _claim_fault(reply: Reply, asked: Asked) -> str | None:
         return f"{reply.examples} as its number of images"
     if asked.images is not None and reply.examples > asked.images[reply.client]:
         return f"{reply.examples} as its number of images, of which it has {asked.images[reply.client]}"
-    return None if math.isfinite(reply.loss) else f"a loss of {reply.loss}"
+    return None if reply.loss is None or math.isfinite(reply.loss) else f"a loss of {reply.loss}"
 
 
 def _largest(norms: Sequence[float]) -> float:

@@ -17,6 +17,7 @@ from trainer.data.batches import Batch, BatchSource
 from trainer.errors import RunFailed, TrainerError
 from trainer.federation.memory import ClientMemory, ClientState, stateful_clients
 from trainer.federation.optimiser import make_optimiser, optimiser_state, restore_optimiser
+from trainer.federation.privacy import private_state
 from trainer.federation.replies import Reply, State
 from trainer.federation.rounds import RoundContext
 from trainer.methods.base import Method
@@ -68,7 +69,8 @@ class ClientTrainer:
 
         Raises:
             RunFailed: a loss or a gradient is not finite; names client, round and batch. Parameters are not updated.
-            TrainerError: the client's saved state is unreadable, or of another method or optimiser.
+            TrainerError: the client's saved state is unreadable, or of another method or optimiser; see also
+                `private_state`.
         """
         training = self._start(client, state, context)
         with seeded(derive(self.seed, "training", context.round, client), self.method.clip.device):
@@ -79,6 +81,10 @@ class ClientTrainer:
             kept = training.optimiser_state() if self.federation.memory == "optimiser" else {}
             self.memory.save(client, context.round + 1, ClientState(self.method.personal_parts(), kept))
         losses = training.losses
+        if self.federation.privacy.on:
+            buffers = {name for name, _ in self.method.named_buffers()}
+            sent = private_state(self.method.exchanged(), state, buffers, self.federation.privacy)
+            return Reply(client, sent, len(owned), None)
         return Reply(client, self.method.exchanged(), len(owned), sum(losses) / max(1, len(losses)))
 
     def _start(self, client: int, state: State, context: RoundContext) -> _LocalTraining:

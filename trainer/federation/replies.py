@@ -32,7 +32,7 @@ class Reply:
         client: its id.
         state: its exchanged parameters and buffers.
         examples: the number of images it trained on.
-        loss: mean loss per batch.
+        loss: mean loss per batch; None if it is not told (`federation.privacy`).
         round: the round that it says it trained in; None if the engine vouches for it.
         inputs: the hash of the bank, labels and weights that it says it has; None if the engine vouches for them.
     """
@@ -40,7 +40,7 @@ class Reply:
     client: int
     state: State
     examples: int
-    loss: float
+    loss: float | None
     round: int | None = None
     inputs: str | None = None
 

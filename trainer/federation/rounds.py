@@ -10,6 +10,7 @@ from trainer.config.sections import FederationConfig, OptimiserConfig
 from trainer.errors import RunFailed
 from trainer.federation.aggregation.registry import Aggregation, aggregate
 from trainer.federation.checks import Asked, RoundChecks, UpdateRefused
+from trainer.federation.privacy import Spent
 from trainer.federation.replies import Reply, State
 from trainer.seeding import numpy_generator
 
@@ -30,19 +31,21 @@ class RoundRecord:
         round: its index, from 0.
         clients: those whose replies count.
         examples: the number of their images.
-        loss: the mean of their losses.
+        loss: the mean of their losses; None if they are not told.
         learning_rate: of the round.
         missing: sampled clients that did not reply.
         refused: the replies that did not count.
+        privacy: what protects the clients' updates so far; None if nothing does.
     """
 
     round: int
     clients: tuple[int, ...]
     examples: int
-    loss: float
+    loss: float | None
     learning_rate: float
     missing: tuple[int, ...] = ()
     refused: tuple[UpdateRefused, ...] = ()
+    privacy: Spent | None = None
 
 
 Gather = Callable[[list[int], State, RoundContext], Iterable[Reply | UpdateRefused]]
@@ -93,12 +96,13 @@ def run_round(
         _check_replied([reply.client for reply in counted], sampled, checks.refused, settings, context)
 
     merged = aggregate(aggregation, replies(), state, settings)
+    losses = [reply.loss for reply in counted if reply.loss is not None]
     replied = tuple(reply.client for reply in counted)
     record = RoundRecord(
         round=context.round,
         clients=replied,
         examples=sum(reply.examples for reply in counted),
-        loss=sum(reply.loss for reply in counted) / len(counted),
+        loss=sum(losses) / len(losses) if losses else None,
         learning_rate=learning_rate(optimiser, context),
         missing=_missing(sampled, replied, checks.refused),
         refused=tuple(checks.refused),
@@ -147,6 +151,15 @@ def sample_clients(clients: int, participation: float, seed: int, context: Round
         return list(range(clients))
     generator = numpy_generator(seed, "clients", context.round)
     return sorted(int(c) for c in generator.choice(clients, size=count, replace=False))
+
+
+def most_rounds(clients: int, participation: float, seed: int, rounds: int) -> int:
+    """The number of rounds of the client that is asked most often in a run."""
+    asked = [0] * clients
+    for index in range(rounds):
+        for client in sample_clients(clients, participation, seed, RoundContext(index, rounds)):
+            asked[client] += 1
+    return max(asked)
 
 
 def clients_per_round(clients: int, participation: float) -> int:

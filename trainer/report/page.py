@@ -107,13 +107,14 @@ def _charts(run: Run, against: list[Run], names: list[str]) -> list[Chart]:
     if not own:
         return []
     everyone = {name: one.metrics() for name, one in zip(names, [run, *against], strict=True)}
-    loss = {names[0]: [(line["rounds"], line["loss"]) for line in own]}
+    told = [(line["rounds"], line["loss"]) for line in own if line["loss"] is not None]
     validation = {
         name: [(line["rounds"], value) for line in lines if (value := line["validation"]["mAP"]) is not None]
         for name, lines in everyone.items()
     }
     drawn = {name: points for name, points in validation.items() if points}
-    return [*([line_chart("Validation mAP (%)", drawn)] if drawn else []), line_chart("Training loss", loss)]
+    charts = [line_chart("Validation mAP (%)", drawn)] if drawn else []
+    return [*charts, line_chart("Training loss", {names[0]: told})] if told else charts
 
 
 def _labels(evaluation: dict[str, Any], against: list[Run], names: list[str]) -> list[dict[str, Any]]:

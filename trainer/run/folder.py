@@ -10,6 +10,7 @@ runs/NAME/
   metrics.jsonl      one line per round
   checkpoints/       round-0012.safetensors: the exchanged state after 12 rounds
   clients/           the state of stateful clients (trainer/federation/memory.py)
+  privacy.json       how often each client was asked for its update, if updates are protected (trainer/run/privacy.py)
   evaluation.json    metrics on the test split
   yardsticks.json    what trivial predictions, zero-shot CLIP and a linear probe reach there
   events/            TensorBoard

@@ -131,6 +131,14 @@ class RefusalLine(Record):
     reason: Text
 
 
+class PrivacyLine(Record):
+    """What protects the updates of the client that was asked most often."""
+
+    epsilon: Annotated[float, Field(ge=0)]
+    delta: Probability
+    rounds: Count
+
+
 class RoundLine(Record):
     """A line of metrics.jsonl. Other keys are a method's diagnostics, numbers."""
 
@@ -142,10 +150,11 @@ class RoundLine(Record):
     missing: list[Count] = []
     """Sampled clients whose replies were not used; not in older runs."""
     examples: Count
-    loss: float
+    loss: float | None
     learning_rate: float
     validation: MetricsAtThreshold
     refused: list[RefusalLine] = []
+    privacy: PrivacyLine | None = None
 
 
 class MetricsOfLabels(MetricsAtThreshold):
@@ -242,6 +251,13 @@ class Description(Record):
     trainable: Count
     conditions: list[Text] | None = None
     prompts: list[Text] | None = None
+
+
+class PrivacyRecord(Record):
+    """privacy.json: how often each client was asked for its update; the key is its id."""
+
+    noise_multiplier: Annotated[float, Field(gt=0)]
+    asked: dict[Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,8})$")], Count] = Field(max_length=10**6)
 
 
 class TrackingRecord(RootModel[dict[Name, Name]]):

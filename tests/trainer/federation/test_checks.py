@@ -187,6 +187,7 @@ def test_two_updates_do_not_say_which_is_too_long() -> None:
     assert lengths_that_count([1.0, 1e6]) == [0, 1]
     assert lengths_that_count([0.0, 0.0, 0.0, 1.0]) == [0, 1, 2, 3]
     assert lengths_that_count([1.0, 1e6, 1.0]) == [0, 2]
+    assert lengths_that_count([0.0] * HELD + [1.0, 1.0, 1.0, 1e6]) == list(range(HELD + 3))
 
 
 @settings(max_examples=30, deadline=None)
