@@ -149,18 +149,18 @@ def run_grid(plan: Plan, how: Work, retry: bool, say: Say) -> Plan:
     say(f"{plan.table} on {plan.dataset}: {len(cells)} cells ({len(plan.rows)} rows) in {plan.out}")
     how.limit_threads()
     options = how.options(0)
-    options.load(cells[0].settings, plan.bank)
+    first = Worker(plan, options, say)
+    if retry:
+        first.forget_failures(cells)
     if not how.tries:  # else the settings of the cells are not known yet
-        Worker(plan, options, say, retry).prepare(cells)
+        first.prepare(cells)
     context = multiprocessing.get_context("spawn")
     others = [context.Process(target=_work, args=(plan, how, number)) for number in range(1, how.workers)]
     for process in others:
         process.start()
     try:
         plan = how.tuned(plan, options, say)
-        worker = Worker(plan, options, say, retry)
-        worker.prepare(plan.cells())
-        worker.work(plan.cells())
+        _compute(plan, options, say)
     finally:
         for process in others:
             process.join()
@@ -177,8 +177,13 @@ def _work(plan: Plan, how: Work, number: int) -> None:
 
     how.limit_threads()
     options = how.options(number)
-    plan = how.tuned(plan, options, lambda text: None)
-    Worker(plan, options, say).work(plan.cells())
+    _compute(how.tuned(plan, options, lambda text: None), options, say)
+
+
+def _compute(plan: Plan, options: SharedOptions, say: Say) -> None:
+    worker, cells = Worker(plan, options, say), plan.cells()
+    worker.prepare(cells)
+    worker.work(cells)
 
 
 def _device(name: str | None, number: int) -> str | None:

@@ -27,8 +27,8 @@ class CellRecord(Record):
     cpu_seconds: float = Field(0.0, ge=0)
     """Processor time of it."""
     device: Name
-    settings: Hash
-    """Of the settings that were wanted; see `settings_hash`."""
+    settings: Hash | None = None
+    """Of the settings that were wanted; see `settings_hash`. Not in older records."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,8 @@ def check_cell(where: Place, cell: Cell, bank: bytes) -> None:
         TrainerError: it was not.
     """
     record = ended(where)
-    if record is not None and record.status == "failed" and record.settings != settings_hash(cell.settings):
+    known = None if record is None or record.status == "done" else record.settings
+    if known is not None and known != settings_hash(cell.settings):
         raise TrainerError(f"{where.record}: this cell failed with other settings; compute it once more with --retry")
     if not (where.run / "config.json").exists():
         return

@@ -35,13 +35,11 @@ class Worker:
         plan: the table.
         options: how to work on its runs.
         say: receives a line per cell.
-        retry: cells that failed are computed once more.
     """
 
     plan: Plan
     options: SharedOptions
     say: Callable[[str], None] = lambda text: None
-    retry: bool = False
 
     def prepare(self, cells: Sequence[Cell]) -> None:
         """Check all cells that were begun, and load data, backbone and bank of the first one that is open.
@@ -52,15 +50,19 @@ class Worker:
         self.plan.folder.mkdir(parents=True, exist_ok=True)
         bank = self.plan.bank.read_bytes()
         for cell in cells:
-            where = place(self.plan.folder, cell)
-            record = ended(where)
-            if self.retry and record is not None and record.status == "failed":
-                where.record.unlink(missing_ok=True)
-            check_cell(where, cell, bank)
+            check_cell(place(self.plan.folder, cell), cell, bank)
         for cell in cells:
             if ended(place(self.plan.folder, cell)) is None:
                 self.options.load(cell.settings, self.plan.bank)
                 return
+
+    def forget_failures(self, cells: Sequence[Cell]) -> None:
+        """Make cells that failed open again; their runs go on from their checkpoints."""
+        for cell in cells:
+            where = place(self.plan.folder, cell)
+            record = ended(where)
+            if record is not None and record.status == "failed":
+                where.record.unlink(missing_ok=True)
 
     def work(self, cells: Sequence[Cell]) -> None:
         """Compute cells until none is left, and wait for those that others compute.
