@@ -58,7 +58,7 @@ def measure(clients: int, images: int, batch: int, rounds: int) -> dict[str, flo
     for index in range(rounds):
         began = time.process_time()
         context = RoundContext(index, rounds)
-        state, _ = run_round(state, clients, engine.train_client, federation, optimiser, 0, context, rule)
+        state, _ = run_round(state, clients, engine.gather, federation, optimiser, 0, context, rule)
         seconds.append(time.process_time() - began)
     return {"seconds": min(seconds), "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 

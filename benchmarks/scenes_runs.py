@@ -24,7 +24,7 @@ from trainer.federation.client import ClientTrainer
 from trainer.federation.local import LocalEngine
 from trainer.federation.memory import ClientMemory, stateful_clients
 from trainer.federation.replies import State
-from trainer.federation.rounds import RoundContext, run_round
+from trainer.federation.rounds import Gather, RoundContext, run_round
 from trainer.preparing import Prepared, prepare
 from trainer.resolving import resolve
 from trainer.run_config import RunConfig
@@ -63,12 +63,21 @@ def configured(row: Settings, seed: int, bank: Path) -> tuple[RunConfig, Path | 
     return config, bank if config.method.name == "fedmpt" else None
 
 
-def run(job: Job, bank: Path, cache: Path) -> dict[str, float]:
+Sites = Callable[[Gather], Gather]
+"""Changes what sites send."""
+
+
+def honest(gather: Gather) -> Gather:
+    """Sites that send what they have trained."""
+    return gather
+
+
+def run(job: Job, bank: Path, cache: Path, sites: Sites = honest) -> dict[str, float]:
     """Train, and evaluate once at the end, at the threshold chosen on the validation split."""
     torch.set_num_threads(1)
     config, own = configured(job.settings, job.seed, bank)
     ready = prepare(config, None if own is None else load(own).bank, cache)
-    train(ready)
+    train(ready, sites)
     validation = scores(ready.method, ready.features(ready.dataset.validation))
     measured = validation if job.split == "validation" else scores(ready.method, ready.features(ready.dataset.test))
     found = compute_metrics(*measured, choose_threshold(*validation))
@@ -76,22 +85,23 @@ def run(job: Job, bank: Path, cache: Path) -> dict[str, float]:
     return {name: value for name, value in figures.items() if value is not None}
 
 
-def train(ready: Prepared) -> None:
+def train(ready: Prepared, sites: Sites = honest) -> None:
     """Run all rounds and load the last state into the method."""
     method = ready.method
     if not method.trainable():
         return
     with tempfile.TemporaryDirectory() as folder:
-        method.receive(_trained(ready, Path(folder)))
+        method.receive(_trained(ready, Path(folder), sites))
 
 
-def _trained(ready: Prepared, folder: Path) -> State:
+def _trained(ready: Prepared, folder: Path, sites: Sites) -> State:
     """The state after all rounds; `folder` is for client states."""
     config, method, data = ready.config, ready.method, ready.dataset.train
     memory = ClientMemory(folder) if stateful_clients(config.federation, method) else None
     images, seed = ready.features(data), config.seeds.batches
     trainer = ClientTrainer(method, images, config.federation, config.optimiser, seed, memory=memory)
     engine = LocalEngine(trainer, client_indices(data))
+    gather = sites(engine.gather)
     rule = choose_rule(config.federation, method.aggregation)
     state, clients, rounds = (
         method.exchanged(),
@@ -101,9 +111,7 @@ def _trained(ready: Prepared, folder: Path) -> State:
     for index in range(rounds):
         context = RoundContext(index, rounds)
         seed = config.seeds.clients
-        state, _ = run_round(
-            state, clients, engine.train_client, config.federation, config.optimiser, seed, context, rule
-        )
+        state, _ = run_round(state, clients, gather, config.federation, config.optimiser, seed, context, rule)
         if memory:
             memory.commit(index + 1)
             memory.sweep([])

@@ -56,6 +56,12 @@ ENTRIES: dict[str, Entry] = {
         "trainer.commands.evaluation", "evaluate", "Measure a run's best checkpoint on the test split.", "Training"
     ),
     "compare": Entry("trainer.commands.evaluation", "compare", "Set runs side by side.", "Training"),
+    "reproduce": Entry(
+        "trainer.commands.reproducing",
+        "reproduce",
+        "Compute a table of the paper, every method side by side.",
+        "Training",
+    ),
     "predict": Entry(
         "trainer.commands.inference", "predict", "Say which labels images carry, where and why.", "Training"
     ),

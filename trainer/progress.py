@@ -58,12 +58,14 @@ def print_start(run: Run, prepared: Prepared) -> None:
 
 
 def print_round(record: RoundRecord, validation: Metrics, rounds: int) -> None:
-    """Print a finished round: number of clients, loss, validation mAP."""
+    """Print a finished round: number of clients, loss, validation mAP; a line for each refused reply."""
     echo(
         f"round {record.round + 1:>3}/{rounds}  clients {len(record.clients)}  loss {record.loss:.4f}  "
         f"validation mAP {format_figure(validation.mAP)}",
         err=True,
     )
+    for refusal in record.refused:
+        echo(f"          refused: {refusal}", err=True)
 
 
 def _sizes(method: Method, trainable: int) -> str:

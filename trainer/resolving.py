@@ -22,7 +22,7 @@ from trainer.run_config import PRESETS, RunConfig
 
 
 def resolve(file: Path | None = None, preset: str | None = None, overrides: dict[str, Any] | None = None) -> RunConfig:
-    """The settings of a run. Later layers override earlier ones: defaults, preset, file, overrides.
+    """The settings of a run. Later layers override earlier ones: defaults, the method's own, preset, file, overrides.
 
     Args:
         file: a TOML or JSON file with the same tree.
@@ -39,15 +39,26 @@ def resolve(file: Path | None = None, preset: str | None = None, overrides: dict
         _set(chosen, key, value)
     if not isinstance(chosen.get("method", {}), dict):
         raise TrainerError(f"settings: 'method' is a group, not a value; write method.name={chosen['method']}")
-    tree = _preset(preset, chosen.get("method", {}))
-    _merge(tree, chosen)
-    tree.setdefault("method", {}).setdefault("name", FedMptConfig().name)
+    given = _preset(preset, chosen.get("method", {}))
+    _merge(given, chosen)
+    name = given.setdefault("method", {}).setdefault("name", FedMptConfig().name)
+    tree = _usual(name)
+    _merge(tree, given)
     try:
         config = RunConfig.model_validate(tree)
     except ValidationError as error:
         raise TrainerError("settings: " + "; ".join(_problem(e) for e in error.errors())) from error
     _check_context_is_used(config, chosen.get("method", {}))
     return config
+
+
+def _usual(method: Any) -> dict[str, Any]:
+    """The tree of a method's own defaults for other sections; empty for an unknown method, which is refused later."""
+    kind = settings_classes().get(method) if isinstance(method, str) else None
+    tree: dict[str, Any] = {}
+    for key, value in (kind.usual if kind else {}).items():
+        _set(tree, key, value)
+    return tree
 
 
 def changed(config: RunConfig, values: dict[str, Any]) -> RunConfig:

@@ -74,7 +74,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "context": "none",
         },
         "optimiser": {"name": "sgd", "learning_rate": 0.001, "batch_size": 32},
-        "federation": {"weights": "uniform", "rounds": 12},
+        "federation": {"weights": "uniform", "rounds": 50},
     },
     "released": {
         "method": {"name": "fedmpt-released"},

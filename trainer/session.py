@@ -144,8 +144,9 @@ class Run(RunFolder):
 
     @property
     def history(self) -> list[dict[str, Any]]:
-        """A flat record for each round: rounds, clients (their number), loss, validation metrics …"""
-        return [flat({**line, "clients": len(line["clients"])}) for line in self.metrics()]
+        """A flat record for each round: rounds, clients and missing (their numbers), loss, validation metrics …"""
+        lines = ({"missing": [], **line} for line in self.metrics())
+        return [flat({**line, **{key: len(line[key]) for key in ("clients", "missing")}}) for line in lines]
 
     @property
     def labels(self) -> list[dict[str, Any]]:
@@ -253,10 +254,14 @@ def begin(settings: RunConfig, bank: Path | None, out: Path | None, options: Opt
     Raises:
         TrainerError: wrong settings, data, bank or folder; before anything is written.
     """
-    prepared = prepare_new(settings, bank, options)
+    return create(prepare_new(settings, bank, options), bank, out or free_folder(settings), options)
+
+
+def create(prepared: Prepared, bank: Path | None, out: Path, options: Options) -> Run:
+    """As `begin`, for what is prepared already."""
     # The prepared settings have numbers in place of "auto".
-    run = Run(RunFolder.create(out or free_folder(settings), prepared.config, bank).folder, options)
-    save_partition(prepared.dataset, settings.data.partition, run.partition)
+    run = Run(RunFolder.create(out, prepared.config, bank).folder, options)
+    save_partition(prepared.dataset, prepared.config.data.partition, run.partition)
     run.__dict__["prepared"] = prepared  # as the cached property would have it, without loading it again
     return run
 

@@ -84,6 +84,7 @@ def _train(run: Run, prepared: Prepared, checkpoint: str, after_round: AfterRoun
         memory=memory,
     )
     engine = LocalEngine(trainer, client_indices(prepared.dataset.train))
+    images = [len(owned) for owned in engine.owned]
     validation = prepared.features(prepared.dataset.validation)
     _report_sizes(run, prepared, rule, state, len(engine.owned))
     with _deterministic(config.compute.deterministic), _EventLog(run, done) as log:
@@ -93,12 +94,13 @@ def _train(run: Run, prepared: Prepared, checkpoint: str, after_round: AfterRoun
             state, record = run_round(
                 state,
                 len(engine.owned),
-                engine.train_client,
+                engine.gather,
                 config.federation,
                 config.optimiser,
                 config.seeds.clients,
                 context,
                 rule,
+                images,
             )
             method.receive(state)
             measured = validate(method, validation)
@@ -176,10 +178,12 @@ def _metrics_record(record: RoundRecord, validation: Metrics) -> dict[str, Any]:
     return {
         "rounds": record.round + 1,
         "clients": list(record.clients),
+        "missing": list(record.missing),
         "examples": record.examples,
         "loss": record.loss,
         "learning_rate": record.learning_rate,
         "validation": kept,
+        **({"refused": [{"client": r.client, "reason": r.reason} for r in record.refused]} if record.refused else {}),
     }
 
 

@@ -202,7 +202,7 @@ class Asker:
                 queue = list(reversed(batch.missing))
                 async with interruptible(sender, self.notice) as workers:
                     for _ in range(min(service.concurrency, len(queue))):
-                        workers.start(self._run_worker(sender, queue, batch))
+                        workers.start(lambda: self._run_worker(sender, queue, batch))
             except BudgetExceeded:
                 batch.budget_exceeded = True
             finally:

@@ -28,8 +28,8 @@ class WorkerPool:
         self._sender, self._notice = sender, notice
         self._tasks: list[asyncio.Task[None]] = []
 
-    def start(self, work: Coroutine[Any, Any, None]) -> None:
-        """Start a worker."""
+    def start(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Start a worker; its coroutine is made when it runs, since it may be cancelled before."""
         self._tasks.append(asyncio.create_task(self._watched(work)))
 
     def interrupt(self) -> None:
@@ -49,9 +49,9 @@ class WorkerPool:
         """Wait until all workers have ended."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _watched(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _watched(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         try:
-            await work
+            await work()
         except Exception as error:
             self.failure = self.failure or error
             self._stop_sending()

@@ -87,7 +87,8 @@ class BatchBackend:
             raise TransientFailure(words(said or "no answer"))
         status, content = response.get("status_code"), response.get("body")
         if type(status) is int and status != 200:
-            raise failure(status, content, self._where)
+            # vllm run-batch has no body then, and the server's words beside it.
+            raise failure(status, error if content is None else content, self._where)
         found = error_in(content)
         if found:
             raise failure(*found, self._where, in_body=True)

@@ -55,7 +55,7 @@ class Batches:
         """
         if named != OPENAI:
             batches = BatchFolder(expanded(Path(named)))
-            return cls(batches, BatchBackend(batches, address.display), None)
+            return cls(batches, BatchBackend(batches, str(batches.folder)), None)
         mark = hashlib.sha256(address.endpoint.encode()).hexdigest()[:8]
         batches = BatchFolder(folder / f"{re.sub(r'[^a-z0-9.-]', '-', address.host)}-{mark}")
         return cls(batches, BatchBackend(batches, address.display), BatchService(batches, address, service, print_note))

@@ -21,6 +21,17 @@ class TestSettings:
         assert config.optimiser.learning_rate == 0.5
         assert config.method.model_dump()["rank"] == 7
 
+    def test_a_methods_own_defaults_are_the_weakest_layer(self, tmp_path: Path) -> None:
+        file = tmp_path / "f.toml"
+        file.write_text("[optimiser]\nlearning_rate = 0.5\n")
+        fedram = {"method.name": "fedram"}
+        assert resolve(overrides={"method.name": "coop"}).optimiser.learning_rate == 0.01
+        assert resolve(overrides=fedram).optimiser.learning_rate == 0.001
+        assert resolve(overrides=fedram).optimiser.name == "adamw"
+        assert resolve(file, overrides=fedram).optimiser.learning_rate == 0.5
+        assert resolve(overrides={**fedram, "optimiser.learning_rate": 0.01}).optimiser.learning_rate == 0.01
+        assert resolve(preset="paper", overrides=fedram).optimiser.name == "sgd"
+
     def test_a_preset_of_another_method_leaves_the_chosen_one_alone(self) -> None:
         """The paper's optimiser for CoOp, without FedMPT's own settings; not even PRESETS is touched by it."""
         for _ in range(2):

@@ -1,4 +1,7 @@
-"""Load a backbone by name and weights. Missing weights are an error; nothing is ever initialised at random instead."""
+"""Load a backbone by name and weights. Missing weights are an error.
+
+Nothing is initialised at random instead, except for `random_backbone`, which is asked for by that name.
+"""
 
 from __future__ import annotations
 
@@ -72,6 +75,21 @@ def _load(name: str, pretrained: str | None, fetch: bool) -> FrozenClip:
     return from_file(name, path, config)
 
 
+def random_backbone(name: str) -> FrozenClip:
+    """A CLIP with random weights, the same each time; only for measuring time and memory, which do not depend on them.
+
+    Raises:
+        TrainerError: an unknown name.
+    """
+    import open_clip
+
+    check_name(name)
+    with torch.random.fork_rng(), _without_warnings():
+        torch.manual_seed(0)
+        model = open_clip.create_model(name, pretrained=None, load_weights=False)
+    return FrozenClip(model, tokenizer(name), _preprocess(model, {}), name)
+
+
 def load_recorded(
     name: str,
     pretrained: str | None,
@@ -124,16 +142,22 @@ def from_file(name: str, path: Path, config: dict[str, Any] | None = None) -> Fr
     if config.get("quick_gelu") and not _uses_quick_gelu(model):
         raise TrainerError(f"these weights were trained with QuickGELU: use {name}-quickgelu")
     _fill(model, path, weights)
+    return FrozenClip(model, tokenizer(name), _preprocess(model, config), name)
+
+
+def _preprocess(model: Any, config: dict[str, Any]) -> Preprocess:
+    """What a model expects, by the settings of its weights, else open_clip's defaults."""
+    import open_clip
+
     defaults = open_clip.transform.PreprocessCfg()
     size = model.visual.image_size
-    preprocess = Preprocess(
+    return Preprocess(
         size=size[0] if isinstance(size, tuple) else size,
         mean=tuple(config.get("mean") or defaults.mean),
         std=tuple(config.get("std") or defaults.std),
         interpolation=config.get("interpolation") or defaults.interpolation,
         resize=config.get("resize_mode") or defaults.resize_mode,
     )
-    return FrozenClip(model, tokenizer(name), preprocess, name)
 
 
 def fill_weights(model: Any, path: Path) -> None:

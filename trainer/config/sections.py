@@ -36,6 +36,9 @@ class FederationConfig(Settings):
     the drawn world's size or larger."""
     participation: float = Field(1.0, gt=0, le=1)
     """Fraction of clients sampled in each round."""
+    min_replies: float = Field(0.5, gt=0, le=1)
+    """Fraction of the sampled clients whose replies must count, rounded up. With fewer nothing is aggregated and
+    training stops, to be resumed. Clients that are missing or refused are named."""
     weights: Literal["uniform", "examples"] = "uniform"
     """The clients' weights in aggregation: equal ("uniform", as in the paper), or by their number of images."""
     aggregation: str = "auto"
@@ -49,6 +52,9 @@ class FederationConfig(Settings):
     """Of fedawa: the server's optimisation steps on the weights in each round; 0 leaves them as they are."""
     awa_rate: float = Field(0.1, gt=0)
     """Of fedawa: the step size on the logits of the weights."""
+    largest_update: float | None = Field(None, gt=0)
+    """A client's reply is refused if the norm of its update exceeds this; None: 1000 times the median of the round's
+    updates (with at least three of them)."""
     memory: Literal["none", "optimiser"] = "none"
     """The state that a client keeps between its rounds, in addition to personal parts if the method has any:
     "optimiser" keeps momentum, moments and step count."""
@@ -65,7 +71,8 @@ class OptimiserConfig(Settings):
     name: Literal["adamw", "sgd"] = "adamw"
     """The optimiser; "sgd" in the paper."""
     learning_rate: float = Field(0.01, gt=0)
-    """Learning rate before the schedule; 0.001 in the paper, with sgd."""
+    """Learning rate before the schedule; 0.001 in the paper, with sgd. Some methods have another default
+    (docs/methods)."""
     momentum: float = Field(0.9, ge=0, lt=1)
     """Momentum of sgd; β1 of adamw."""
     weight_decay: float = Field(1e-5, ge=0)

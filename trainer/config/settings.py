@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
@@ -32,6 +33,10 @@ SettingsPath = Annotated[Path, AfterValidator(expanded)]
 
 class MethodSettings(Settings):
     """Base of a method's settings. The subclass declares `name` with a literal type, the method's name."""
+
+    usual: ClassVar[Mapping[str, Any]] = {}
+    """Defaults of other sections that this method needs, by dotted key ("optimiser.learning_rate"). Presets, files and
+    options are stronger."""
 
     name: str
     """The method's name."""

@@ -63,26 +63,29 @@ def load_dataset(
     Raises:
         TrainerError: an unknown name, missing files, unreadable images, or settings that do not fit the data.
     """
+    return with_owners(load_images(settings, cache, progress), settings)
+
+
+def load_images(settings: DataConfig, cache: Path | None = None, progress: Progress | None = None) -> MultiLabelDataset:
+    """Load a data set as `load_dataset`, without the partition and masking of the settings."""
     check_settings(settings)
     if settings.dataset == "scenes":
         from trainer.data import scenes
 
-        dataset = scenes.load(**settings.model_dump(include=set(SCENES)), scenes=settings.scenes)
-    else:
-        module = dataset_module(settings.dataset)
-        root = data_root(settings, cache, progress)
-        for required in module.REQUIRED:
-            if required.find(root) is None:
-                raise TrainerError(
-                    f"{settings.dataset}: {required.what} is missing; it belongs at {root / required.paths[0]}. "
-                    f"See: fedmpt datasets check {settings.dataset} --data-root {root}"
-                )
-        settings = with_defaults(settings, **module.DEFAULTS[settings.variant])
-        listing = module.read_listing(root, settings)
-        if settings.validation == "published" and listing.validation is None:
-            raise TrainerError(f"{settings.dataset} has no validation split of its own: data.validation must be made")
-        dataset = assemble(settings.dataset, listing, settings, cache, progress)
-    return _partition_and_mask(dataset, settings)
+        return scenes.load(**settings.model_dump(include=set(SCENES)), scenes=settings.scenes)
+    module = dataset_module(settings.dataset)
+    root = data_root(settings, cache, progress)
+    for required in module.REQUIRED:
+        if required.find(root) is None:
+            raise TrainerError(
+                f"{settings.dataset}: {required.what} is missing; it belongs at {root / required.paths[0]}. "
+                f"See: fedmpt datasets check {settings.dataset} --data-root {root}"
+            )
+    settings = with_defaults(settings, **module.DEFAULTS[settings.variant])
+    listing = module.read_listing(root, settings)
+    if settings.validation == "published" and listing.validation is None:
+        raise TrainerError(f"{settings.dataset} has no validation split of its own: data.validation must be made")
+    return assemble(settings.dataset, listing, settings, cache, progress)
 
 
 def check_settings(settings: DataConfig) -> None:
@@ -135,8 +138,12 @@ def data_root(settings: DataConfig, cache: Path | None = None, progress: Progres
     return settings.data_root
 
 
-def _partition_and_mask(dataset: MultiLabelDataset, settings: DataConfig) -> MultiLabelDataset:
-    """Partition by the full labels, then mask; the released program masks first."""
+def with_owners(dataset: MultiLabelDataset, settings: DataConfig) -> MultiLabelDataset:
+    """Partition by the full labels, then mask; the released program masks first.
+
+    Raises:
+        TrainerError: a partition that does not suit the data.
+    """
     as_released = settings.variant == "released"
     becomes = settings.mask.becomes or ("negative" if as_released else "unknown")
 

@@ -12,13 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainer.evaluation.metrics import precision_recall_f1, weighted_average_precision
+from trainer.evaluation.metrics import harmonic_mean, precision_recall_f1, weighted_average_precision
+from trainer.run.records import FIGURES
 
 CELLS = 4_000_000
 """Counts (resamples times images) held in memory at once; has no effect on results."""
-
-NAMES = ("mAP", "CP", "CR", "CF1", "OP", "OR", "OF1")
-"""The metrics with intervals."""
 
 
 def intervals(
@@ -46,11 +44,12 @@ def intervals(
         (low, high) in per cent by metric.
     """
     resampled = [
-        weighted_metrics(counts, logits, labels, threshold) for counts in _counts(len(labels), resamples, generator)
+        weighted_metrics(counts, logits, labels, threshold)
+        for counts in resampled_counts(len(labels), resamples, generator)
     ]
     tail = (1 - level) / 2
     ends = np.nanquantile(torch.cat(resampled).numpy(), [tail, 1 - tail], axis=0)
-    return {name: (float(low), float(high)) for name, low, high in zip(NAMES, *ends, strict=True)}
+    return {name: (float(low), float(high)) for name, low, high in zip(FIGURES, *ends, strict=True)}
 
 
 def trusted(
@@ -96,7 +95,7 @@ def weighted_metrics(counts: Tensor, logits: Tensor, labels: Tensor, threshold: 
         threshold: on the probability.
 
     Returns:
-        (R, 7) in per cent, in the order of NAMES; means over labels are NaN if a multiset has no positive at all.
+        (R, 8) in per cent, in the order of FIGURES; means over labels are NaN if a multiset has no positive at all.
     """
     precisions = []
     for column in range(labels.shape[1]):
@@ -109,12 +108,13 @@ def weighted_metrics(counts: Tensor, logits: Tensor, labels: Tensor, threshold: 
     confused = torch.stack([counts @ part.double() for part in (predicted & actual, predicted, actual)], dim=-1)
     without = confused[..., 2] == 0
     by_label = precision_recall_f1(confused).masked_fill(without[..., None], float("nan")).nanmean(1)
-    pooled = precision_recall_f1(confused.masked_fill(without[..., None], 0.0).sum(1))
+    harmonic = harmonic_mean(by_label[:, 0], by_label[:, 1])
+    pooled = precision_recall_f1(confused.sum(1))
     mean = torch.stack(precisions, dim=1).nanmean(1)
-    return 100 * torch.cat([mean[:, None], by_label, pooled], dim=1)
+    return 100 * torch.cat([mean[:, None], by_label, harmonic[:, None], pooled], dim=1)
 
 
-def _counts(images: int, resamples: int, generator: np.random.Generator) -> Iterator[Tensor]:
+def resampled_counts(images: int, resamples: int, generator: np.random.Generator) -> Iterator[Tensor]:
     """Blocks (r, n) float64 of bootstrap counts, with R rows in total."""
     step = max(1, CELLS // images)
     for start in range(0, resamples, step):

@@ -11,12 +11,14 @@ from fedmpt.common.errors import FedmptError
 from fedmpt.common.terminal import cell
 from trainer.errors import TrainerError
 from trainer.run.folder import Run
+from trainer.run.records import FIGURES
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-FIGURES = ("mAP", "CP", "CR", "CF1", "OP", "OR", "OF1")
-"""The metrics in their customary order."""
+
+HEADINGS = {name: name for name in FIGURES} | {"CF1_harmonic": "CF1h"}
+"""The metrics in table headings. CF1h: the harmonic mean of CP and CR."""
 
 
 def format_figure(value: float | None, sign: str = "") -> str:
@@ -73,6 +75,7 @@ def rows(runs: list[Run]) -> list[dict[str, Any]]:
             "rounds": e["rounds"],
             "trainable": e["description"]["trainable"],
             **{key: e["test"][key] for key in (*FIGURES, "threshold")},
+            "spurious": e["spurious_activation"]["mean"] if e["spurious_activation"] else None,
             "intervals": e["intervals"],
             "at_0.5": {key: e["test_at_0.5"][key] for key in FIGURES},
             "oracle_thresholds": {key: e["test_oracle_thresholds"][key] for key in FIGURES},
@@ -104,13 +107,13 @@ def shared_yardsticks(compared: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def table(compared: list[dict[str, Any]]) -> Table:
     """The rows as a terminal table, then the yardsticks; the best values of runs in bold.
 
-    ± is half the width of the mAP's confidence interval.
+    ± is half the width of the mAP's confidence interval; spurious: see `trainer.evaluation.spurious`.
     """
     from rich.table import Table
 
     parent = common_folder([row["run"] for row in compared])
     shown = Table(title="test split; threshold of CF1 and OF1 chosen on validation images")
-    for heading in ("run", "method", "rounds", "trained", "mAP", "±", "CF1", "OF1"):
+    for heading in ("run", "method", "rounds", "trained", "mAP", "±", "CF1", "OF1", "spurious"):
         words = heading in ("run", "method")
         shown.add_column(heading, justify="left" if words else "right", overflow="fold", no_wrap=not words)
     for row in compared:
@@ -120,11 +123,13 @@ def table(compared: list[dict[str, Any]]) -> Table:
             figures.append(cell(format_figure(row[key]), "bold" if best else ""))
         figures.insert(1, cell(half_width(row["intervals"], "mAP")))
         name = str(Path(row["run"]).absolute().relative_to(parent))
+        figures.append(cell(format_figure(row["spurious"])))
         shown.add_row(cell(name), cell(row["title"]), str(row["rounds"]), f"{row['trainable']:,}", *figures)
     shown.add_section()
     for row in shared_yardsticks(compared):
         mean, *rest = (format_figure(row[key]) for key in ("mAP", "CF1", "OF1"))
-        shown.add_row(cell("yardstick"), cell(row["title"]), "", "", mean, "", *rest)
+        spurious = format_figure(row["spurious"])
+        shown.add_row(cell("yardstick"), cell(row["title"]), "", "", mean, "", *rest, spurious)
     return shown
 
 
@@ -163,7 +168,7 @@ def evaluation_table(evaluation: dict[str, Any], yardsticks: Sequence[dict[str, 
     threshold = evaluation["test"]["threshold"]
     names = {"validation": f"at {threshold:.2f} (validation)", "0.5": "at 0.50", "oracle": "oracle (published)"}
     shown = Table(box=SIMPLE, pad_edge=False)
-    for heading in ("", *FIGURES):
+    for heading in ("", *HEADINGS.values()):
         shown.add_column(heading, justify="right" if heading else "left", no_wrap=bool(heading))
     for record in figure_records(evaluation):
         name = names[record["threshold"]] if record["labels"] == "all" else f"{record['labels']} labels"
@@ -174,6 +179,22 @@ def evaluation_table(evaluation: dict[str, Any], yardsticks: Sequence[dict[str, 
     for row in yardsticks:
         shown.add_row(row["title"], *(format_figure(row[key]) for key in FIGURES), style="dim")
     return shown
+
+
+def spurious_sentence(evaluation: dict[str, Any], yardsticks: Sequence[dict[str, Any]] = ()) -> str | None:
+    """The mean spurious activation in words, beside that of zero-shot CLIP; None if no site ties labels together."""
+    found = evaluation["spurious_activation"]
+    if not found:
+        return None
+    if found["mean"] is None:
+        return f"spurious activation: none of {found['pairs']} label pairs that sites tie together has test images"
+    ends = f" ({found['interval'][0]:+.1f} to {found['interval'][1]:+.1f})" if found["interval"] else ""
+    reference = [row["spurious"] for row in yardsticks if row["name"] == "zero-shot" and row["spurious"] is not None]
+    beside = f"; zero-shot CLIP: {reference[0]:+.1f}" if reference else ""
+    return (
+        f"spurious activation: {found['mean']:+.1f} points{ends} in the mean over {found['measured']} label pairs that "
+        f"sites tie together{beside}; true association on these images: {found['true_association']:+.1f}"
+    )
 
 
 def half_width(intervals: dict[str, Any] | None, key: str, sign: str = "") -> str:

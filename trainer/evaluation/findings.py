@@ -1,4 +1,4 @@
-"""What a run's figures say of its training: still learning, the same answer for every image, below the yardsticks."""
+"""What a run's figures say of its training: still learning, one answer for all images, refused replies, yardsticks."""
 
 from __future__ import annotations
 
@@ -37,7 +37,20 @@ def findings(run: Run) -> list[str]:
             "it predicts the same labels for every test image, so it has learned nothing about images yet: train "
             "longer (more --rounds, a smaller optimiser.batch_size), or use a backbone that knows your images"
         )
-    return [*found, *_against_yardsticks(run, evaluation)]
+    return [*found, *refusals(run.metrics()), *_against_yardsticks(run, evaluation)]
+
+
+def refusals(metrics: list[dict[str, Any]]) -> list[str]:
+    """For each client with replies that did not count: in how many rounds, and why the first time."""
+    refused: dict[int, list[tuple[int, str]]] = {}
+    for line in metrics:
+        for refusal in line.get("refused", ()):
+            refused.setdefault(refusal["client"], []).append((line["rounds"], refusal["reason"]))
+    return [
+        f"client {client} did not count in {len(times)} of {len(metrics)} rounds; in round {first} it {reason}"
+        for client, times in sorted(refused.items())
+        for first, reason in times[:1]
+    ]
 
 
 def still_rising(metrics: list[dict[str, Any]]) -> bool:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from trainer.data.base import Split, client_sites
-from trainer.evaluation.bootstrap import NAMES, intervals, trusted, weighted_metrics
+from trainer.evaluation.bootstrap import intervals, trusted, weighted_metrics
 from trainer.evaluation.metrics import (
     ORACLE_THRESHOLDS,
     Metrics,
@@ -23,8 +23,10 @@ from trainer.evaluation.metrics import (
     oracle_metrics,
     precision_recall_f1,
 )
+from trainer.evaluation.spurious import activation_interval, spurious_activation, tied_pairs
 from trainer.evaluation.yardsticks import stored_yardsticks
 from trainer.run.identity import check_identity
+from trainer.run.records import FIGURES, METRICS_VERSION
 from trainer.run.restoring import clients_with_personal_parts, restore
 from trainer.seeding import numpy_generator
 
@@ -82,6 +84,8 @@ def _evaluate(run: Run, prepared: Prepared, checkpoint: str) -> dict[str, Any]:
         "per_label": per_label(dataset.label_names, logits, labels, threshold),
         **_seen_and_unseen(method, logits, labels, threshold),
         "clients": _clients(run, prepared, rounds, (logits, labels), threshold),
+        "spurious_activation": _spurious(prepared, logits, labels, threshold),
+        "metrics_version": METRICS_VERSION,
         "diagnostics": diagnose(method, test),
         "description": method.describe(),
     }
@@ -150,14 +154,14 @@ def client_metrics(logits: Tensor, labels: Tensor, sites: np.ndarray, threshold:
         {
             "client": int(owner),
             "images": int((sites == owner).sum()),
-            **{n: None if math.isnan(row[0]) else v for n, v in zip(NAMES, row, strict=True)},
+            **{n: None if math.isnan(row[0]) else v for n, v in zip(FIGURES, row, strict=True)},
         }
         for owner, row in zip(owners, found.tolist(), strict=True)
     ]
     kept = found[~found[:, 0].isnan()]
     summary = {
-        "mean": dict(zip(NAMES, kept.mean(0).tolist(), strict=True)) if len(kept) else None,
-        "worst": dict(zip(NAMES, kept.amin(0).tolist(), strict=True)) if len(kept) else None,
+        "mean": dict(zip(FIGURES, kept.mean(0).tolist(), strict=True)) if len(kept) else None,
+        "worst": dict(zip(FIGURES, kept.amin(0).tolist(), strict=True)) if len(kept) else None,
     }
     return {**summary, "without_positives": len(found) - len(kept), "each": each}
 
@@ -210,6 +214,27 @@ def _intervals(prepared: Prepared, logits: Tensor, labels: Tensor, threshold: fl
     kept, reason = trusted(ends, compute_metrics(logits, labels, threshold).to_dict(), labels)
     why = {} if reason is None else {"reason": reason}
     return {"level": settings.confidence, "resamples": settings.bootstrap, **kept, **why}
+
+
+def _spurious(prepared: Prepared, logits: Tensor, labels: Tensor, threshold: float) -> dict[str, Any] | None:
+    """Spurious activation over the pairs that sites tie together, with its interval."""
+    settings = prepared.config.evaluation
+    pairs = tied_pairs(prepared.dataset.train, prepared.method.seen)
+    predicted = logits.sigmoid() > threshold
+    found = spurious_activation(pairs, predicted, labels, prepared.dataset.label_names)
+    if found is None:
+        return None
+    ends = None
+    if settings.bootstrap:
+        ends = activation_interval(
+            pairs,
+            predicted,
+            labels,
+            resamples=settings.bootstrap,
+            level=settings.confidence,
+            generator=numpy_generator(prepared.config.seeds.bootstrap, "spurious"),
+        )
+    return {**found, "interval": None if ends is None else list(ends)}
 
 
 def _seen_and_unseen(method: Method, logits: Tensor, labels: Tensor, threshold: float) -> dict[str, Any]:

@@ -1,8 +1,9 @@
 """Multi-label metrics. Shape letters: n images, C labels, R resamples.
 
 Average precision is computed on raw scores, since the sigmoid of large logits causes ties. Labels without a known
-positive have no average precision and no recall; they are excluded from all means over labels, and counted. Without
-any positive no metric has a value: all are None.
+positive have no average precision and no recall; they are excluded from all means over labels, and counted. Pooled
+metrics (OP, OR, OF1) count every decision, those on labels without positives too: claiming a label that no image has
+is an error. Without any positive no metric has a value: all are None.
 
 The tests compare all metrics with scikit-learn's and torchmetrics'. Neither is imported here: importing scikit-learn's
 metrics takes most of a second of processor time, and torchmetrics more than torch itself.
@@ -31,14 +32,17 @@ class ThresholdMetrics:
     """Metrics at a threshold, in per cent; None if no label has a positive.
 
     Attributes:
-        CP, CR, CF1: means over labels of precision, recall and F1 (macro). The precision of a label that is never
-            predicted is 0.
-        OP, OR, OF1: overall precision, recall and F1 (micro).
+        CP, CR, CF1: means over labels with a positive of precision, recall and F1 (macro). The precision of a label
+            that is never predicted is 0. This CF1 is that of the published prompt-tuning programs.
+        CF1_harmonic: the harmonic mean of CP and CR, called CF1 by ML-GCN (Chen et al., CVPR 2019), ASL (Ridnik et
+            al., ICCV 2021) and Query2Label (Liu et al., 2021).
+        OP, OR, OF1: precision, recall and F1 over all decisions (micro), also on labels without positives.
     """
 
     CP: float | None
     CR: float | None
     CF1: float | None
+    CF1_harmonic: float | None
     OP: float | None
     OR: float | None
     OF1: float | None
@@ -50,7 +54,7 @@ class Metrics:
 
     Attributes:
         mAP: mean average precision over labels with at least one known positive.
-        CP, CR, CF1, OP, OR, OF1: see `ThresholdMetrics`; at `threshold`.
+        CP, CR, CF1, CF1_harmonic, OP, OR, OF1: see `ThresholdMetrics`; at `threshold`.
         threshold: on the probability.
         labels_without_positives: number of labels excluded from means over labels.
         average_precision: per label, None for excluded ones.
@@ -60,6 +64,7 @@ class Metrics:
     CP: float | None
     CR: float | None
     CF1: float | None
+    CF1_harmonic: float | None
     OP: float | None
     OR: float | None
     OF1: float | None
@@ -155,10 +160,17 @@ def threshold_metrics(counts: Tensor) -> ThresholdMetrics:
     """Metrics from the counts (C, 3) of `confusion`; 0 if nothing is predicted, None if no label has a positive."""
     kept = counts[counts[:, 2] > 0]
     if not len(kept):
-        return ThresholdMetrics(None, None, None, None, None, None)
+        return ThresholdMetrics(None, None, None, None, None, None, None)
     by_label = precision_recall_f1(kept).mean(0)
-    pooled = precision_recall_f1(kept.sum(0))
-    return ThresholdMetrics(*(100 * float(value) for value in (*by_label, *pooled)))
+    harmonic = harmonic_mean(by_label[0], by_label[1])
+    pooled = precision_recall_f1(counts.sum(0))
+    return ThresholdMetrics(*(100 * float(value) for value in (*by_label, harmonic, *pooled)))
+
+
+def harmonic_mean(first: Tensor, second: Tensor) -> Tensor:
+    """2ab / (a + b) of non-negative numbers; 0 where both are 0."""
+    total = first + second
+    return 2 * first * second / total.where(total > 0, torch.ones_like(total))
 
 
 def precision_recall_f1(counts: Tensor) -> Tensor:
@@ -196,15 +208,17 @@ def oracle_metrics(probabilities: Tensor, labels: Tensor) -> dict[str, float | N
         labels: (n, C); 1, 0 or -1 (unknown).
 
     Returns:
-        mAP, CP, CR, CF1, OP, OR, OF1 in per cent; None if no label has a positive.
+        mAP, CP, CR, CF1, CF1_harmonic, OP, OR, OF1 in per cent; None if no label has a positive.
     """
-    names = ("CP", "CR", "CF1", "OP", "OR", "OF1")
+    names = ("CP", "CR", "CF1", "CF1_harmonic", "OP", "OR", "OF1")
     if not bool((labels == 1).any()):
         return dict.fromkeys(("mAP", *names))
     tried = []
     for threshold in ORACLE_THRESHOLDS:
         counts = confusion(probabilities, labels, threshold)
-        tried.append(torch.cat([precision_recall_f1(counts).mean(0), precision_recall_f1(counts.sum(0))]))
+        by_label = precision_recall_f1(counts).mean(0)
+        harmonic = harmonic_mean(by_label[0], by_label[1])
+        tried.append(torch.cat([by_label, harmonic[None], precision_recall_f1(counts.sum(0))]))
     best = 100 * torch.stack(tried).amax(0)
     per_label = [value or 0.0 for value in average_precision(probabilities, labels)]
     return {"mAP": sum(per_label) / len(per_label), **dict(zip(names, best.tolist(), strict=True))}

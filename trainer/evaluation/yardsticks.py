@@ -20,9 +20,11 @@ from trainer.data.encoding import Encoding
 from trainer.data.streaming import EncodedImages
 from trainer.evaluation.linear_probe import federated_probe, pooled_probe, probe_logits
 from trainer.evaluation.metrics import choose_threshold, compute_metrics
+from trainer.evaluation.spurious import Pairs, spurious_activation, tied_pairs
 from trainer.methods.base import Method, MethodContext
 from trainer.methods.zero_shot import ZeroShot, ZeroShotConfig
 from trainer.run.identity import identity
+from trainer.run.records import FIGURES, METRICS_VERSION
 
 if TYPE_CHECKING:
     from trainer.preparing import Prepared
@@ -64,7 +66,7 @@ def stored_yardsticks(run: Run, prepared: Prepared) -> dict[str, Any] | None:
     if not prepared.config.evaluation.yardsticks:
         return None
     own = identity(run, prepared)
-    of = {key: own[key] for key in ("data", "partition", "backbone")}
+    of = {**{key: own[key] for key in ("data", "partition", "backbone")}, "metrics_version": METRICS_VERSION}
     known = run.yardsticks()
     if known is not None and known["of"] == of:
         return known
@@ -74,7 +76,7 @@ def stored_yardsticks(run: Run, prepared: Prepared) -> dict[str, Any] | None:
 
 
 def measure_yardsticks(prepared: Prepared) -> list[dict[str, Any]]:
-    """One row per yardstick: name, title, threshold, and the seven metrics on test images in per cent.
+    """One row per yardstick: name, title, threshold, metrics on test images in per cent, mean spurious activation.
 
     Thresholds are chosen on validation images, as for methods. Unseen labels are not trained on.
     """
@@ -96,19 +98,24 @@ def measure_yardsticks(prepared: Prepared) -> list[dict[str, Any]]:
         "probe-federated": lambda seen: probe_logits(federated, seen.image),
         "probe-pooled": lambda seen: probe_logits(pooled, seen.image),
     }
-    rows = [_row("every-label", torch.ones(test.labels.shape), test.labels, 0.5)]
+    pairs = tied_pairs(data.train, method.seen)
+    labels = test.labels.cpu()
+    rows = [_row("every-label", torch.ones(labels.shape), labels, 0.5, pairs)]
     for name, of in logits.items():
         threshold = choose_threshold(of(validation).cpu(), validation.labels.cpu())
-        rows.append(_row(name, of(test), test.labels, threshold))
+        rows.append(_row(name, of(test).cpu().float(), labels, threshold, pairs))
     return rows
 
 
-def _row(name: str, logits: Tensor, labels: Tensor, threshold: float) -> dict[str, Any]:
-    found = compute_metrics(logits.cpu().float(), labels.cpu(), threshold).to_dict()
-    return {"name": name, "title": TITLES[name], **{k: v for k, v in found.items() if k in _KEPT}}
-
-
-_KEPT = ("mAP", "CP", "CR", "CF1", "OP", "OR", "OF1", "threshold")
+def _row(name: str, logits: Tensor, labels: Tensor, threshold: float, pairs: Pairs) -> dict[str, Any]:
+    found = compute_metrics(logits, labels, threshold).to_dict()
+    spurious = spurious_activation(pairs, logits.sigmoid() > threshold, labels)
+    return {
+        "name": name,
+        "title": TITLES[name],
+        **{key: found[key] for key in (*FIGURES, "threshold")},
+        "spurious": spurious["mean"] if spurious else None,
+    }
 
 
 def _prevalence(labels: Tensor) -> Tensor:

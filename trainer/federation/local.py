@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,16 @@ class LocalEngine:
     trainer: ClientTrainer
     owned: tuple[np.ndarray, ...]
 
+    @property
+    def clients(self) -> int:
+        """The number of clients."""
+        return len(self.owned)
+
     def train_client(self, client: int, state: State, context: RoundContext) -> Reply:
         """See `ClientTrainer.train`."""
         return self.trainer.train(client, self.owned[client], state, context)
+
+    def gather(self, sampled: list[int], state: State, context: RoundContext) -> Iterator[Reply]:
+        """Train the sampled clients, each when its reply is asked for; see `trainer.federation.rounds.Gather`."""
+        for client in sampled:
+            yield self.train_client(client, state, context)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from trainer.config.sections import FederationConfig, OptimiserConfig
+from trainer.errors import RunFailed
 from trainer.federation.aggregation.registry import Aggregation, aggregate
+from trainer.federation.checks import Asked, RoundChecks, UpdateRefused
 from trainer.federation.replies import Reply, State
 from trainer.seeding import numpy_generator
 
@@ -22,66 +24,120 @@ class RoundContext:
 
 @dataclass(frozen=True)
 class RoundRecord:
-    """The participants and training metrics of a round."""
+    """The participants and training metrics of a round.
+
+    Attributes:
+        round: its index, from 0.
+        clients: those whose replies count.
+        examples: the number of their images.
+        loss: the mean of their losses.
+        learning_rate: of the round.
+        missing: sampled clients that did not reply.
+        refused: the replies that did not count.
+    """
 
     round: int
     clients: tuple[int, ...]
     examples: int
     loss: float
     learning_rate: float
+    missing: tuple[int, ...] = ()
+    refused: tuple[UpdateRefused, ...] = ()
 
 
-TrainClient = Callable[[int, State, RoundContext], Reply]
-"""Trains a client from the server's state; provided by an engine."""
+Gather = Callable[[list[int], State, RoundContext], Iterable[Reply | UpdateRefused]]
+"""Has the sampled clients train from the server's state; provided by an engine. Replies come in ascending order of ids,
+without clients that are missing in this round; a refusal stands for a reply that could not even be read."""
 
 
 def run_round(
     state: State,
     clients: int,
-    train_client: TrainClient,
+    gather: Gather,
     settings: FederationConfig,
     optimiser: OptimiserConfig,
     seed: int,
     context: RoundContext,
     aggregation: Aggregation,
+    images: Sequence[int] | None = None,
+    inputs: str | None = None,
 ) -> tuple[State, RoundRecord]:
-    """Run a round: sample clients, train each from the server's state, aggregate their replies.
+    """Run a round: sample clients, have them train from the server's state, check and aggregate their replies.
 
-    If the rule allows it, replies are aggregated as they arrive, so memory does not grow with the number of clients.
+    A bad reply is as if its client had not taken part, see `RoundChecks`. If the rule allows it, replies are aggregated
+    as they arrive, so memory does not grow with the number of clients.
 
     Args:
         state: the server's state.
         clients: K, the number of registered clients.
-        train_client: the engine's.
-        settings: participation, and the rule's settings.
+        gather: the engine's.
+        settings: participation, the least share of replies, limits of the checks, and the rule's settings.
         optimiser: for the recorded learning rate.
         seed: for sampling clients.
         context: the round.
         aggregation: the aggregation rule.
+        images: for each client the number of its training images, which its reply may not exceed; None: any number.
+        inputs: the hash that all replies must have as `Reply.inputs`; None: not compared.
 
     Raises:
-        RunFailed: see `aggregate`.
+        RunFailed: too few replies that count, or see `aggregate`; the round has changed nothing.
     """
     sampled = sample_clients(clients, settings.participation, seed, context)
-    examples: list[int] = []
-    losses: list[float] = []
+    checks = RoundChecks(Asked(context.round, sampled, state, images, inputs), settings)
+    counted: list[Reply] = []
 
     def replies() -> Iterator[Reply]:
-        for client in sampled:
-            reply = train_client(client, state, context)
-            examples.append(reply.examples)
-            losses.append(reply.loss)
+        for reply in checks.accepted(gather(sampled, state, context)):
+            counted.append(replace(reply, state={}))  # without its tensors, so that memory does not grow
             yield reply
+        _check_replied([reply.client for reply in counted], sampled, checks.refused, settings, context)
 
     merged = aggregate(aggregation, replies(), state, settings)
+    replied = tuple(reply.client for reply in counted)
     record = RoundRecord(
         round=context.round,
-        clients=tuple(sampled),
-        examples=sum(examples),
-        loss=sum(losses) / len(losses),
+        clients=replied,
+        examples=sum(reply.examples for reply in counted),
+        loss=sum(reply.loss for reply in counted) / len(counted),
         learning_rate=learning_rate(optimiser, context),
+        missing=_missing(sampled, replied, checks.refused),
+        refused=tuple(checks.refused),
     )
     return merged, record
+
+
+def least_replies(sampled: int, settings: FederationConfig) -> int:
+    """The number of replies that a round needs, of so many sampled clients."""
+    return max(1, math.ceil(settings.min_replies * sampled))
+
+
+def _missing(sampled: list[int], replied: Sequence[int], refused: Sequence[UpdateRefused]) -> tuple[int, ...]:
+    there = {*replied, *(refusal.client for refusal in refused)}
+    return tuple(client for client in sampled if client not in there)
+
+
+def _check_replied(
+    replied: list[int],
+    sampled: list[int],
+    refused: Sequence[UpdateRefused],
+    settings: FederationConfig,
+    context: RoundContext,
+) -> None:
+    """Called after the last reply, before the rule returns.
+
+    Raises:
+        RunFailed: too few replies that count.
+    """
+    least = least_replies(len(sampled), settings)
+    if len(replied) < least:
+        missing = _missing(sampled, replied, refused)
+        named = f"; missing: client {', '.join(str(client) for client in missing)}" if missing else ""
+        named += "".join(f"; {refusal}" for refusal in refused)
+        raise RunFailed(
+            f"round {context.round + 1}: {len(replied)} of {len(sampled)} replies count, and it needs {least} "
+            f"(federation.min_replies={settings.min_replies:g}){named}. "
+            "Nothing was aggregated; resume the run when they are back"
+        )
 
 
 def sample_clients(clients: int, participation: float, seed: int, context: RoundContext) -> list[int]:

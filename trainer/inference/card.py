@@ -16,11 +16,18 @@ METRICS = {"mAP": "mean average precision", "CF1": "F1, mean over labels", "OF1"
 WIDTH = 110
 """Line length of the text."""
 
+SEEN = {
+    "shortest": ("the central square crop of an image", "shorter side resized to {size}, centre crop"),
+    "longest": ("the whole image, padded to a square", "longer side resized to {size}, padded to a square"),
+    "squash": ("the whole image, distorted to a square", "both sides resized to {size}"),
+}
+"""What the model sees by resize mode, and how it is made."""
+
 LIMITS = """\
 - The figures are those of the data above. They say little about other images; measure on images of your own before use.
 - Each label is decided by itself, with one threshold for all. The probabilities are not calibrated.
 - A condition is named by the words in its prompt. Nothing guarantees that its learned parameters mean what they say.
-- The model sees the central square crop of an image.
+- The model sees {seen}.
 - Biases of the backbone's pretraining data and of the annotations remain in the model.
 """
 
@@ -50,7 +57,7 @@ def model_card(config: ExportedConfig, evaluation: dict[str, Any], clients: int 
             "## Conditions\n",
             f"{_conditions(config)}\n",
             "## Limits\n",
-            LIMITS,
+            LIMITS.format(seen=SEEN[config.backbone.preprocess.resize][0]),
         ]
     )
 
@@ -102,10 +109,10 @@ def _use(config: ExportedConfig, onnx: bool) -> str:
     pre = config.backbone.preprocess
     size, mean, std = pre.size, list(pre.mean), list(pre.std)
     text = (
-        f"{_code(ONNX)} needs no Python: input `pixels` (B, 3, {size}, {size}) float32, RGB in [0, 1], shorter side "
-        f"resized to {size} ({pre.interpolation}), centre crop, normalised by mean {mean} and standard deviation "
-        f"{std}; output `probabilities` (B, {len(config.labels)}), in the order of `labels` in `config.json`. "
-        "Its image tower is inside."
+        f"{_code(ONNX)} needs no Python: input `pixels` (B, 3, {size}, {size}) float32, RGB in [0, 1], "
+        f"{SEEN[pre.resize][1].format(size=size)} ({pre.interpolation}), normalised by mean {mean} and standard "
+        f"deviation {std}; output `probabilities` (B, {len(config.labels)}), in the order of `labels` in "
+        "`config.json`. Its image tower is inside."
     )
     return f"{code}\n{_filled(text)}"
 

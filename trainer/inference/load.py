@@ -72,7 +72,7 @@ def from_run(
     Raises:
         TrainerError: a run that is not evaluated at this checkpoint, or a client without personal parts.
     """
-    evaluation = run.evaluation()
+    evaluation = run.evaluated_model()
     evaluated = int(evaluation["rounds"])
     rounds, state = run.load_checkpoint(checkpoint or str(evaluated))
     if rounds != evaluated:
@@ -177,7 +177,7 @@ def run_bank(run: Run) -> Bank | None:
         return None
     from prompt_bank.recording.store import load as load_bank
 
-    evaluation = run.evaluation()
+    evaluation = run.evaluated_model()
     theirs = {new: (old,) for old, new in evaluation.get("renamed_labels", {}).items()}
     return matched_bank(load_bank(run.bank).bank, evaluation["label_names"], theirs)[0]
 

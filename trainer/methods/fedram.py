@@ -6,7 +6,8 @@ Shape letters: B images, L = 1 + M tokens, M patches, C labels, D joint width, D
 from __future__ import annotations
 
 import math
-from typing import Any, Literal, NamedTuple, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import torch
 import torch.nn.functional as F
@@ -40,6 +41,8 @@ ADAPTER_RATE = RELEASED_ADAPTER_RATE / 1e-3
 
 class FedRamConfig(MethodSettings):
     """RAM (Tan et al., CVPR 2025)."""
+
+    usual: ClassVar[Mapping[str, Any]] = {"optimiser.learning_rate": 1e-3}
 
     name: Literal["fedram"] = "fedram"
     variant: Literal["clean", "released"] = "clean"

@@ -7,7 +7,7 @@ import importlib.util
 import pkgutil
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache
 from importlib.metadata import entry_points
@@ -19,6 +19,7 @@ from trainer.reference.source import (
     REQUIRED,
     Definition,
     FieldSource,
+    class_constant,
     class_docstring,
     fields_of,
     read_source,
@@ -70,6 +71,8 @@ class Group:
 def groups() -> tuple[Group, ...]:
     """All settings by group; a method's own follow each other, and come first.
 
+    Those of all runs have the defaults of runs with the default method; see `groups_of`.
+
     Raises:
         TrainerError: a settings class that cannot be read.
     """
@@ -78,6 +81,16 @@ def groups() -> tuple[Group, ...]:
         raise TrainerError("trainer/run_config.py defines no RunConfig")
     methods = [group for name, found in _methods().items() for group in _groups("method", name, found)]
     return (*methods, *_groups("", None, run, without=("method",)))
+
+
+def groups_of(method: str) -> list[Group]:
+    """The settings of runs with a method, with the defaults that it has there (`MethodSettings.usual`)."""
+    usual = class_constant(_methods()[method], "usual") or {}
+    return [
+        replace(group, settings=tuple(replace(s, default=usual.get(s.key, s.default)) for s in group.settings))
+        for group in groups()
+        if group.method in (None, method)
+    ]
 
 
 def method_names() -> list[str]:
@@ -106,12 +119,7 @@ def matching(pattern: str | None, method: str | None = None) -> list[Setting]:
     """
     if method is not None and method not in method_names():
         raise unknown_name("method", method, method_names())
-    known = [
-        setting
-        for group in groups()
-        for setting in group.settings
-        if method is None or setting.method in (None, method)
-    ]
+    known = [setting for group in (groups() if method is None else groups_of(method)) for setting in group.settings]
     wanted = fold(pattern or "")
     found = [setting for setting in known if wanted in _searched(setting)]
     if not found:

@@ -137,11 +137,34 @@ def fields_of(definition: Definition) -> dict[str, FieldSource]:
         fields |= fields_of(parent) if parent else {}
     for position, statement in enumerate(node.body):
         match statement:
+            case ast.AnnAssign(annotation=ast.Subscript(value=ast.Name(id="ClassVar"))):
+                continue  # of the class, no setting
             case ast.AnnAssign(target=ast.Name(id=name)):
                 field = _field(definition.source, name, statement, _docstring_after(node.body, position))
                 inherited = fields[name].meaning if name in fields else ""
                 fields[name] = replace(field, meaning=field.meaning or inherited)
     return fields
+
+
+def class_constant(definition: Definition, name: str) -> Any:
+    """The literal value of a class variable, `name: ClassVar[…] = value`, of the class or its bases; None without one.
+
+    Raises:
+        TrainerError: its value is computed.
+    """
+    node = definition.node
+    if not isinstance(node, ast.ClassDef):
+        return None
+    for statement in node.body:
+        match statement:
+            case ast.AnnAssign(target=ast.Name(id=target), value=ast.expr() as value) if target == name:
+                return _literal(definition.source, value)
+    for base in node.bases:
+        parent = definition.source.definition(ast.unparse(base))
+        found = class_constant(parent, name) if parent else None
+        if found is not None:
+            return found
+    return None
 
 
 def _field(source: Source, name: str, statement: ast.AnnAssign, meaning: str) -> FieldSource:

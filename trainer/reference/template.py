@@ -7,7 +7,7 @@ import textwrap
 from typing import Any
 
 from trainer.errors import unknown_name
-from trainer.reference.settings import Group, Setting, default_method, groups, method_names
+from trainer.reference.settings import Group, Setting, default_method, groups_of, method_names
 
 WIDTH = 100
 """Line length of comments."""
@@ -33,7 +33,7 @@ def template(method: str | None = None) -> str:
     chosen = default_method() if method is None else method
     if chosen not in method_names():
         raise unknown_name("method", chosen, method_names())
-    included = [group for group in groups() if group.method in (None, chosen)]
+    included = groups_of(chosen)
     # TOML: values outside of tables come before all tables.
     ordered = [group for group in included if not group.key] + [group for group in included if group.key]
     return "\n".join([HEAD, *(_table(group, chosen != default_method()) for group in ordered)])

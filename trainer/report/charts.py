@@ -58,8 +58,15 @@ class Chart:
     high: float
 
 
-def line_chart(title: str, series: Mapping[str, Sequence[tuple[float, float]]]) -> Chart:
+def line_chart(
+    title: str, series: Mapping[str, Sequence[tuple[float, float]]], at: Sequence[float] | None = None
+) -> Chart:
     """A chart of named series of (x, y); the first is the reported run's.
+
+    Args:
+        title: of the chart.
+        series: by name.
+        at: where the x axis has ticks; None: at round numbers.
 
     Raises:
         ValueError: a series is empty.
@@ -71,7 +78,7 @@ def line_chart(title: str, series: Mapping[str, Sequence[tuple[float, float]]]) 
     xs = [x for points in series.values() for x, _ in points]
     ys = [y for points in series.values() for _, y in points]
     y_ticks = [float(value) for value in MaxNLocator(5).tick_values(min(ys), max(ys))]
-    x_ticks = [float(value) for value in MaxNLocator(6, integer=True).tick_values(min(xs), max(xs))]
+    x_ticks = [float(value) for value in at or MaxNLocator(6, integer=True).tick_values(min(xs), max(xs))]
     x_low, x_high = min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1
     y_low, y_high = y_ticks[0], y_ticks[-1]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from trainer.evaluation.comparison import best_figure, rows, shared_yardsticks
+from trainer.evaluation.comparison import HEADINGS, best_figure, rows, shared_yardsticks
 from trainer.evaluation.findings import findings
 from trainer.inference.model import Model
 from trainer.preparing import Prepared
@@ -16,7 +16,9 @@ from trainer.report.charts import AREA, Chart, line_chart
 from trainer.report.examples import examples
 from trainer.report.gates import gate_summary
 from trainer.report.sites import site_summary
+from trainer.report.spurious import spurious_summary
 from trainer.report.templates import page_environment
+from trainer.resolving import resolve
 from trainer.run.folder import Run
 from trainer.run.identity import check_identity
 from trainer.run.restoring import restore
@@ -58,9 +60,11 @@ def _write(run: Run, prepared: Prepared, against: list[Run]) -> Path:
         best={key: best_figure(compared, key) for key in ("mAP", "CF1", "OF1")},
         yardsticks=shared_yardsticks(compared),
         findings=findings(run),
+        headings=HEADINGS,
         area=AREA,
         charts=_charts(run, against, names),
         labels=_labels(evaluation, against, names),
+        spurious=spurious_summary(evaluation, [other.evaluation() for other in against], names[1:]),
         gate=gate_summary(method, prepared.features(dataset.test)),
         sites=site_summary(dataset.train, dataset.label_names, evaluation["clients"], dataset.site_names),
         examples=examples(prepared, model),
@@ -80,7 +84,7 @@ def short_names(runs: list[Run]) -> list[str]:
 
 def chosen_settings(config: RunConfig) -> list[tuple[str, str]]:
     """The method, and the settings that differ from the defaults, by dotted key."""
-    defaults = RunConfig(method=type(config.method).model_validate({}))
+    defaults = resolve(overrides={"method.name": config.method.name})
     own, usual = (_flat(c.model_dump(mode="json")) for c in (config, defaults))
     differing = [(name, str(value)) for name, value in own.items() if value != usual.get(name)]
     return [("method.name", config.method.name), *differing, *(() if differing else (("all others", "defaults"),))]

@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parent
 def page_environment() -> SandboxedEnvironment:
     """The environment for the templates in this folder. All values are escaped: names are untrusted text.
 
-    Filters: `figure(digits)` formats a number, or None as –; `count` formats integers as 12,345.
+    Filters: `figure(digits)` formats a number, or None as –; `signed` with its sign; `count` integers as 12,345.
     """
     environment = SandboxedEnvironment(
         loader=FileSystemLoader(FOLDER),
@@ -23,5 +23,6 @@ def page_environment() -> SandboxedEnvironment:
         lstrip_blocks=True,
     )
     environment.filters["figure"] = lambda value, digits=2: "–" if value is None else f"{value:.{digits}f}"
+    environment.filters["signed"] = lambda value: "–" if value is None else f"{round(value, 1) + 0.0:+.1f}"
     environment.filters["count"] = lambda value: f"{value:,}"
     return environment

@@ -34,6 +34,7 @@ from fedmpt.common.files import naming, write_atomically
 from trainer.errors import RunFailed, TrainerError
 from trainer.run.environment import environment
 from trainer.run.records import (
+    METRICS_VERSION,
     EnvironmentRecord,
     EvaluationRecord,
     IdentityRecord,
@@ -255,7 +256,7 @@ class Run:
     def evaluated_rounds(self) -> int | None:
         """The checkpoint that was evaluated last; None if none was, or its record is damaged."""
         try:
-            return int(self.evaluation()["rounds"])
+            return int(self.evaluated_model()["rounds"])
         except FedmptError:
             return None
 
@@ -280,8 +281,18 @@ class Run:
         """The content of evaluation.json.
 
         Raises:
-            FedmptError: the run has not been evaluated, or the file is damaged.
+            FedmptError: the run has not been evaluated, or with metrics of another definition; or the file is damaged.
         """
+        content = self.evaluated_model()
+        if content.get("metrics_version", 1) != METRICS_VERSION:
+            raise TrainerError(
+                f"{self.folder}: its figures are of another version of fedmpt, which defines metrics differently; "
+                f"run: fedmpt evaluate {self.folder}"
+            )
+        return content
+
+    def evaluated_model(self) -> dict[str, Any]:
+        """As `evaluation`, but with metrics of any definition: for what the model is, not how good it is."""
         path = self.folder / "evaluation.json"
         if not path.exists():
             raise TrainerError(f"{self.folder}: not evaluated yet; run: fedmpt evaluate {self.folder}")

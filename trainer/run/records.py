@@ -20,6 +20,8 @@ Name = Annotated[str, Field(min_length=1, max_length=1000)]
 Count = Annotated[int, Field(ge=0, le=10**12)]
 Rounds = Annotated[int, Field(ge=0, le=10**6)]
 Percentage = Annotated[float, Field(ge=0, le=100.001)]
+Points = Annotated[float, Field(ge=-100.001, le=100.001)]
+"""Percentage points."""
 Probability = Annotated[float, Field(ge=0, le=1)]
 Hash = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
@@ -93,23 +95,40 @@ class IdentityRecord(Record):
     backbone: BackboneIdentity
 
 
-class SevenMetrics(Record):
+METRICS_VERSION = 2
+"""Of the definition of metrics. 1: pooled metrics left out labels without positives, in older runs."""
+
+
+class CustomaryMetrics(Record):
     """The customary metrics, in per cent; None where no label has a positive."""
 
     mAP: Percentage | None
     CP: Percentage | None
     CR: Percentage | None
     CF1: Percentage | None
+    CF1_harmonic: Percentage | None = None
+    """Not in older runs."""
     OP: Percentage | None
     OR: Percentage | None
     OF1: Percentage | None
 
 
-class MetricsAtThreshold(SevenMetrics):
+FIGURES = tuple(CustomaryMetrics.model_fields)
+"""The names of the customary metrics, in their order."""
+
+
+class MetricsAtThreshold(CustomaryMetrics):
     """Metrics at one threshold."""
 
     threshold: Probability
     labels_without_positives: Count
+
+
+class RefusalLine(Record):
+    """A reply that did not count."""
+
+    client: Count
+    reason: Text
 
 
 class RoundLine(Record):
@@ -120,10 +139,13 @@ class RoundLine(Record):
 
     rounds: Annotated[int, Field(ge=1, le=10**6)]
     clients: list[Count]
+    missing: list[Count] = []
+    """Sampled clients whose replies were not used; not in older runs."""
     examples: Count
     loss: float
     learning_rate: float
     validation: MetricsAtThreshold
+    refused: list[RefusalLine] = []
 
 
 class MetricsOfLabels(MetricsAtThreshold):
@@ -132,7 +154,7 @@ class MetricsOfLabels(MetricsAtThreshold):
     average_precision: list[Percentage | None] = Field(min_length=1)
 
 
-class OracleMetrics(SevenMetrics):
+class OracleMetrics(CustomaryMetrics):
     """Metrics as published programs report them."""
 
     thresholds: list[Probability]
@@ -150,6 +172,7 @@ class Intervals(Record):
     CP: Ends | None
     CR: Ends | None
     CF1: Ends | None
+    CF1_harmonic: Ends | None = None
     OP: Ends | None
     OR: Ends | None
     OF1: Ends | None
@@ -167,7 +190,7 @@ class LabelRow(Record):
     F1: Percentage | None
 
 
-class ClientRow(SevenMetrics):
+class ClientRow(CustomaryMetrics):
     """The metrics of a client."""
 
     client: Count
@@ -178,10 +201,35 @@ class ClientMetrics(Record):
     """The metrics of all clients."""
 
     images: Name
-    mean: SevenMetrics | None
-    worst: SevenMetrics | None
+    mean: CustomaryMetrics | None
+    worst: CustomaryMetrics | None
     without_positives: Count
     each: list[ClientRow]
+
+
+class SpuriousPair(Record):
+    """The spurious activation of a label where another one is present; see `trainer.evaluation.spurious`."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    present: Name
+    claimed: Name
+    site_lift: Annotated[float, Field(ge=0)]
+    with_present: Percentage = Field(alias="with")
+    without: Percentage
+    activation: Points
+    true_association: Points
+
+
+class SpuriousActivation(Record):
+    """Spurious activation in the mean and by pair, in percentage points."""
+
+    pairs: Count
+    measured: Count
+    mean: Points | None
+    true_association: Points | None
+    interval: Ends | None
+    each: list[SpuriousPair]
 
 
 class Description(Record):
@@ -223,6 +271,9 @@ class EvaluationRecord(Record):
     test_seen: MetricsOfLabels | None = None
     test_unseen: MetricsOfLabels | None = None
     clients: ClientMetrics | None
+    spurious_activation: SpuriousActivation | None = None
+    """None if no site ties labels together, and in older runs."""
+    metrics_version: Count = 1
     diagnostics: dict[Name, float]
     description: Description
 
@@ -236,12 +287,14 @@ class EvaluationRecord(Record):
         return self
 
 
-class YardstickRow(SevenMetrics):
+class YardstickRow(CustomaryMetrics):
     """The metrics of a yardstick."""
 
     name: Name
     title: Text
     threshold: Probability
+    spurious: Points | None = None
+    """The mean spurious activation."""
 
 
 class YardsticksIdentity(Record):
@@ -250,6 +303,7 @@ class YardsticksIdentity(Record):
     data: DataIdentity
     partition: PartitionIdentity
     backbone: BackboneIdentity
+    metrics_version: Count = 1
 
 
 class YardsticksRecord(Record):

@@ -11,7 +11,7 @@ from fedmpt.common.files import write_atomically
 from trainer.config.settings import settled
 from trainer.preparing import Prepared
 from trainer.reference.template import to_toml
-from trainer.resolving import changed
+from trainer.resolving import changed, resolve
 from trainer.run_config import RunConfig
 from trainer.tuning.tuning import Tuned
 
@@ -63,7 +63,7 @@ def _csv(tuned: Tuned) -> str:
 def _toml(config: RunConfig, prepared: Prepared, head: str) -> str:
     """The settings that differ from the defaults, by table."""
     given = config.model_dump(mode="json")
-    usual = RunConfig(method=type(config.method)()).model_dump(mode="json")
+    usual = resolve(overrides={"method.name": config.method.name}).model_dump(mode="json")
     differing = _differing(given, usual)
     differing.setdefault("method", {})["name"] = config.method.name
     if config.federation.patience is None and "federation" in differing:

@@ -28,7 +28,7 @@ from trainer.tuning.study import Claim, Study, Try
 
 POLL_SECONDS = 1.0
 """Between two looks at tries that other processes work on."""
-ELSEWHERE = {"device": True, "checkpoint_every": True, "data": {"data_root"}, "backbone": {"pretrained"}}
+ELSEWHERE: Any = {"device": True, "checkpoint_every": True, "data": {"data_root"}, "backbone": {"pretrained"}}
 """Settings that workers may have different: where things are. Data and weights are compared by their hashes."""
 
 

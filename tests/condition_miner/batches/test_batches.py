@@ -117,7 +117,23 @@ def test_what_fails_in_three_batches_ends_the_run(shell: Shell) -> None:
     done = step(shell)
     assert done.code == 1
     assert "broken" in done.err
-    assert "3 batches" in done.err
+    assert "batch: a request failed in 3 batches" in done.err
+    assert "never awaited" not in done.err
+
+
+def test_the_words_of_an_engine_that_died_are_shown(shell: Shell) -> None:
+    """As vllm run-batch writes them: no body, and the error beside the response."""
+    (first,) = waiting(shell)
+    died = {"error": {"message": "EngineCore encountered an issue.", "type": "InternalServerError", "code": 500}}
+    results = [
+        {"custom_id": one["custom_id"], "response": {"status_code": 500, "body": None}, "error": died}
+        for one in lines(first)
+    ]
+    write(first.with_name("out.jsonl"), results)
+    done = step(shell)
+    assert done.code == 0
+    assert "asked again" in done.err
+    assert "500 EngineCore encountered an issue" in done.err
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score, f1_score, precision_score, 
 from torchmetrics.functional.classification import binary_average_precision, multilabel_stat_scores
 
 from tests.shared import shared
-from trainer.evaluation.bootstrap import NAMES, intervals, weighted_average_precision, weighted_metrics
+from trainer.evaluation.bootstrap import intervals, weighted_average_precision, weighted_metrics
 from trainer.evaluation.measuring import client_metrics, per_label
 from trainer.evaluation.metrics import (
     ORACLE_THRESHOLDS,
@@ -24,6 +24,7 @@ from trainer.evaluation.metrics import (
     oracle_metrics,
     threshold_metrics,
 )
+from trainer.run.records import FIGURES
 from trainer.seeding import numpy_generator
 
 
@@ -127,9 +128,41 @@ def test_labels_without_positives_are_left_out_and_counted() -> None:
     kept = [v for v in measured.average_precision if v is not None]
     assert measured.mAP == pytest.approx(sum(kept) / 4)
     without = [c for c in range(5) if c != 3]
-    assert at(logits, truth, 0.5) == at(logits[:, without], truth[:, without], 0.5)
+    all_labels, others = at(logits, truth, 0.5), at(logits[:, without], truth[:, without], 0.5)
+    assert (all_labels.CP, all_labels.CR, all_labels.CF1) == (others.CP, others.CR, others.CF1)
     row = per_label(("a", "b", "c", "d", "e"), logits, truth, 0.5)[3]
     assert (row["positives"], row["average_precision"], row["F1"]) == (0, None, None)
+
+
+def test_pooled_metrics_count_claims_of_labels_that_no_image_has() -> None:
+    """Two labels of four images: all five claims of the first are right, all three of the second are false: 5 of 8."""
+    truth = torch.tensor([[1, 0], [1, 0], [1, 0], [1, 0], [1, 0]])
+    claims = torch.tensor([[5.0, 5.0], [5.0, 5.0], [5.0, 5.0], [5.0, -5.0], [5.0, -5.0]])
+    measured = compute_metrics(claims, truth, 0.5)
+    assert (measured.OP, measured.OR) == (62.5, 100.0)
+    assert measured.CP == 100.0
+    weighted = weighted_metrics(torch.ones(1, 5, dtype=torch.float64), claims, truth, 0.5)[0]
+    assert dict(zip(FIGURES, weighted.tolist(), strict=True))["OP"] == 62.5
+    (client,) = client_metrics(claims, truth, np.zeros(5, int), 0.5)["each"]
+    assert client["OP"] == 62.5
+
+
+def test_the_threshold_counts_false_claims_of_absent_labels() -> None:
+    """The absent label is claimed up to 0.6, the present one's claims start at 0.7 and 0.3."""
+    truth = torch.tensor([[1, 0], [1, 0], [0, 0], [0, 0]])
+    probabilities = torch.tensor([[0.7, 0.6], [0.65, 0.6], [0.1, 0.6], [0.1, 0.6]])
+    assert 0.6 <= choose_threshold(probabilities.logit(), truth) < 0.65
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10_000))
+def test_cf1_both_ways(seed: int) -> None:
+    logits, truth = data(seed)
+    predicted = (logits.sigmoid() > 0.5).numpy()
+    got = at(logits, truth, 0.5)
+    assert pytest.approx(100 * f1_score(truth.numpy(), predicted, average="macro", zero_division=0)) == got.CF1
+    expected = 2 * got.CP * got.CR / (got.CP + got.CR) if got.CP + got.CR else 0.0
+    assert got.CF1_harmonic == pytest.approx(expected)
 
 
 def test_threshold_is_the_best_of_its_grid() -> None:
@@ -150,7 +183,7 @@ def test_bad_scores_are_named() -> None:
 @pytest.mark.parametrize("labels", [torch.zeros(3, 2), torch.tensor([[0, -1], [0, 0], [-1, 0]])])
 def test_without_any_positive_no_figure_has_a_value(labels: torch.Tensor) -> None:
     measured = compute_metrics(torch.zeros(3, 2), labels, 0.5).to_dict()
-    assert {measured.pop(key) for key in ("mAP", "CP", "CR", "CF1", "OP", "OR", "OF1")} == {None}
+    assert {measured.pop(key) for key in FIGURES} == {None}
     assert measured == {"threshold": 0.5, "labels_without_positives": 2, "average_precision": [None, None]}
     assert set(oracle_metrics(torch.full((3, 2), 0.5), labels).values()) == {None}
     assert choose_threshold(torch.zeros(3, 2), labels) == 0.5
@@ -186,7 +219,7 @@ def test_each_oracle_figure_has_its_own_threshold() -> None:
     scores = torch.tensor([[0.25, 0.25], [0.55, 0.55], [0.85, 0.85]])
     truth = torch.tensor([[0, 0], [1, 1], [1, 1]])
     got = oracle_metrics(scores, truth)
-    assert got == dict.fromkeys(("mAP", "CP", "CR", "CF1", "OP", "OR", "OF1"), 100.0)
+    assert got == dict.fromkeys(FIGURES, 100.0)
 
 
 @settings(max_examples=20, deadline=None)
@@ -209,7 +242,7 @@ def test_every_image_once_gives_the_figures(seed: int, hidden: bool) -> None:
     truth = some_hidden(truth, seed) if hidden else truth
     got = weighted_metrics(torch.ones(1, len(truth), dtype=torch.float64), logits, truth, 0.4)[0]
     expected = compute_metrics(logits, truth, 0.4)
-    np.testing.assert_allclose(got, [getattr(expected, name) for name in NAMES], rtol=1e-12)
+    np.testing.assert_allclose(got, [getattr(expected, name) for name in FIGURES], rtol=1e-12)
 
 
 def test_intervals_hold_the_figures_and_narrow_with_images() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,10 @@ from hypothesis import strategies as st
 
 from tests.shared import shared
 from trainer.config.sections import FederationConfig, OptimiserConfig
+from trainer.errors import RunFailed
 from trainer.federation.aggregation.registry import choose_rule
 from trainer.federation.replies import Reply, State
-from trainer.federation.rounds import RoundContext, learning_rate, run_round, sample_clients
+from trainer.federation.rounds import RoundContext, RoundRecord, learning_rate, run_round, sample_clients
 from trainer.seeding import derive, numpy_generator
 
 
@@ -67,22 +69,50 @@ def test_warm_up_by_hand() -> None:
 def test_a_round_trains_from_the_servers_state_and_averages() -> None:
     """Clients add their own number + 1; two of them from 10: the mean of 11 and 12."""
 
-    def client(number: int, state: State, context: RoundContext) -> Reply:
-        return Reply(number, {"w": state["w"] + number + 1}, 5, loss=float(number))
-
-    federation, context = FederationConfig(), RoundContext(0, 3)
-    state, record = run_round(
-        {"w": torch.tensor([10.0])},
-        2,
-        client,
-        federation,
-        OptimiserConfig(),
-        0,
-        context,
-        choose_rule(federation, "mean"),
-    )
+    state, record = ten_plus(2, FederationConfig())
     assert state["w"].item() == 11.5
-    assert (record.clients, record.examples, record.loss) == ((0, 1), 10, 0.5)
+    assert (record.clients, record.missing, record.examples, record.loss) == ((0, 1), (), 10, 0.5)
+
+
+def ten_plus(clients: int, federation: FederationConfig, absent: Collection[int] = ()) -> tuple[State, RoundRecord]:
+    """A round from 10 in which client k adds k + 1; some are absent."""
+
+    def gather(sampled: list[int], state: State, context: RoundContext) -> Iterator[Reply]:
+        for number in sampled:
+            if number not in absent:
+                yield Reply(number, {"w": state["w"] + number + 1}, 5, loss=float(number))
+
+    state, rule = {"w": torch.tensor([10.0])}, choose_rule(federation, "mean")
+    return run_round(state, clients, gather, federation, OptimiserConfig(), 0, RoundContext(0, 3), rule)
+
+
+def test_missing_clients_are_named_and_the_others_averaged() -> None:
+    state, record = ten_plus(4, FederationConfig(min_replies=0.5), absent=(1, 2))
+    assert state["w"].item() == 12.5
+    assert (record.clients, record.missing) == ((0, 3), (1, 2))
+
+
+@pytest.mark.parametrize(("share", "absent"), [(1.0, (2,)), (0.5, (0, 1, 3)), (0.26, (0, 1, 3)), (0.01, (0, 1, 2, 3))])
+def test_a_round_with_too_few_replies_is_not_aggregated(share: float, absent: tuple[int, ...]) -> None:
+    """The least number is rounded up: 0.26 of four are two."""
+    with pytest.raises(RunFailed, match=f"{4 - len(absent)} of 4 replies count.*missing: client {absent[0]}"):
+        ten_plus(4, FederationConfig(min_replies=share), absent)
+
+
+def test_replies_of_clients_that_were_not_asked_are_refused() -> None:
+    federation = FederationConfig()
+    uninvited = Reply(7, {"w": torch.tensor([1.0])}, 5, 0.0)
+    with pytest.raises(RunFailed, match=r"0 of 2 replies count.*client 7: was not asked"):
+        run_round(
+            {"w": torch.tensor([10.0])},
+            2,
+            lambda sampled, state, context: [uninvited],
+            federation,
+            OptimiserConfig(),
+            0,
+            RoundContext(0, 3),
+            choose_rule(federation, "mean"),
+        )
 
 
 def test_seeds_depend_on_every_part_of_their_path() -> None:

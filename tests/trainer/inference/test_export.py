@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -128,6 +129,16 @@ def test_the_card_is_in_the_hubs_format(runs: dict[str, Run], folder: Path) -> N
     assert "2 clients" in " ".join(body.split())
     assert str(folder) not in text
     assert "The method has no conditions" in (folder / "coop-model" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(("resize", "said"), [("shortest", "central square crop"), ("longest", "padded to a square")])
+def test_the_card_says_what_the_model_sees(
+    runs: dict[str, Run], folder: Path, resize: Literal["shortest", "longest"], said: str
+) -> None:
+    config = read_config(folder / "coop-model")
+    preprocess = config.backbone.preprocess.model_copy(update={"resize": resize})
+    other = config.model_copy(update={"backbone": config.backbone.model_copy(update={"preprocess": preprocess})})
+    assert said in model_card(other, runs["coop"].evaluation(), None, True)
 
 
 def test_names_are_no_markup_in_the_card(runs: dict[str, Run], folder: Path) -> None:

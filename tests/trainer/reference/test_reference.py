@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from fedmpt.cli import build
 from trainer.config.settings import Settings
 from trainer.errors import TrainerError
-from trainer.methods.registry import method_names, settings_classes
+from trainer.methods.registry import method_names
 from trainer.reference import settings as reference
 from trainer.reference.source import Source, fields_of
 from trainer.reference.template import template
@@ -42,7 +42,7 @@ def test_the_methods_are_those_of_the_registry() -> None:
 
 @pytest.mark.parametrize("method", method_names())
 def test_names_and_defaults_are_those_of_the_classes(method: str) -> None:
-    assert listed(method) == leaves(RunConfig(method=settings_classes()[method]()))
+    assert listed(method) == leaves(resolve(overrides={"method.name": method}))
 
 
 def test_every_setting_has_a_description() -> None:

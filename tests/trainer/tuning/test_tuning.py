@@ -119,7 +119,7 @@ def test_processes_share_the_tries(tmp_path: Path) -> None:
 
 def test_a_poor_try_is_pruned_and_the_first_never(tmp_path: Path) -> None:
     """Learning rates that ruin the method, after good ones: the later tries end early, but all of them count."""
-    rates = {"optimiser.learning_rate": Choice((1e-3, 1e-3))}
+    rates = {"optimiser.learning_rate": Choice((1e-3, 2e-3))}
     settings = config(**{"federation.rounds": 4, "optimiser.learning_rate": 1e-3})
     prepared = ready(settings, tmp_path / "cache")
     original = tuning.changed

@@ -5,7 +5,6 @@ Sun et al., "Can you really backdoor federated learning?", 2019: norm thresholdi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 import torch
@@ -14,7 +13,7 @@ from trainer.config.sections import FederationConfig
 from trainer.federation.aggregation.coordinates import coordinate_wise, median_of
 from trainer.federation.aggregation.mean import weight, weighted_mean
 from trainer.federation.aggregation.registry import register
-from trainer.federation.replies import Reply, State
+from trainer.federation.replies import Reply, State, norm, update
 
 
 @register("norm-bounded-mean", weighted=True, holds_all=lambda settings: settings.norm_bound is None)
@@ -32,26 +31,18 @@ def norm_bounded_mean(replies: Iterable[Reply], server: State, settings: Federat
     bound = settings.norm_bound
     if bound is None:
         replies = list(replies)
-        norms = [_norm(_update(reply, start)) for reply in replies]
+        norms = [norm(update(reply.state, server)) for reply in replies]
         bound = float(median_of(torch.tensor(norms, dtype=torch.float64)))
     counters: list[State] = []
 
     def bounded() -> Iterable[tuple[float, State]]:
         for reply in replies:
             counters.append({name: value for name, value in reply.state.items() if name not in start})
-            update = _update(reply, start)
-            norm = _norm(update)
-            factor = 1.0 if norm <= bound else bound / norm
-            yield weight(reply, settings), {name: factor * value for name, value in update.items()}
+            sent = update(reply.state, server)
+            length = norm(sent)
+            factor = 1.0 if length <= bound else bound / length
+            yield weight(reply, settings), {name: factor * value for name, value in sent.items()}
 
     mean_update = weighted_mean(bounded())
     floats = {name: value + mean_update[name] for name, value in start.items()}
     return {**floats, **coordinate_wise(counters, median_of)}
-
-
-def _update(reply: Reply, start: State) -> State:
-    return {name: reply.state[name].double() - value for name, value in start.items()}
-
-
-def _norm(update: State) -> float:
-    return math.sqrt(sum(float(value.square().sum()) for value in update.values()))
