@@ -106,9 +106,9 @@ def test_processes_share_the_tries(tmp_path: Path) -> None:
     workers = [context.Process(target=work, args=(tmp_path / "a", done)) for _ in range(2)]
     for worker in workers:
         worker.start()
-    numbers = sorted(done.get(timeout=120) for _ in range(4))
+    numbers = sorted(done.get(timeout=600) for _ in range(4))
     for worker in workers:
-        worker.join(60)
+        worker.join(600)
         assert worker.exitcode == 0
     assert numbers == [0, 1, 2, 3]
     assert done.empty()
