@@ -1,39 +1,42 @@
 """FedMPT's ablation (the paper's Table 4) with controls on the drawn world, and parameter sweeps.
 
-    python benchmarks/scenes_ablation.py table  --bank BANK [--trials 8] [--seeds 0 1 2 3 4]
+    python benchmarks/scenes_ablation.py table  --bank BANK [--tries 8] [--seeds 0 1 2 3 4]
     python benchmarks/scenes_ablation.py sweeps --bank BANK [--sweep-seeds 0 1 2]
 
-`table`: each row is tuned with the same number of trials on the validation images of a world that is not in the table:
-first the row's default settings, then random ones from its search space, with the same random numbers for all rows. The
-best trial is trained on the table's worlds and evaluated once on the test images. `sweeps` evaluates the tuned settings
-for other numbers of clients, mask rates and participation rates. Finished runs are kept in --out.
+`table`: each row is tuned as by `fedmpt tune`, with the same number of tries on the validation images of a world that
+is not in the table. The best try's settings are trained on the table's worlds and evaluated once on the test images.
+`sweeps` evaluates the tuned settings for other numbers of clients, mask rates and participation rates. Finished runs
+are kept in --out, and the tries beside it.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
+import multiprocessing
 import os
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from itertools import repeat
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
-from scenes_runs import TUNING_WORLD, Job, Ledger, Settings, cell
+import torch
+from scenes_runs import TUNING_WORLD, Job, Ledger, Settings, cell, configured
 
-SPACES: dict[str, tuple[int, float, float]] = {
-    "optimiser.learning_rate": (0, 3e-4, 3e-2),
-    "method.softmax_scale": (1, 10.0, 40.0),
-    "method.entropy": (2, 0.02, 0.2),
-    "method.share_temperature": (2, 1.0, 5.0),
-    "method.temperature": (3, 0.03, 1.0),
-}
-"""For each tuned setting: which of a trial's four random numbers it uses, and its log-uniform range."""
+from trainer.options import Options
+from trainer.progress import Progress
+from trainer.tuning.tuning import best_settings
 
-TUNED: dict[str, tuple[str, ...]] = {
-    "image": ("optimiser.learning_rate",),
-    "softmax": ("optimiser.learning_rate", "method.softmax_scale"),
-    "transport": ("optimiser.learning_rate", "method.entropy", "method.temperature"),
-    "shares": ("optimiser.learning_rate", "method.softmax_scale", "method.share_temperature"),
-}
-"""The tuned settings, by matching."""
+
+class Place(NamedTuple):
+    """Where a worker finds the bank and the features, and keeps the tries."""
+
+    bank: Path
+    cache: Path
+    tries: Path
+
 
 PROMPTS: Settings = {"method.adapters": False, "method.gate": False}
 ADAPTERS: Settings = {"method.prompts": False, "method.gate": False}
@@ -108,44 +111,38 @@ SWEEPS: dict[str, dict[str, Settings]] = {
 }
 
 
-def trials(settings: Settings, count: int) -> list[Settings]:
-    """A row's default settings, then random ones from its search space, with the same random numbers for all rows."""
-    matching = settings.get("method.matching", "image")
-    generator = np.random.default_rng(0)
-    found = [settings]
-    for _ in range(count - 1):
-        numbers = generator.uniform(size=4)
-        drawn = {key: low * (high / low) ** numbers[index] for key, (index, low, high) in SPACES.items()}
-        found.append({**settings, **{key: float(f"{drawn[key]:.2g}") for key in TUNED[matching]}})
-    return found
+def tried(row: Settings, place: Place, count: int) -> Settings:
+    """A row with the settings of its best try in the tuning world; zero-shot is not tuned."""
+    torch.set_num_threads(1)
+    config, bank = configured(row, TUNING_WORLD, place.bank)
+    folder = place.tries / hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()[:12]
+    return {**row, **best_settings(config, bank, count, folder, Options(place.cache, progress=Progress()))}
 
 
-def chosen(ledger: Ledger, settings: Settings, count: int) -> Settings:
-    """The settings of the trial with the best validation mAP in the tuning world; zero-shot is not tuned."""
-    if settings.get("method.name") == "zero-shot":
-        return settings
-    candidates = trials(settings, count)
-    found = ledger.results(Job(candidate, TUNING_WORLD, "validation") for candidate in candidates)
-    return max(zip(candidates, found, strict=True), key=lambda pair: pair[1]["mAP"])[0]
+def chosen(ledger: Ledger, names: Iterable[str], count: int) -> dict[str, Settings]:
+    """The tuned rows by name."""
+    wanted = list(names)
+    place = Place(ledger.bank, ledger.cache, ledger.file.with_suffix(".tries"))
+    with ProcessPoolExecutor(ledger.workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        found = pool.map(tried, [ROWS[name] for name in wanted], repeat(place), repeat(count))
+        return dict(zip(wanted, found, strict=True))
 
 
 def table(ledger: Ledger, options: argparse.Namespace) -> None:
     """Evaluate every tuned row on every world of the table."""
-    rows: dict[str, Settings] = {}
-    for name, settings in ROWS.items():
-        rows[name] = chosen(ledger, settings, options.trials)
-        ledger.results(Job(rows[name], seed, "test") for seed in options.seeds)
+    rows = chosen(ledger, ROWS, options.tries)
+    ledger.results(Job(settings, seed, "test") for settings in rows.values() for seed in options.seeds)
     print(f"\n| {'':<46} | mAP | CF1 | OF1 | chosen |\n|---|---:|---:|---:|---|")
     for name, settings in rows.items():
         found = ledger.results(Job(settings, seed, "test") for seed in options.seeds)
         cells = " | ".join(cell([line[figure] for line in found]) for figure in ("mAP", "CF1", "OF1"))
-        own = ", ".join(f"{key.split('.')[-1]} {value:g}" for key, value in settings.items() if key in SPACES)
+        own = ", ".join(f"{key.split('.')[-1]} {value:g}" for key, value in settings.items() if key not in ROWS[name])
         print(f"| {name:<46} | {cells} | {own} |")
 
 
 def sweeps(ledger: Ledger, options: argparse.Namespace) -> None:
     """Test mAP at every point of every sweep, with the settings tuned for the table."""
-    methods = {name: chosen(ledger, ROWS[name], options.trials) for name in SWEPT}
+    methods = chosen(ledger, SWEPT, options.tries)
     for title, points in SWEEPS.items():
         print(f"\n| {title} | {' | '.join(points)} |\n|---|{'---:|' * len(points)}")
         for name, settings in methods.items():
@@ -166,7 +163,7 @@ def main() -> None:
         command.add_argument("--bank", type=Path, required=True)
         command.add_argument("--cache-dir", type=Path, default=Path("cache"))
         command.add_argument("--out", type=Path, default=Path("benchmarks/scenes-runs.jsonl"))
-        command.add_argument("--trials", type=int, default=8, help="for each row, on validation images")
+        command.add_argument("--tries", type=int, default=8, help="for each row, on validation images")
         command.add_argument("--workers", type=int, default=os.cpu_count() or 1)
         if name == "table":
             command.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])

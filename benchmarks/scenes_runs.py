@@ -27,6 +27,7 @@ from trainer.federation.replies import State
 from trainer.federation.rounds import Gather, RoundContext, run_round
 from trainer.preparing import Prepared, prepare
 from trainer.resolving import resolve
+from trainer.run_config import RunConfig
 
 Settings = dict[str, Any]
 
@@ -53,6 +54,15 @@ class Job:
         return json.dumps(asdict(self), sort_keys=True)
 
 
+def configured(row: Settings, seed: int, bank: Path) -> tuple[RunConfig, Path | None]:
+    """The settings of a row in a world, and its bank's file if its method reads one."""
+    world = dict.fromkeys(("data.seed", "seeds.initial", "seeds.clients", "seeds.batches", "data.mask.seed"), seed)
+    settings = dict(row)
+    bank = Path(__file__).parent / settings.pop("bank") if "bank" in settings else bank
+    config = resolve(overrides={**NUMBERS, **world, **settings})
+    return config, bank if config.method.name == "fedmpt" else None
+
+
 Sites = Callable[[Gather], Gather]
 """Changes what sites send."""
 
@@ -65,11 +75,8 @@ def honest(gather: Gather) -> Gather:
 def run(job: Job, bank: Path, cache: Path, sites: Sites = honest) -> dict[str, float]:
     """Train, and evaluate once at the end, at the threshold chosen on the validation split."""
     torch.set_num_threads(1)
-    world = dict.fromkeys(("data.seed", "seeds.initial", "seeds.clients", "seeds.batches", "data.mask.seed"), job.seed)
-    settings = dict(job.settings)
-    bank = Path(__file__).parent / settings.pop("bank") if "bank" in settings else bank
-    config = resolve(overrides={**NUMBERS, **world, **settings})
-    ready = prepare(config, load(bank).bank if config.method.name == "fedmpt" else None, cache)
+    config, own = configured(job.settings, job.seed, bank)
+    ready = prepare(config, None if own is None else load(own).bank, cache)
     train(ready, sites)
     validation = scores(ready.method, ready.features(ready.dataset.validation))
     measured = validation if job.split == "validation" else scores(ready.method, ready.features(ready.dataset.test))

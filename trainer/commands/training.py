@@ -12,43 +12,41 @@ import typer
 from fedmpt.common.console import CacheOption, DebugOption, reported
 from fedmpt.common.startup import collector_paused
 from fedmpt.common.terminal import echo
+from trainer.commands.choosing import (
+    ConfigOption,
+    DataRootOption,
+    DatasetOption,
+    MethodOption,
+    ModelOption,
+    PartitionOption,
+    PresetOption,
+    PretrainedOption,
+    SeedOption,
+    SetOption,
+    SkipOption,
+    local_file,
+)
 from trainer.commands.common import BankOption, DeviceOption, StreamOption
 from trainer.commands.evaluation import print_evaluation
 
 
 def train(
     bank: BankOption = None,
-    dataset: Annotated[str | None, typer.Option(help="The data set: see fedmpt datasets list. [scenes]")] = None,
-    data_root: Annotated[
-        Path | None, typer.Option(help="The folder with the data set's files (fedmpt datasets check).")
-    ] = None,
-    partition: Annotated[
-        Path | None, typer.Option(help="Who owns which image: a file of fedmpt datasets partition --out, or of a run.")
-    ] = None,
-    skip_unreadable: Annotated[
-        bool, typer.Option("--skip-unreadable", help="Leave out images that are missing or can't be read.")
-    ] = False,
-    method: Annotated[str | None, typer.Option(help="A method of docs/training.md, such as coop. [fedmpt]")] = None,
-    backbone: Annotated[
-        str | None,
-        typer.Option(help="scenes-tiny, or an open_clip model: ViT-B-16-quickgelu … [scenes-tiny]"),
-    ] = None,
-    pretrained: Annotated[
-        str | None, typer.Option(help="Weights of an open_clip model: a tag (openai) or a .safetensors file.")
-    ] = None,
+    dataset: DatasetOption = None,
+    data_root: DataRootOption = None,
+    partition: PartitionOption = None,
+    skip_unreadable: SkipOption = False,
+    method: MethodOption = None,
+    backbone: ModelOption = None,
+    pretrained: PretrainedOption = None,
     rounds: Annotated[
         int | None, typer.Option(help="Federated rounds; with --resume, in all. [from the data]", min=0)
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Sets all seeds (data, initial, clients, batches) at once.")] = None,
+    seed: SeedOption = None,
     device: DeviceOption = None,
-    preset: Annotated[str | None, typer.Option(help="A named set of settings: paper, or released.")] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="Settings from a TOML or JSON file. [fedmpt.toml, if it is here]")
-    ] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. method.rank=16; may be repeated."),
-    ] = None,
+    preset: PresetOption = None,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder. [runs/METHOD-DATASET-N]")] = None,
     resume: Annotated[
         Path | None,
@@ -103,7 +101,7 @@ def train(
         elif checkpoint is not None:
             raise TrainerError("--checkpoint says where --resume goes on; a new run begins at round 0")
         else:
-            settings = resolve(config or _local_file(), preset, overrides)
+            settings = resolve(config or local_file(), preset, overrides)
             if dry_run:
                 _say_plan(expectations(prepare_new(settings, bank, Options(cache_dir))))
                 return
@@ -136,8 +134,3 @@ def _only_where_things_are(
             "--resume goes on with the run's own settings and bank; leave out all other options but --rounds, "
             "and --data-root and --pretrained, which say where its files are now"
         )
-
-
-def _local_file() -> Path | None:
-    path = Path("fedmpt.toml")
-    return path if path.is_file() else None

@@ -11,6 +11,20 @@ import typer
 from fedmpt.common.console import CacheOption, DebugOption, reported
 from fedmpt.common.startup import collector_paused
 from fedmpt.common.terminal import echo, print_table
+from trainer.commands.choosing import (
+    ConfigOption,
+    DataRootOption,
+    DatasetOption,
+    MethodOption,
+    ModelOption,
+    PartitionOption,
+    PresetOption,
+    PretrainedOption,
+    SeedOption,
+    SetOption,
+    SkipOption,
+    local_file,
+)
 from trainer.commands.common import BankOption, DeviceOption, StreamOption
 
 
@@ -22,28 +36,19 @@ def tune(
         typer.Option(metavar="KEY=LOW:HIGH[:log]", help="What a setting may be, or KEY=A,B,C; may be repeated."),
     ] = None,
     bank: BankOption = None,
-    dataset: Annotated[str | None, typer.Option(help="The data set: see fedmpt datasets list. [scenes]")] = None,
-    data_root: Annotated[Path | None, typer.Option(help="The folder with the data set's files.")] = None,
-    partition: Annotated[Path | None, typer.Option(help="Who owns which image: a file.")] = None,
-    skip_unreadable: Annotated[
-        bool, typer.Option("--skip-unreadable", help="Leave out images that are missing or can't be read.")
-    ] = False,
-    method: Annotated[str | None, typer.Option(help="A method of docs/training.md, such as coop. [fedmpt]")] = None,
-    backbone: Annotated[str | None, typer.Option(help="scenes-tiny, or an open_clip model. [scenes-tiny]")] = None,
-    pretrained: Annotated[
-        str | None, typer.Option(help="Weights of an open_clip model: a tag (openai) or a .safetensors file.")
-    ] = None,
+    dataset: DatasetOption = None,
+    data_root: DataRootOption = None,
+    partition: PartitionOption = None,
+    skip_unreadable: SkipOption = False,
+    method: MethodOption = None,
+    backbone: ModelOption = None,
+    pretrained: PretrainedOption = None,
     rounds: Annotated[int | None, typer.Option(help="Federated rounds of each try. [from the data]", min=1)] = None,
-    seed: Annotated[int | None, typer.Option(help="Sets all seeds, that of the tries among them.")] = None,
+    seed: SeedOption = None,
     device: DeviceOption = None,
-    preset: Annotated[str | None, typer.Option(help="A named set of settings: paper, or released.")] = None,
-    config: Annotated[
-        Path | None, typer.Option(help="Settings from a TOML or JSON file. [fedmpt.toml, if it is here]")
-    ] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any setting, e.g. method.rank=16; may be repeated."),
-    ] = None,
+    preset: PresetOption = None,
+    config: ConfigOption = None,
+    assignments: SetOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say space and expected time, and train nothing.")] = False,
     cache_dir: CacheOption = None,
     no_feature_cache: StreamOption = False,
@@ -78,8 +83,7 @@ def tune(
             "feature_cache": False if no_feature_cache else None,
         }
         overrides = named_settings(named) | dict(parse_assignment(text) for text in assignments or [])
-        local = Path("fedmpt.toml")
-        settings = resolve(config or (local if local.is_file() else None), preset, overrides)
+        settings = resolve(config or local_file(), preset, overrides)
         chosen, options = parse_space(space or [], settings), Options(cache_dir)
         prepared = options.prepare(settings, bank)
         if dry_run:

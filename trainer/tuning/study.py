@@ -127,6 +127,7 @@ class Study:
         A try whose process died is taken up again with the same settings.
         """
         with locked(self.folder / ".lock"):
+            self._drop_waiting()
             taken = {t.user_attrs["try"] for t in self._trials() if t.state != TrialState.FAIL and not self._died(t)}
             number = next((number for number in range(self.tries) if number not in taken), None)
             if number is None:
@@ -167,9 +168,14 @@ class Study:
     def _trials(self) -> list[FrozenTrial]:
         return self._study.get_trials(deepcopy=False)
 
+    def _drop_waiting(self) -> None:
+        """End what a process left behind that died while it took a try."""
+        while any(trial.state == TrialState.WAITING for trial in self._trials()):
+            self._study.tell(self._study.ask(), state=TrialState.FAIL)
+
     def _died(self, trial: FrozenTrial) -> bool:
         """Whether the process that ran a try is dead; if so, the try is open again."""
-        if trial.state not in (TrialState.RUNNING, TrialState.WAITING):
+        if trial.state != TrialState.RUNNING:
             return False
         lock = FileLock(f"{self.run_folder(trial.user_attrs['try'])}.lock")
         try:
@@ -210,7 +216,10 @@ def _check(path: Path, about: dict[str, Any]) -> None:
     if not path.exists():
         write_atomically(path, text)
         return
-    before = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        before = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise TrainerError(f"{path}: damaged ({error}); choose another folder") from error
     changed = sorted(key for key in about.keys() | before.keys() if about.get(key) != before.get(key))
     if changed:
         raise TrainerError(
