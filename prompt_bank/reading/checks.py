@@ -64,7 +64,8 @@ def _texts(content: Content, part: str, *fields: str) -> Texts:
 def _prompt_texts(content: Content) -> Iterator[PlacedProblem]:
     """Texts that are inserted into prompts must be one line of printable text: labels, conditions, about."""
     about = [(("about",), content["about"])] if isinstance(content.get("about"), str) and content["about"] else []
-    for place, text in [*_texts(content, "labels", "name", "aliases"), *_texts(content, "conditions", "text"), *about]:
+    labels = _texts(content, "labels", "name", "aliases", "attributes")
+    for place, text in [*labels, *_texts(content, "conditions", "text"), *about]:
         if not text.strip():
             yield _problem(place, "is empty")
         elif text != text.strip():
@@ -89,6 +90,9 @@ def _uniqueness(content: Content) -> Iterator[PlacedProblem]:
     yield from _duplicates(_texts(content, "captions", "id"), "caption id")
     for at, (_, row) in enumerate(_rows(content, "conditions")):
         yield from _duplicates(((("conditions", at, *place), fold(value)) for place, value in _values(row)), "value")
+    for place, row in _rows(content, "labels"):
+        own = ((at, fold(text)) for at, text in _texts(content, "labels", "attributes") if at[:2] == place)
+        yield from _duplicates(own, "attribute")
 
 
 def _duplicates(values: Iterable[tuple[Place, str]], what: str) -> Iterator[PlacedProblem]:
