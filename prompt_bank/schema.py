@@ -66,7 +66,7 @@ class Label(Part):
     name: Name
     aliases: tuple[Name, ...] = ()
     attributes: Annotated[tuple[Name, ...], Field(max_length=MAX_ATTRIBUTES)] = ()
-    """What a viewer recognises it by: "pointed ears". `provenance.parameters.attributes` says who was asked for them."""
+    """What a viewer recognises it by: "pointed ears". `provenance.parameters.attributes` says how they were mined."""
     attributes_edited: bool = False
     """Whether a person changed them; mining again does not change them then."""
 

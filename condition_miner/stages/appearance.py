@@ -1,7 +1,7 @@
 """Stage appearance: the visual attributes by which each label is recognised, one request a label.
 
-A small model repeats the label, lists an attribute twice, or answers with words of the question ("shape, material"); such
-attributes are dropped, and the question is asked again if less than half are left.
+A small model repeats the label, lists an attribute twice, or answers with words of the question ("shape, material").
+Such attributes are dropped, and the question is asked again if less than half are left.
 """
 
 from __future__ import annotations
@@ -30,22 +30,8 @@ from prompt_bank.schema import Label
 
 MAX_ATTRIBUTE_CHARACTERS = 60
 """The longest attribute; a prompt of CLIP has room for about 70 words."""
-ASPECTS = frozenset(
-    [
-        "part",
-        "form",
-        "shape",
-        "colour",
-        "color",
-        "material",
-        "surface",
-        "size",
-        "texture",
-        "look",
-        "adjective",
-        "attribute",
-    ]
-)
+_ASPECTS = "part form shape colour color material surface size texture look adjective attribute"
+ASPECTS = frozenset(_ASPECTS.split())
 """Words of the question, which say nothing by themselves."""
 ENDS = " .,;:"
 """Signs that are removed at an attribute's ends."""

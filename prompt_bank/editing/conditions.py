@@ -35,9 +35,8 @@ def update_origins(before: Bank, after: Bank) -> Bank:
         else mark_corrections(None, mark_added(c), new)
         for c in after.conditions
     )
-    return after.model_copy(
-        update={"conditions": tuple(conditions), "labels": mark_labels(before.labels, after.labels)}
-    )
+    labels = mark_labels(before.labels, after.labels)
+    return after.model_copy(update={"conditions": tuple(conditions), "labels": labels})
 
 
 def make_id(text: str, taken: Collection[str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import Any
 
 from fedmpt.common.label_names import character_error, name_warning, syntax_trace
@@ -90,9 +91,8 @@ def _uniqueness(content: Content) -> Iterator[PlacedProblem]:
     yield from _duplicates(_texts(content, "captions", "id"), "caption id")
     for at, (_, row) in enumerate(_rows(content, "conditions")):
         yield from _duplicates(((("conditions", at, *place), fold(value)) for place, value in _values(row)), "value")
-    for place, row in _rows(content, "labels"):
-        own = ((at, fold(text)) for at, text in _texts(content, "labels", "attributes") if at[:2] == place)
-        yield from _duplicates(own, "attribute")
+    for _, own in groupby(_texts(content, "labels", "attributes"), key=lambda found: found[0][:2]):
+        yield from _duplicates(((place, fold(text)) for place, text in own), "attribute")
 
 
 def _duplicates(values: Iterable[tuple[Place, str]], what: str) -> Iterator[PlacedProblem]:

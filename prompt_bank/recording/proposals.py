@@ -1,7 +1,8 @@
 """Merges newly mined content into an existing bank without changing what people decided.
 
 People's decisions are: each condition that is accepted, rejected, edited, added, or has a note or a corrected cell;
-attributes that a person changed; each revision that was not recorded by the miner; and whatever such a revision removed, which is not proposed again.
+attributes that a person changed; each revision that was not recorded by the miner; and whatever such a revision
+removed, which is not proposed again.
 """
 
 from __future__ import annotations
