@@ -77,7 +77,7 @@ def make(variant: str, device: torch.device, name: str, precision: str = "fp32")
     labels = CLASSES if name == "scenes-tiny" else CLASSES[:LABELS]
     bank = Bank(
         name="check",
-        labels=tuple(Label(name=label) for label in labels),
+        labels=tuple(Label(name=label, attributes=("round shape", "metal surface")) for label in labels),
         conditions=tuple(Condition(id=f"c{i}", text=text) for i, text in enumerate(CONDITIONS)),
     )
     kind, _, matching = variant.partition(", ")

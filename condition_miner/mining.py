@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
-from condition_miner.answers.records import Answer
+from condition_miner.added import added_provenance, answered_by, with_labels
 from condition_miner.asking.asker import Asker
 from condition_miner.asking.batch import Unanswerable
 from condition_miner.combinations.choosing import choose_combinations
@@ -24,15 +23,14 @@ from condition_miner.stages.measure import condition_warnings, dependencies, sma
 from condition_miner.stages.questions import Questions
 from condition_miner.stages.vocabulary import Vocabulary
 from condition_miner.stages.voting import ElectedCondition
-from fedmpt.common.words import fold
 from prompt_bank.dependencies.observed import Cooccurrence, provenance
 from prompt_bank.editing.conditions import make_id
 from prompt_bank.editing.measures import explained
 from prompt_bank.recording.store import now
 from prompt_bank.schema import Bank, Caption, Condition, Dependency, Label, Provenance, Tokens
 
-SPENT = ("requests", "tokens_in", "tokens_out")
-"""What affinities took that were added to a bank, in its provenance, so that adding them again counts them once."""
+ASKED = tuple(message for message in MESSAGES if any(message in MESSAGES_BY_STAGE[stage] for stage in STAGES))
+"""The messages of these stages that are rendered from templates."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +126,7 @@ class Miner:
         provenance = self._provenance(questions)
         if compared:
             provenance = provenance.model_copy(update={"control": compared})
-        served = _answered_by(questions.used).get("answered_by", {})
+        served = answered_by(questions.used).get("answered_by", {})
         others = [name for name in served if name != self.model]
         if others:
             self.asker.notice(f"asked for the model {self.model}, the server says that it ran {', '.join(others[:5])}")
@@ -174,12 +172,7 @@ class Miner:
 
     def _from_existing(self) -> Bank:
         """The bank that is there, or an empty one."""
-        new = Bank(name=self.name, about=self.settings.about, labels=self.labels)
-        if self.existing is None:
-            return new
-        named = {fold(label.name) for label in self.existing.labels}
-        labels = (*self.existing.labels, *(label for label in self.labels if fold(label.name) not in named))
-        return self.existing.model_copy(update={"labels": labels, "about": new.about or self.existing.about})
+        return with_labels(self.existing, Bank(name=self.name, about=self.settings.about, labels=self.labels))
 
     def _measured(
         self, captions: Sequence[Caption], conditions: list[Condition], vocabulary: Vocabulary
@@ -204,7 +197,9 @@ class Miner:
     def _provenance(self, questions: Questions) -> Provenance:
         used = questions.used
         if self.plan.alone:
-            return self._added_provenance(questions)
+            own = self.settings.model_dump(include=set(AFFINITY_SETTINGS))
+            takes = {"takes": self.plan.takes}
+            return added_provenance(questions, self.existing, "affinities", own, takes)
         without = {"seed"} if self.settings.about else {"seed", "about"}
         parameters = self.settings.model_dump(exclude=without)
         parameters["combinations"] = self.settings.combinations_for(len(self.labels))
@@ -212,53 +207,14 @@ class Miner:
         return Provenance(
             model=self.model,
             endpoint=self.asker.address.endpoint,
-            templates={message: self.templates.hash(message, self.settings.about) for message in MESSAGES},
-            parameters=parameters | provenance(self.observed) | self.asker.provenance() | _answered_by(used),
+            templates={message: self.templates.hash(message, self.settings.about) for message in ASKED},
+            parameters=parameters | provenance(self.observed) | self.asker.provenance() | answered_by(used),
             requests=sum(answer.requests for answer in used),
             tokens=Tokens(into=sum(a.tokens_in for a in used), out=sum(a.tokens_out for a in used)),
             seed=self.settings.seed,
             tool=f"fedmpt {version('fedmpt')}",
             created=max((answer.at for answer in used), default=now()),
         )
-
-    def _added_provenance(self, questions: Questions) -> Provenance:
-        """The provenance of a bank to which affinities are added: what was asked before stays told."""
-        used = questions.used
-        new = Provenance(model=self.model, endpoint=self.asker.address.endpoint, seed=self.settings.seed)
-        before = self.existing.provenance if self.existing else new
-        spent = [
-            sum(answer.requests for answer in used),
-            sum(a.tokens_in for a in used),
-            sum(a.tokens_out for a in used),
-        ]
-        own = {
-            "model": self.model,
-            "endpoint": self.asker.address.endpoint,
-            "seed": self.settings.seed,
-            **self.settings.model_dump(include=set(AFFINITY_SETTINGS)),
-            **dict(zip(SPENT, spent, strict=True)),
-            **_answered_by(used),
-        }
-        earlier = before.parameters.get("affinities")
-        earlier = earlier if isinstance(earlier, dict) else {}
-        known = [n if type(n := earlier.get(name)) is int and n >= 0 else 0 for name in SPENT]
-        totals = zip((before.requests, before.tokens.into, before.tokens.out), known, spent, strict=True)
-        requests, into, out = (max(all_before - replaced, 0) + now_spent for all_before, replaced, now_spent in totals)
-        return before.model_copy(
-            update={
-                "parameters": before.parameters | {"affinities": own, "takes": self.plan.takes},
-                "requests": requests,
-                "tokens": Tokens(into=into, out=out),
-                "tool": f"fedmpt {version('fedmpt')}",
-                "created": max((answer.at for answer in used), default=now()),
-            }
-        )
-
-
-def _answered_by(used: Sequence[Answer]) -> dict[str, dict[str, int]]:
-    """How many answers came from which model, as the server says; nothing if it never says."""
-    counted = Counter(answer.served for answer in used if answer.served)
-    return {"answered_by": dict(sorted(counted.items()))} if counted else {}
 
 
 def _conditions(elected: Sequence[ElectedCondition]) -> list[Condition]:

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from prompt_bank.schema import MAX_ATTRIBUTES
+
 STAGES = ("describe", "explain", "abstract", "attribute", "measure", "affinities")
 """The stages of mining, in order."""
 MESSAGES_BY_STAGE: dict[str, tuple[str, ...]] = {
@@ -15,8 +17,9 @@ MESSAGES_BY_STAGE: dict[str, tuple[str, ...]] = {
     "attribute": ("attribute",),
     "measure": (),
     "affinities": ("values", "usual", "listed", "next-token", "spelling", "affinity-probe", "control"),
+    "appearance": ("appearance",),
 }
-"""The messages that each stage sends. "measure" sends none: it only counts."""
+"""The messages that each stage sends. "measure" sends none: it only counts. "appearance" is that of mine-attributes."""
 WITHOUT_TEMPLATE = ("next-token", "spelling", "affinity-probe", "control")
 """Messages that are no chat: sentences that the model goes on with (stages/affinity/)."""
 
@@ -93,6 +96,18 @@ class MinerSettings(BaseModel):
     def proposals(self) -> int:
         """The number of conditions that each abstract request asks for."""
         return self.candidates if self.conditions == "auto" else self.conditions
+
+
+class AttributeSettings(MinerSettings):
+    """Settings of mine-attributes, which uses domain, seed and token limit of the others, too."""
+
+    attributes: int = Field(5, ge=1, le=MAX_ATTRIBUTES)
+    """Visual attributes that are asked for of each label."""
+    appearance_temperature: float = Field(0.2, ge=0, le=2)
+
+
+ATTRIBUTE_SETTINGS = ("about", "attributes", "appearance_temperature", "max_tokens")
+"""The settings on which attributes depend, besides the seed."""
 
 
 class ServiceSettings(BaseModel):

@@ -39,6 +39,12 @@ ENTRIES: dict[str, Entry] = {
         "Ask a language model under which conditions the labels occur together; write bank.json.",
         "Conditions",
     ),
+    "mine-attributes": Entry(
+        "condition_miner.commands.attributes",
+        "mine_attributes",
+        "Ask a language model what each label looks like; write it into a prompt bank.",
+        "Conditions",
+    ),
     "labels": Entry("condition_miner.commands.labels", "labels", "Show which labels a file holds.", "Conditions"),
     "bank": Entry("prompt_bank.cli", "app", "Look at, check and record a prompt bank.", "Conditions"),
     "cache": Entry("condition_miner.commands.cache", "app", "Cached answers: look, clear, move, verify.", "Conditions"),

@@ -24,6 +24,12 @@ Count = Annotated[int, Field(ge=0)]
 MAX_VALUES = 500
 """The maximum number of values of a condition."""
 
+MAX_ATTRIBUTES = 20
+"""The maximum number of attributes of a label."""
+
+ATTRIBUTES = "attributes"
+"""The entry of the provenance's parameters that says how the labels' attributes were asked for."""
+
 LIFT_DIGITS = 2
 """Decimals of a log-lift. More would be noise, and would show up in every git diff."""
 
@@ -59,6 +65,12 @@ class Label(Part):
 
     name: Name
     aliases: tuple[Name, ...] = ()
+    attributes: Annotated[tuple[Name, ...], Field(max_length=MAX_ATTRIBUTES)] = ()
+    """What a viewer recognises it by: "pointed ears". `provenance.parameters.attributes` says how they were mined."""
+    attributes_edited: bool = False
+    """Whether a person changed them; mining again does not change them then."""
+
+    WITHOUT_IF_EMPTY = ("attributes", "attributes_edited")
 
 
 class Correction(Part):

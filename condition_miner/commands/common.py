@@ -13,6 +13,7 @@ from fedmpt.common.console import cache_folder, reported
 
 if TYPE_CHECKING:
     from condition_miner.answers.cache import AnswerCache
+    from prompt_bank.schema import Bank, Label
 
 
 @contextmanager
@@ -54,3 +55,19 @@ def settings_from_options(kind: Any, given: dict[str, Any]) -> Any:
     except ValidationError as error:
         problems = "; ".join(f"--{str(e['loc'][0]).replace('_', '-')}: {e['msg']}" for e in error.errors())
         raise MinerError(problems) from error
+
+
+def existing_bank(out: Path, labels: tuple[Label, ...]) -> Bank | None:
+    """The bank at `out`, valid and with these labels, before any request is sent; None if there is none.
+
+    Raises:
+        BankError: it is invalid, or has other labels.
+    """
+    if not out.exists():
+        return None
+    from prompt_bank.recording.proposals import require_shared_label
+    from prompt_bank.recording.store import load
+
+    existing = load(out).bank
+    require_shared_label(existing, labels)
+    return existing

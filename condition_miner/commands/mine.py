@@ -7,14 +7,37 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from condition_miner.commands.common import interruption_reported, settings_from_options
+from condition_miner.commands.common import existing_bank, interruption_reported, settings_from_options
+from condition_miner.commands.options import (
+    BackendOption,
+    BaseUrlOption,
+    BatchOption,
+    BudgetOption,
+    ColumnOption,
+    ConcurrencyOption,
+    DryRunOption,
+    EngineArgsOption,
+    EngineOption,
+    LongestWaitOption,
+    MaxFailedOption,
+    MaxTokensOption,
+    ModelOption,
+    OfflineOption,
+    PriceInOption,
+    PriceOutOption,
+    RetriesOption,
+    RetryFailedOption,
+    ServeOption,
+    TemplatesOption,
+    TimeoutOption,
+)
 from condition_miner.commands.results import Prices, print_estimates, write_bank
 from condition_miner.commands.sources import Backend, SourceOptions, opened_source
 from fedmpt.common.console import CacheOption, DebugOption, JsonOption, cache_folder, reported
 
 if TYPE_CHECKING:
     from condition_miner.settings import MinerSettings, ServiceSettings
-    from prompt_bank.schema import Bank, Label
+    from prompt_bank.schema import Bank
 
 
 def mine_conditions(
@@ -27,44 +50,20 @@ def mine_conditions(
     about: Annotated[
         str | None, typer.Option(help="What the images are: aerial images; chest X-rays. [that of the bank at --out]")
     ] = None,
-    column: Annotated[str | None, typer.Option(help="Of a CSV file: the labels' column. [see fedmpt labels]")] = None,
-    backend: Annotated[
-        Backend, typer.Option(help="A server, or a model that this process loads (--model FOLDER or hub name).")
-    ] = Backend.OPENAI,
-    base_url: Annotated[
-        str | None, typer.Option(help="An OpenAI-compatible endpoint. [OPENAI_BASE_URL, else OpenAI's]")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="The model. [FEDMPT_MODEL, else the one that the server offers]")
-    ] = None,
-    serve: Annotated[
-        str | None,
-        typer.Option(
-            "--serve",
-            metavar="MODEL",
-            help="Start a server with this model (a .gguf file, a folder, OWNER/NAME on the hub) for this run.",
-        ),
-    ] = None,
-    engine: Annotated[
-        Path | None, typer.Option(help="With --serve: the server's program. [vllm, else llama-server, on the PATH]")
-    ] = None,
-    engine_args: Annotated[
-        str | None, typer.Option(metavar="WORDS", help="With --serve: more words for its command, in quotes.")
-    ] = None,
-    batch: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR|openai",
-            help="Write each stage's requests to a file there for a Batch API or vllm run-batch, and go on with the "
-            "results that are put beside it; openai: upload it to the endpoint, wait, and go on.",
-        ),
-    ] = None,
+    column: ColumnOption = None,
+    backend: BackendOption = Backend.OPENAI,
+    base_url: BaseUrlOption = None,
+    model: ModelOption = None,
+    serve: ServeOption = None,
+    engine: EngineOption = None,
+    engine_args: EngineArgsOption = None,
+    batch: BatchOption = None,
     conditions: Annotated[
         str | None, typer.Option(help="How many abstract conditions; auto: as few as explain 95 % of the descriptions.")
     ] = None,
     combinations: Annotated[int | None, typer.Option(help="How many label combinations are described.")] = None,
     captions: Annotated[int | None, typer.Option(help="Descriptions of each combination.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Room for an answer; a model that reasons needs more.")] = None,
+    max_tokens: MaxTokensOption = None,
     seed: Annotated[int | None, typer.Option(help="Draws the combinations and the samples.")] = None,
     stages: Annotated[
         str | None,
@@ -79,36 +78,19 @@ def mine_conditions(
     cooccurrence: Annotated[
         Path | None, typer.Option(help="Annotations of images; combinations follow what occurs together in them.")
     ] = None,
-    templates: Annotated[Path | None, typer.Option(help="Folder with templates in the place of shipped ones.")] = None,
-    concurrency: Annotated[int | None, typer.Option(help="Requests at once at the most.")] = None,
-    timeout: Annotated[float | None, typer.Option(help="Seconds that one request may take.")] = None,
-    retries: Annotated[int | None, typer.Option(help="How often a lost or refused request is sent again.")] = None,
-    longest_wait: Annotated[
-        float | None, typer.Option(help="Seconds that the server may ask to wait, before the run stops.")
-    ] = None,
-    budget_tokens: Annotated[
-        int | None, typer.Option(help="Stop before this run has used more tokens, in and out.")
-    ] = None,
-    max_failed: Annotated[
-        float | None,
-        typer.Option(
-            help="Share of a stage's questions that may fail: the bank is made without them, and says so. "
-            "[0.05, or 3 questions]"
-        ),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say how many requests and tokens it would take; send nothing.")
-    ] = False,
-    price_in: Annotated[
-        float | None, typer.Option(min=0, help="Price of a million tokens that are sent: costs are told in money, too.")
-    ] = None,
-    price_out: Annotated[float | None, typer.Option(min=0, help="Price of a million tokens that are answered.")] = None,
-    retry_failed: Annotated[
-        bool,
-        typer.Option("--retry-failed", help="Ask again what the model could not answer in an earlier run."),
-    ] = False,
+    templates: TemplatesOption = None,
+    concurrency: ConcurrencyOption = None,
+    timeout: TimeoutOption = None,
+    retries: RetriesOption = None,
+    longest_wait: LongestWaitOption = None,
+    budget_tokens: BudgetOption = None,
+    max_failed: MaxFailedOption = None,
+    dry_run: DryRunOption = False,
+    price_in: PriceInOption = None,
+    price_out: PriceOutOption = None,
+    retry_failed: RetryFailedOption = False,
     cache_dir: CacheOption = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Use the answer cache alone; send nothing.")] = False,
+    offline: OfflineOption = False,
     as_json: JsonOption = False,
     debug: DebugOption = False,
 ) -> None:
@@ -135,7 +117,7 @@ def mine_conditions(
         observed = read_cooccurrence(cooccurrence, read.labels) if cooccurrence else None
         for warning in (*read.warnings, *(observed.warnings if observed else ())):
             typer.echo(f"warning: {warning}", err=True)
-        existing = _existing_bank(out, read.labels)
+        existing = existing_bank(out, read.labels)
         asked = {
             "about": about if about is not None or existing is None else existing.about,
             "conditions": conditions,
@@ -190,19 +172,3 @@ def _earlier_takes(out: Path, existing: Bank | None) -> dict[str, int]:
     if not isinstance(takes, dict) or any(k not in STAGES or type(n) is not int or n < 0 for k, n in takes.items()):
         raise MinerError(f"{out}: provenance.parameters.takes must name stages and how often they were asked anew")
     return takes
-
-
-def _existing_bank(out: Path, labels: tuple[Label, ...]) -> Bank | None:
-    """The bank at `out`, valid and with these labels, before any request is sent; None if there is none.
-
-    Raises:
-        BankError: it is invalid, or has other labels.
-    """
-    if not out.exists():
-        return None
-    from prompt_bank.recording.proposals import require_shared_label
-    from prompt_bank.recording.store import load
-
-    existing = load(out).bank
-    require_shared_label(existing, labels)
-    return existing

@@ -1,8 +1,9 @@
-"""What mine-conditions prints: the estimate of a dry run, and the bank that was written with what it took."""
+"""What the mining commands print: the estimate of a dry run, and the bank that was written with what it took."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,22 +63,59 @@ def print_estimates(estimates: list[Estimate], prices: Prices, as_json: bool) ->
 
 def write_bank(bank: Bank, out: Path, model: str, asker: Asker, prices: Prices, as_json: bool) -> None:
     """Write the bank, or merge it into an existing one without changing what people decided; print the result."""
+    did = f"mined {len(bank.conditions)} conditions from {len(bank.captions)} captions with {model}"
+    _write(bank, out, did, asker, prices, as_json, told=_conditions_told)
+
+
+def write_attributes(bank: Bank, out: Path, model: str, asker: Asker, prices: Prices, as_json: bool) -> None:
+    """The same for a bank to which attributes were added."""
+    described = sum(bool(label.attributes) for label in bank.labels)
+    did = f"mined the attributes of {described} labels with {model}"
+    _write(bank, out, did, asker, prices, as_json, told=_attributes_told)
+
+
+@dataclass(frozen=True)
+class _Told:
+    """What is printed of the content of a bank: lines for people, an entry for programs, and the next command."""
+
+    lines: list[str]
+    entry: dict[str, object]
+    train: str
+
+
+def _conditions_told(bank: Bank) -> _Told:
+    shares = ["–" if c.support is None else f"{100 * c.support:.0f} %" for c in bank.conditions]
+    lines = [
+        f"  {c.text:<24} {share:>5} of captions   {', '.join(c.values[:4])}"
+        for c, share in zip(bank.conditions, shares, strict=True)
+    ]
+    return _Told(lines, {"conditions": [c.text for c in bank.conditions]}, "fedmpt train")
+
+
+def _attributes_told(bank: Bank) -> _Told:
+    lines = [f"  {label.name:<24} {', '.join(label.attributes) or '–'}" for label in bank.labels]
+    entry: dict[str, object] = {"attributes": {label.name: label.attributes for label in bank.labels}}
+    return _Told(lines, entry, "fedmpt train --method fedmvp-attributes")
+
+
+def _write(
+    bank: Bank, out: Path, did: str, asker: Asker, prices: Prices, as_json: bool, told: Callable[[Bank], _Told]
+) -> None:
+    from fedmpt.common.words import printable
     from prompt_bank.recording.changes import who
     from prompt_bank.recording.proposals import MINER, record_mined
 
-    did = f"mined {len(bank.conditions)} conditions from {len(bank.captions)} captions with {model}"
     recorded = record_mined(bank, out, editor=who(None), did=did)
     written = recorded.bank
+    shown = told(written)
     now, in_all = (asker.sent, asker.budget.spent_in, asker.budget.spent_out), _asked(bank)
     if as_json:
-        texts = [c.text for c in written.conditions]
-        summary = {"bank": str(out), "revision": written.revision, "conditions": texts, "requests_sent": asker.sent}
+        summary = {"bank": str(out), "revision": written.revision, **shown.entry, "requests_sent": asker.sent}
         costs = {"this_run": None if asker.later else _costs(now, prices), "bank": _costs(in_all, prices)}
         typer.echo(json.dumps({**summary, "costs": costs}, ensure_ascii=False))
         return
-    for condition in written.conditions:
-        share = "–" if condition.support is None else f"{100 * condition.support:.0f} %"
-        typer.echo(f"  {condition.text:<24} {share:>5} of captions   {', '.join(condition.values[:4])}")
+    for line in shown.lines:
+        typer.echo(printable(line))
     typer.echo(f"{out}: revision {written.revision}, {did}; {asker.sent} requests sent")
     this_run = "" if asker.later else f"this run: {_costs_words(now, prices)}; "  # a batch is answered across runs
     typer.echo(f"{this_run}all answers of the bank: {_costs_words(in_all, prices)}")
@@ -85,7 +123,7 @@ def write_bank(bank: Bank, out: Path, model: str, asker: Asker, prices: Prices, 
         typer.echo("nothing new: the bank is as it was")
     elif any(entry.by != MINER for entry in written.history):
         typer.echo(f"people's decisions stay; fedmpt bank diff {out} {written.revision - 1} shows what is new")
-    typer.echo(f"next: fedmpt bank review {out}   fedmpt train --bank {out}")
+    typer.echo(f"next: fedmpt bank review {out}   {shown.train} --bank {out}")
 
 
 def _asked(bank: Bank) -> tuple[int, int, int]:

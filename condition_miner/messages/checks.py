@@ -59,6 +59,10 @@ def _listed(texts: Sequence[str]) -> dict[str, Any]:
     return {"question": "Where was it taken?", "values": list(texts), "label": texts[0], "count": 5}
 
 
+def _appearance(texts: Sequence[str]) -> dict[str, Any]:
+    return {"label": texts[0], "count": 5}
+
+
 def _about(texts: Sequence[str]) -> dict[str, Any]:
     return {"about": " ".join(texts)}
 
@@ -72,6 +76,7 @@ SAMPLES: dict[str, Callable[[Sequence[str]], dict[str, Any]]] = {
     "values": _values,
     "usual": _usual,
     "listed": _listed,
+    "appearance": _appearance,
     "about": _about,
 }
 """For each message, and for what is added to all, its variables, made of sample texts."""

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from fedmpt.common.words import fold
 from prompt_bank.editing.affinities import mark_corrections
+from prompt_bank.editing.labels import mark_labels
 from prompt_bank.schema import Bank, Caption, Condition
 
 SUPPORT_DIGITS = 4
@@ -20,7 +21,7 @@ def update_origins(before: Bank, after: Bank) -> Bank:
     """Set origins and corrections in a bank that a person edited as a file.
 
     A mined condition with changed words becomes an edited one; a new condition becomes an added one; changed numbers
-    of an affinity become corrections.
+    of an affinity become corrections; a label's changed attributes become edited ones.
 
     Args:
         before: the bank before the edit.
@@ -34,7 +35,8 @@ def update_origins(before: Bank, after: Bank) -> Bank:
         else mark_corrections(None, mark_added(c), new)
         for c in after.conditions
     )
-    return after.model_copy(update={"conditions": tuple(conditions)})
+    labels = mark_labels(before.labels, after.labels)
+    return after.model_copy(update={"conditions": tuple(conditions), "labels": labels})
 
 
 def make_id(text: str, taken: Collection[str]) -> str:

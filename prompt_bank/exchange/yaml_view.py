@@ -16,10 +16,10 @@ from fedmpt.common.yaml_text import YamlTextError, compose_yaml
 from prompt_bank.editing.affinities import cell_lift
 from prompt_bank.exchange.rewriting import EDITABLE_FIELDS, apply_rewrite, source_error
 from prompt_bank.reading.locate import Place
-from prompt_bank.schema import Bank, Condition
+from prompt_bank.schema import Bank, Condition, Label
 
 PARTS = ("conditions", "labels", "prompt", "about")
-LIST_FIELDS = ("values", "aliases")
+LIST_FIELDS = ("values", "aliases", "attributes")
 INTEGER_FIELDS = ("condition_tokens", "class_tokens")
 LIFT = re.compile(r"[+-]?[0-9]{1,6}(\.[0-9]{1,9})?")
 
@@ -64,16 +64,20 @@ def dump(bank: Bank) -> str:
             }
             for c in bank.conditions
         ],
-        "labels": [
-            {"name": label.name, "aliases": _FlowList(label.aliases)} if label.aliases else label.name
-            for label in bank.labels
-        ],
+        "labels": [_label(label) for label in bank.labels],
         "prompt": bank.prompt.model_dump(),
     }
     view["about"] = bank.about
     text = yaml.dump(view, Dumper=_Dumper, allow_unicode=True, sort_keys=False, width=110)
     # A blank line before each condition and each part, for orientation.
     return re.sub(r"\n(?=- id: |labels:|prompt:|about:)", "\n\n", text)
+
+
+def _label(label: Label) -> Any:
+    """A label with its aliases and attributes; its name alone if it has none."""
+    lists = {"aliases": _FlowList(label.aliases), "attributes": _FlowList(label.attributes)}
+    given = {field: words for field, words in lists.items() if words}
+    return {"name": label.name, **given} if given else label.name
 
 
 def _corrected(condition: Condition) -> dict[str, _FlowMap]:
@@ -198,7 +202,7 @@ def _list(value: Any, part: str, source: Path | str, line_of: Any) -> list[Any]:
 
 def _row(row: Any, part: str) -> Any:
     if part == "labels" and isinstance(row, str):
-        return {"name": row, "aliases": []}
+        return {"name": row, "aliases": [], "attributes": []}
     if isinstance(row, dict):
         found = {field: [] if field in LIST_FIELDS and value == "" else value for field, value in row.items()}
         if isinstance(found.get("corrected"), dict):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 from typing import Any
 
 from fedmpt.common.label_names import character_error, name_warning, syntax_trace
@@ -64,7 +65,8 @@ def _texts(content: Content, part: str, *fields: str) -> Texts:
 def _prompt_texts(content: Content) -> Iterator[PlacedProblem]:
     """Texts that are inserted into prompts must be one line of printable text: labels, conditions, about."""
     about = [(("about",), content["about"])] if isinstance(content.get("about"), str) and content["about"] else []
-    for place, text in [*_texts(content, "labels", "name", "aliases"), *_texts(content, "conditions", "text"), *about]:
+    labels = _texts(content, "labels", "name", "aliases", "attributes")
+    for place, text in [*labels, *_texts(content, "conditions", "text"), *about]:
         if not text.strip():
             yield _problem(place, "is empty")
         elif text != text.strip():
@@ -89,6 +91,8 @@ def _uniqueness(content: Content) -> Iterator[PlacedProblem]:
     yield from _duplicates(_texts(content, "captions", "id"), "caption id")
     for at, (_, row) in enumerate(_rows(content, "conditions")):
         yield from _duplicates(((("conditions", at, *place), fold(value)) for place, value in _values(row)), "value")
+    for _, own in groupby(_texts(content, "labels", "attributes"), key=lambda found: found[0][:2]):
+        yield from _duplicates(((place, fold(text)) for place, text in own), "attribute")
 
 
 def _duplicates(values: Iterable[tuple[Place, str]], what: str) -> Iterator[PlacedProblem]:

@@ -1,7 +1,8 @@
 """Merges newly mined content into an existing bank without changing what people decided.
 
 People's decisions are: each condition that is accepted, rejected, edited, added, or has a note or a corrected cell;
-each revision that was not recorded by the miner; and whatever such a revision removed, which is not proposed again.
+attributes that a person changed; each revision that was not recorded by the miner; and whatever such a revision
+removed, which is not proposed again.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from pathlib import Path
 from fedmpt.common.words import fold
 from prompt_bank.editing.affinities import rename_rows
 from prompt_bank.editing.conditions import make_id
+from prompt_bank.editing.labels import update_attributes
 from prompt_bank.editing.requirements import require_valid
 from prompt_bank.errors import BankError, Problem
 from prompt_bank.recording.changes import ChangeResult, apply_change, record_hand_edit
 from prompt_bank.recording.remining import is_untouched, update_from_mining
 from prompt_bank.recording.revisions import read_revision
 from prompt_bank.recording.store import LoadedBank, load, record
-from prompt_bank.schema import Bank, Caption, Condition, Dependency, Label
+from prompt_bank.schema import ATTRIBUTES, Bank, Caption, Condition, Dependency, Label, Provenance
 
 MINER = "miner"
 """The author of revisions that were mined."""
@@ -58,12 +60,14 @@ def propose(existing: Bank, mined: Bank, recorded: Sequence[Bank] = ()) -> Bank:
     """The existing bank with the mined content merged in.
 
     If no person has changed the existing bank, the mined one replaces it. Otherwise its content is kept, and
+    - labels take newly mined attributes, unless a person changed those of the label;
     - conditions with new words are added as proposals, unless a person removed these words;
     - untouched proposals take support, evidence and values from the mined condition with the same words;
     - all conditions except rejected ones take the new numbers of their affinity, except for corrected cells;
     - new captions and labels are added, unless a person removed the label; a mined label that is an alias of an
       existing one is identified with it; new captions get new ids;
     - the conditions of dependencies are united, unless a person changed the dependency.
+    Attributes that were not mined again stay in both cases.
 
     Args:
         existing: the recorded bank.
@@ -74,11 +78,15 @@ def propose(existing: Bank, mined: Bank, recorded: Sequence[Bank] = ()) -> Bank:
         BankError: the banks have no label in common, or the merged bank is invalid.
     """
     require_shared_label(existing, mined.labels)
-    if not _has_human_changes(existing):
-        return mined.model_copy(update={"name": existing.name, "history": existing.history})
+    mined = mined.model_copy(update={"provenance": _with_asked_attributes(mined.provenance, existing.provenance)})
     names = _label_names(existing)
+    if not _has_human_changes(existing):
+        known = {label.name: label for label in existing.labels}
+        kept = (_with_attributes(label, known.get(names.get(fold(label.name), ""))) for label in mined.labels)
+        return mined.model_copy(update={"name": existing.name, "history": existing.history, "labels": tuple(kept)})
     mined = _without_labels(mined, _removed_labels(recorded) - names.keys())
-    labels = (*existing.labels, *(label for label in mined.labels if fold(label.name) not in names))
+    told = update_attributes(existing.labels, mined.labels, lambda label: names.get(fold(label)))
+    labels = (*told, *(label for label in mined.labels if fold(label.name) not in names))
     names = {**{fold(label.name): label.name for label in mined.labels}, **names}
     captions, caption_ids = _merge_captions(existing, mined, names)
     conditions, condition_ids = _merge_conditions(existing, mined, _removed_texts(recorded), names, caption_ids)
@@ -115,8 +123,22 @@ def require_shared_label(existing: Bank, labels: Sequence[Label]) -> None:
         raise BankError(existing.name, [Problem("labels", message)])
 
 
+def _with_attributes(mined: Label, known: Label | None) -> Label:
+    """The mined label, with the known one's attributes if it has none."""
+    if mined.attributes or known is None:
+        return mined
+    return mined.model_copy(update={"attributes": known.attributes})
+
+
+def _with_asked_attributes(mined: Provenance, existing: Provenance) -> Provenance:
+    """The mined provenance, which still tells how attributes were asked for that were not mined again."""
+    told = {key: value for key, value in existing.parameters.items() if key == ATTRIBUTES}
+    return mined.model_copy(update={"parameters": {**told, **mined.parameters}}) if told else mined
+
+
 def _has_human_changes(bank: Bank) -> bool:
-    return any(entry.by != MINER for entry in bank.history) or not all(map(is_untouched, bank.conditions))
+    decided = any(label.attributes_edited for label in bank.labels) or not all(map(is_untouched, bank.conditions))
+    return decided or any(entry.by != MINER for entry in bank.history)
 
 
 def _human_revisions(recorded: Sequence[Bank]) -> list[tuple[Bank, Bank]]:

@@ -74,7 +74,8 @@ def content_hash(bank: Bank) -> str:
 
 
 def _needs_format_2(bank: Bank) -> bool:
-    return bool(bank.about or bank.provenance.control or any(c.affinity for c in bank.conditions))
+    added = any(c.affinity for c in bank.conditions) or any(x.attributes or x.attributes_edited for x in bank.labels)
+    return bool(bank.about or bank.provenance.control or added)
 
 
 def loads(text: str, source: Path | str = "bank") -> tuple[Bank, tuple[Problem, ...]]:

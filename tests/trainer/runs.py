@@ -33,7 +33,7 @@ def trained_run(folder: Path, cache: Path, **settings: object) -> Run:
     folder.parent.mkdir(parents=True, exist_ok=True)
     path = folder.parent / "bank.json"
     path.write_text(bank.model_dump_json(by_alias=True), encoding="utf-8")
-    run = Run.create(folder, config, path if config.method.name == "fedmpt" else None)
+    run = Run.create(folder, config, path if config.method.name in ("fedmpt", "fedmvp-attributes") else None)
     ready = prepare(config, bank, cache)
     train(run, ready)
     evaluate(run, ready)

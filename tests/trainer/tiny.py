@@ -58,7 +58,7 @@ def small_bank(
     """A bank with the given conditions and values of theirs, three condition tokens and two class tokens."""
     return Bank(
         name="small",
-        labels=tuple(Label(name=name) for name in labels),
+        labels=tuple(Label(name=name, attributes=("round", f"red top {i}")) for i, name in enumerate(labels)),
         conditions=tuple(Condition(id=f"condition-{i}", text=text, values=values) for i, text in enumerate(conditions)),
         prompt=Prompt(condition_tokens=3, class_tokens=2),
     )

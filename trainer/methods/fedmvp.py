@@ -1,7 +1,7 @@
 """FedMVP (Singha et al., ICCV 2025) as the published multi-label program reduces it (BASELINES.md §8).
 
 The image cross-attends to the labels' text features, and the result becomes a visual prompt of the image tower. The
-authors' own model, which attends to attributes from an LLM, is another method.
+authors' own model, which attends to attributes from an LLM, is `fedmvp_attributes`.
 
 Shape letters: B images, L tokens, M patches, C labels, n context tokens, D joint width, Dt (Dv) text (vision) width.
 """
