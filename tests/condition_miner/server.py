@@ -60,6 +60,16 @@ def good(body: dict[str, Any]) -> str:
         count = properties["descriptions"]["minItems"]
         texts = [f"In place {i} there are {' and '.join(data['objects'])} in the rain." for i in range(count)]
         return json.dumps({"occasions": ["a meeting"] * count, "descriptions": texts})
+    if "attributes" in properties:
+        seen = [
+            f"Blue {data['object']}.",
+            "blue " + data["object"],
+            data["object"],
+            "shape",
+            "long tail",
+            "a soft back",
+        ]
+        return json.dumps({"attributes": seen})
     if "conditions" in properties:
         count = properties["conditions"]["minItems"]
         return json.dumps({"conditions": [{"name": n, "definition": f"The {n}."} for n in CONDITIONS[:count]]})
