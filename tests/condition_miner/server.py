@@ -52,7 +52,7 @@ CONDITIONS: tuple[str, ...] = ("location", "weather", "time of day", "activity",
 CONDITIONS += ("mood", "colour", "pose", "light", "crowd")
 
 
-def good(body: dict[str, Any]) -> str:
+def good(body: dict[str, Any]) -> str:  # noqa: PLR0911
     """A valid answer to any of the miner's questions: every description is explained by its place and its weather."""
     properties = schema(body)["properties"]
     data = json.loads(re.findall(r"<data>(.*)</data>", body["messages"][1]["content"])[-1])
