@@ -222,7 +222,7 @@ def fit(
         method: its name; None for "fedmpt".
         out: the run's folder; None for runs/METHOD-DATASET-N.
         config: a TOML or JSON file of settings.
-        preset: "paper" or "released".
+        preset: "paper", "paper-sgd" or "released".
         cache_dir: folder of cached features; None for FEDMPT_CACHE_DIR, else ./cache.
         progress: callbacks; None prints. `Progress()` is silent.
         track: "mlflow", "wandb" or both: experiment trackers besides TensorBoard.

@@ -52,7 +52,7 @@ CONDITIONS: tuple[str, ...] = ("location", "weather", "time of day", "activity",
 CONDITIONS += ("mood", "colour", "pose", "light", "crowd")
 
 
-def good(body: dict[str, Any]) -> str:
+def good(body: dict[str, Any]) -> str:  # noqa: PLR0911
     """A valid answer to any of the miner's questions: every description is explained by its place and its weather."""
     properties = schema(body)["properties"]
     data = json.loads(re.findall(r"<data>(.*)</data>", body["messages"][1]["content"])[-1])
@@ -60,6 +60,16 @@ def good(body: dict[str, Any]) -> str:
         count = properties["descriptions"]["minItems"]
         texts = [f"In place {i} there are {' and '.join(data['objects'])} in the rain." for i in range(count)]
         return json.dumps({"occasions": ["a meeting"] * count, "descriptions": texts})
+    if "attributes" in properties:
+        seen = [
+            f"Blue {data['object']}.",
+            "blue " + data["object"],
+            data["object"],
+            "shape",
+            "long tail",
+            "a soft back",
+        ]
+        return json.dumps({"attributes": seen})
     if "conditions" in properties:
         count = properties["conditions"]["minItems"]
         return json.dumps({"conditions": [{"name": n, "definition": f"The {n}."} for n in CONDITIONS[:count]]})

@@ -51,7 +51,7 @@ def test_what_is_set_stays_and_then_all_rounds_run() -> None:
     assert numbers(settle(resolve(overrides={"federation.patience": None}), split([45])))[2] is None
 
 
-@pytest.mark.parametrize(("preset", "expected"), [("paper", (12, 32, None)), ("released", (50, 32, None))])
+@pytest.mark.parametrize(("preset", "expected"), [("paper", (50, 32, None)), ("released", (50, 32, None))])
 def test_presets_keep_their_numbers(preset: str, expected: tuple[object, ...]) -> None:
     assert numbers(settle(resolve(preset=preset), split([20, 30]))) == expected
 

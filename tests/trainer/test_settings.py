@@ -16,7 +16,7 @@ class TestSettings:
         """Defaults, then preset, then file, then overrides."""
         file = tmp_path / "f.toml"
         file.write_text("[optimiser]\nlearning_rate = 0.5\n[method]\nrank = 3\n")
-        config = resolve(file, "paper", {"method.rank": 7})
+        config = resolve(file, "paper-sgd", {"method.rank": 7})
         assert config.optimiser.name == "sgd"
         assert config.optimiser.learning_rate == 0.5
         assert config.method.model_dump()["rank"] == 7
@@ -30,14 +30,18 @@ class TestSettings:
         assert resolve(overrides=fedram).optimiser.name == "adamw"
         assert resolve(file, overrides=fedram).optimiser.learning_rate == 0.5
         assert resolve(overrides={**fedram, "optimiser.learning_rate": 0.01}).optimiser.learning_rate == 0.01
-        assert resolve(preset="paper", overrides=fedram).optimiser.name == "sgd"
+        assert resolve(preset="paper-sgd", overrides=fedram).optimiser.name == "sgd"
 
     def test_a_preset_of_another_method_leaves_the_chosen_one_alone(self) -> None:
         """The paper's optimiser for CoOp, without FedMPT's own settings; not even PRESETS is touched by it."""
         for _ in range(2):
-            config = resolve(preset="paper", overrides={"method.name": "coop"})
+            config = resolve(preset="paper-sgd", overrides={"method.name": "coop"})
             assert (config.method.name, config.optimiser.name) == ("coop", "sgd")
-        assert resolve(preset="paper").method.model_dump()["matching"] == "transport"
+        paper, sgd = resolve(preset="paper"), resolve(preset="paper-sgd")
+        assert paper.method == sgd.method
+        assert paper.method.model_dump()["matching"] == "transport"
+        assert (paper.optimiser.name, sgd.optimiser.learning_rate) == ("adamw", 0.001)
+        assert paper.federation.rounds == sgd.federation.rounds == 50
 
     def test_a_group_is_no_value(self) -> None:
         with pytest.raises(TrainerError, match=r"write method\.name=coop"):

@@ -34,7 +34,9 @@ PretrainedOption = Annotated[
 SeedOption = Annotated[
     int | None, typer.Option("--seed", help="Sets all seeds (data, initial, clients, batches) at once.")
 ]
-PresetOption = Annotated[str | None, typer.Option("--preset", help="A named set of settings: paper, or released.")]
+PresetOption = Annotated[
+    str | None, typer.Option("--preset", help="A named set of settings: paper, paper-sgd or released.")
+]
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="Settings from a TOML or JSON file. [fedmpt.toml, if it is here]")
 ]

@@ -30,7 +30,7 @@ def reproduce(
         str, typer.Option(help="clean, released (as the published programs compute) or both.")
     ] = "clean",
     preset: Annotated[
-        str | None, typer.Option(help="Optimiser and rounds of a preset. [paper on published data, none on scenes]")
+        str | None, typer.Option(help="Optimiser and rounds of a preset. [paper-sgd on published data, none on scenes]")
     ] = None,
     backbone: Annotated[
         str | None, typer.Option(help="An open_clip model. [ViT-B-16-quickgelu; on scenes scenes-tiny]")

@@ -129,17 +129,27 @@ def _config(run: Run, model: Model, included: bool) -> ExportedConfig:
             vision_sha256=clip.vision_hash,
             included=included,
         ),
-        bank=None if model.conditions is None or (bank := run_bank(run)) is None else _lean_bank(bank),
+        bank=_exported_bank(run, model),
     )
 
 
-def _lean_bank(bank: Bank) -> Bank:
-    """The bank without everything that prompts do not need: captions, evidence, history."""
+def _exported_bank(run: Run, model: Model) -> Bank | None:
+    """What the method needs of the run's bank; None if that is nothing."""
+    attributes = model.method.reads_attributes
+    bank = run_bank(run) if attributes or model.conditions is not None else None
+    return None if bank is None else _lean_bank(bank, attributes)
+
+
+def _lean_bank(bank: Bank, attributes: bool) -> Bank:
+    """The bank without everything that prompts do not need: captions, evidence, history, and attributes if not asked
+    for."""
     conditions, _ = active_conditions(bank)
     return Bank(
         name=bank.name,
         revision=bank.revision,
-        labels=tuple(Label(name=label.name) for label in bank.labels),
+        labels=tuple(
+            Label(name=label.name, attributes=label.attributes if attributes else ()) for label in bank.labels
+        ),
         conditions=tuple(
             Condition(id=c.id, text=c.text, definition=c.definition, status=c.status, values=c.values)
             for c in conditions

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -71,6 +71,8 @@ class Method(FederatedModule, ABC):
     """The method's input: "features": the image path is frozen, so cached features suffice; "tokens@k": it is frozen up
     to block k of the image tower, so the input of block k is cached; "streams@k": the same with a local stream;
     "pixels": the whole tower runs in each step. Set in the constructor if it depends on the settings."""
+    reads_attributes: ClassVar[bool] = False
+    """Whether its prompts are made of the labels' attributes in the bank, which an exported model then holds."""
 
     def __init__(self, context: MethodContext) -> None:
         super().__init__()

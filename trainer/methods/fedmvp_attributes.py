@@ -56,6 +56,7 @@ class FedMVPAttributes(Method):
         TrainerError: no bank, other labels than the data's, or a label without attributes.
     """
 
+    reads_attributes = True
     reads = "pixels"
     """Prompts join the image's tokens in front of the tower, which runs in each step, and once more for the mirrored
     image."""

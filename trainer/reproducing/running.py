@@ -82,7 +82,7 @@ class Wanted:
             rows=tuple(rows_of(table, method_rows(methods, self.variant), self.methods)),
             points=points_of(table, self.dataset, [int(point) for point in self.points]),
             seeds=tuple(range(self.seeds)),
-            preset=self.preset or (None if self.dataset == "scenes" else "paper"),
+            preset=self.preset or (None if self.dataset == "scenes" else "paper-sgd"),
             given={**self._places(), **self.given},
         )
 
