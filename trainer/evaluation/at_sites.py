@@ -17,7 +17,7 @@ from torch import Tensor
 from trainer.evaluation.metrics import Metrics, compute_metrics, confusion, threshold_metrics
 from trainer.federation.checks import UpdateRefused
 from trainer.federation.replies import Signature, State
-from trainer.run.records import FIGURES
+from trainer.run.metric_records import FIGURES
 
 
 @dataclass(frozen=True)

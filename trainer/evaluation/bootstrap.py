@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from trainer.evaluation.metrics import harmonic_mean, precision_recall_f1, weighted_average_precision
-from trainer.run.records import FIGURES
+from trainer.run.metric_records import FIGURES
 
 CELLS = 4_000_000
 """Counts (resamples times images) held in memory at once; has no effect on results."""

@@ -11,7 +11,7 @@ from fedmpt.common.errors import FedmptError
 from fedmpt.common.terminal import cell
 from trainer.errors import TrainerError
 from trainer.run.folder import Run
-from trainer.run.records import FIGURES
+from trainer.run.metric_records import FIGURES
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -26,7 +26,7 @@ from trainer.evaluation.metrics import (
 from trainer.evaluation.spurious import activation_interval, spurious_activation, tied_pairs
 from trainer.evaluation.yardsticks import stored_yardsticks
 from trainer.run.identity import check_identity
-from trainer.run.records import FIGURES, METRICS_VERSION
+from trainer.run.metric_records import FIGURES, METRICS_VERSION
 from trainer.run.restoring import clients_with_personal_parts, restore
 from trainer.seeding import numpy_generator
 

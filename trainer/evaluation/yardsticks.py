@@ -24,7 +24,7 @@ from trainer.evaluation.spurious import Pairs, spurious_activation, tied_pairs
 from trainer.methods.base import Method, MethodContext
 from trainer.methods.zero_shot import ZeroShot, ZeroShotConfig
 from trainer.run.identity import identity
-from trainer.run.records import FIGURES, METRICS_VERSION
+from trainer.run.metric_records import FIGURES, METRICS_VERSION
 
 if TYPE_CHECKING:
     from trainer.preparing import Prepared

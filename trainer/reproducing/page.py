@@ -17,7 +17,8 @@ from trainer.report.templates import page_environment
 from trainer.reproducing.grid import TABLES
 from trainer.reproducing.sheet import Sheet
 from trainer.reproducing.table import SHOWN, TableResult
-from trainer.run.records import Count, Name, Percentage, Record, Text, read_record
+from trainer.run.record_types import Count, Name, Percentage, Record, Text
+from trainer.run.records import read_record
 
 COLOURS = 14
 """Colours of the page's style."""

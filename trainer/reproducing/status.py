@@ -13,7 +13,8 @@ from fedmpt.common.files import write_atomically
 from trainer.errors import TrainerError
 from trainer.reproducing.grid import Cell, differences, settings_hash
 from trainer.run.folder import Run
-from trainer.run.records import Hash, Name, Record, Text, read_record
+from trainer.run.record_types import Hash, Name, Record, Text
+from trainer.run.records import read_record
 
 
 class CellRecord(Record):

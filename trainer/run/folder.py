@@ -34,8 +34,8 @@ from fedmpt.common.errors import FedmptError
 from fedmpt.common.files import naming, write_atomically
 from trainer.errors import RunFailed, TrainerError
 from trainer.run.environment import environment
+from trainer.run.metric_records import METRICS_VERSION
 from trainer.run.records import (
-    METRICS_VERSION,
     EnvironmentRecord,
     EvaluationRecord,
     IdentityRecord,

@@ -14,23 +14,17 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel, Validat
 
 from fedmpt.common.foreign_json import parse_json, read_bytes
 from trainer.errors import TrainerError
-
-Text = Annotated[str, Field(max_length=10_000)]
-Name = Annotated[str, Field(min_length=1, max_length=1000)]
-Count = Annotated[int, Field(ge=0, le=10**12)]
-Rounds = Annotated[int, Field(ge=0, le=10**6)]
-Percentage = Annotated[float, Field(ge=0, le=100.001)]
-Points = Annotated[float, Field(ge=-100.001, le=100.001)]
-"""Percentage points."""
-Probability = Annotated[float, Field(ge=0, le=1)]
-Hash = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
-
-
-class Record(BaseModel):
-    """Base of all records."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
+from trainer.run.metric_records import (
+    ClientMetrics,
+    Intervals,
+    LabelRow,
+    MetricsAtThreshold,
+    MetricsOfLabels,
+    OracleMetrics,
+    SpuriousActivation,
+    YardstickRow,
+)
+from trainer.run.record_types import Count, Hash, Name, Probability, Record, Rounds, Text
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -95,35 +89,6 @@ class IdentityRecord(Record):
     backbone: BackboneIdentity
 
 
-METRICS_VERSION = 2
-"""Of the definition of metrics. 1: pooled metrics left out labels without positives, in older runs."""
-
-
-class CustomaryMetrics(Record):
-    """The customary metrics, in per cent; None where no label has a positive."""
-
-    mAP: Percentage | None
-    CP: Percentage | None
-    CR: Percentage | None
-    CF1: Percentage | None
-    CF1_harmonic: Percentage | None = None
-    """Not in older runs."""
-    OP: Percentage | None
-    OR: Percentage | None
-    OF1: Percentage | None
-
-
-FIGURES = tuple(CustomaryMetrics.model_fields)
-"""The names of the customary metrics, in their order."""
-
-
-class MetricsAtThreshold(CustomaryMetrics):
-    """Metrics at one threshold."""
-
-    threshold: Probability
-    labels_without_positives: Count
-
-
 class RefusalLine(Record):
     """A reply that did not count."""
 
@@ -147,98 +112,14 @@ class RoundLine(Record):
 
     rounds: Annotated[int, Field(ge=1, le=10**6)]
     clients: list[Count]
-    missing: list[Count] = []
+    missing: list[Count] = Field(default_factory=list)
     """Sampled clients whose replies were not used; not in older runs."""
     examples: Count
     loss: float | None
     learning_rate: float
     validation: MetricsAtThreshold
-    refused: list[RefusalLine] = []
+    refused: list[RefusalLine] = Field(default_factory=list)
     privacy: PrivacyLine | None = None
-
-
-class MetricsOfLabels(MetricsAtThreshold):
-    """Metrics with the average precision of each label; None without positives."""
-
-    average_precision: list[Percentage | None] = Field(min_length=1)
-
-
-class OracleMetrics(CustomaryMetrics):
-    """Metrics as published programs report them."""
-
-    thresholds: list[Probability]
-
-
-Ends = Annotated[list[float], Field(min_length=2, max_length=2)]
-
-
-class Intervals(Record):
-    """Confidence intervals by metric; None where the bootstrap gives none, with the reason."""
-
-    level: Probability
-    resamples: Count
-    mAP: Ends | None
-    CP: Ends | None
-    CR: Ends | None
-    CF1: Ends | None
-    CF1_harmonic: Ends | None = None
-    OP: Ends | None
-    OR: Ends | None
-    OF1: Ends | None
-    reason: Text | None = None
-
-
-class LabelRow(Record):
-    """The metrics of a label."""
-
-    label: Name
-    positives: Count
-    average_precision: Percentage | None
-    precision: Percentage | None
-    recall: Percentage | None
-    F1: Percentage | None
-
-
-class ClientRow(CustomaryMetrics):
-    """The metrics of a client."""
-
-    client: Count
-    images: Count
-
-
-class ClientMetrics(Record):
-    """The metrics of all clients."""
-
-    images: Name
-    mean: CustomaryMetrics | None
-    worst: CustomaryMetrics | None
-    without_positives: Count
-    each: list[ClientRow]
-
-
-class SpuriousPair(Record):
-    """The spurious activation of a label where another one is present; see `trainer.evaluation.spurious`."""
-
-    model_config = ConfigDict(populate_by_name=True)
-
-    present: Name
-    claimed: Name
-    site_lift: Annotated[float, Field(ge=0)]
-    with_present: Percentage = Field(alias="with")
-    without: Percentage
-    activation: Points
-    true_association: Points
-
-
-class SpuriousActivation(Record):
-    """Spurious activation in the mean and by pair, in percentage points."""
-
-    pairs: Count
-    measured: Count
-    mean: Points | None
-    true_association: Points | None
-    interval: Ends | None
-    each: list[SpuriousPair]
 
 
 class Description(Record):
@@ -301,16 +182,6 @@ class EvaluationRecord(Record):
         if [row.label for row in self.per_label] != names or len(self.test.average_precision) != len(names):
             raise ValueError("label_names, per_label and average_precision are not of the same labels")
         return self
-
-
-class YardstickRow(CustomaryMetrics):
-    """The metrics of a yardstick."""
-
-    name: Name
-    title: Text
-    threshold: Probability
-    spurious: Points | None = None
-    """The mean spurious activation."""
 
 
 class YardsticksIdentity(Record):

@@ -20,7 +20,7 @@ from trainer.evaluation.measuring import client_metrics
 from trainer.evaluation.metrics import compute_metrics
 from trainer.federation.checks import UpdateRefused
 from trainer.federation.messages import decode_update, encode_update
-from trainer.run.records import ClientMetrics
+from trainer.run.metric_records import ClientMetrics
 
 LABELS, THRESHOLD = 4, 0.4
 

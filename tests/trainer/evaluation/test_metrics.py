@@ -24,7 +24,7 @@ from trainer.evaluation.metrics import (
     oracle_metrics,
     threshold_metrics,
 )
-from trainer.run.records import FIGURES
+from trainer.run.metric_records import FIGURES
 from trainer.seeding import numpy_generator
 
 
