@@ -138,6 +138,7 @@ class Plan:
         preset: optimiser and federation of a preset; None for the defaults.
         given: settings of the user for all cells.
         tuned: settings found by tuning, by row.
+        left_out: titles of rows that the bank cannot serve, since it has no attributes of labels.
     """
 
     table: str
@@ -150,6 +151,7 @@ class Plan:
     preset: str | None = None
     given: Settings = field(default_factory=dict)
     tuned: dict[str, Settings] = field(default_factory=dict)
+    left_out: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trainer.errors import TrainerError, unknown_name
-from trainer.methods.registry import method_names, settings_classes
+from trainer.methods.registry import method_class, method_names, settings_classes
 from trainer.reproducing.paper import TITLES
 from trainer.run_config import PRESETS
 
@@ -42,6 +42,11 @@ class Row:
     published: str | None = None
     settings: Settings = field(default_factory=dict)
     fixed: bool = False
+
+    @property
+    def needs_attributes(self) -> bool:
+        """Whether the method's prompts are made of the labels' attributes in the bank."""
+        return method_class(self.method).reads_attributes
 
 
 def method_rows(methods: Sequence[str] = (), variant: str = "clean") -> list[Row]:

@@ -14,6 +14,7 @@ from rich.table import Table as RichTable
 from fedmpt.common.files import write_atomically
 from fedmpt.common.terminal import cell, echo, print_table
 from fedmpt.common.words import format_duration
+from prompt_bank.recording.store import load as load_bank
 from trainer.errors import RunFailed, TrainerError, unknown_name
 from trainer.preparing import pick_device
 from trainer.progress import Progress
@@ -74,16 +75,19 @@ class Wanted:
         if not all(point.isdigit() for point in self.points):
             raise TrainerError(f"--points {','.join(self.points)}: write per cent, for example 10,50,100")
         methods = () if table.ablation else self.methods
+        rows = rows_of(table, method_rows(methods, self.variant), self.methods)
+        left_out = [] if methods else [row for row in rows if row.needs_attributes and not has_attributes(bank)]
         return Plan(
             table=self.table,
             dataset=self.dataset,
             out=self.out or Path("runs") / f"reproduce-{self.dataset}",
             bank=bank,
-            rows=tuple(rows_of(table, method_rows(methods, self.variant), self.methods)),
+            rows=tuple(row for row in rows if row not in left_out),
             points=points_of(table, self.dataset, [int(point) for point in self.points]),
             seeds=tuple(range(self.seeds)),
             preset=self.preset or (None if self.dataset == "scenes" else "paper-sgd"),
             given={**self._places(), **self.given},
+            left_out=tuple(row.title for row in left_out),
         )
 
     def _places(self) -> Settings:
@@ -127,6 +131,11 @@ class Work:
     def tuned(self, plan: Plan, options: SharedOptions, say: Say) -> Plan:
         """The plan with tuned rows; processes share the tries."""
         return with_tuned_rows(plan, self.tries, best_settings, options, say) if self.tries else plan
+
+
+def has_attributes(bank: Path) -> bool:
+    """Whether each label of a bank has attributes (`fedmpt mine-attributes`)."""
+    return all(label.attributes for label in load_bank(bank).bank.labels)
 
 
 def run_grid(plan: Plan, how: Work, retry: bool, say: Say) -> Plan:

@@ -68,12 +68,25 @@ def mean_text(mean: Mean | None) -> str:
 
 def _column(result: TableResult, row: RowResult) -> dict[str, str]:
     """The values of a row by heading."""
-    found = {name: mean_text(row.averages[name]) for name in SHOWN} | _beside_the_paper(result, row)
+    found = {name: mean_text(row.averages[name]) for name in SHOWN}
+    if any(one.averages["spurious"] for one in result.rows):
+        found["spurious"] = mean_text(row.averages["spurious"])
+    found |= _beside_the_released(result, row) | _beside_the_paper(result, row)
     if len(result.plan.points) > 1:
         found |= {point_text(p): _plain(row.points["mAP"].get(p)) for p in result.plan.points}
     found["s/cell"] = NONE if row.cpu_seconds is None else f"{row.cpu_seconds:.0f}"
     found["cells"] = f"{row.done}/{row.cells}" + (f", {row.failed} failed" if row.failed else "")
     return found
+
+
+def _beside_the_released(result: TableResult, row: RowResult) -> dict[str, str]:
+    """By how much a method is better without its published program's faults; empty if the table has none of those."""
+    released = {one.row.published: one for one in result.rows if one.row.variant == "released"}
+    if not released:
+        return {}
+    theirs = released.get(row.row.published) if row.row.variant == "clean" and row.row.published else None
+    own, other = row.averages["mAP"], theirs.averages["mAP"] if theirs else None
+    return {"clean − released": NONE if own is None or other is None else f"{own.mean - other.mean:+.1f}"}
 
 
 def _beside_the_paper(result: TableResult, row: RowResult) -> dict[str, str]:
@@ -118,9 +131,16 @@ def notes(result: TableResult) -> Iterator[str]:
         f"{plan.dataset}, {seeds}: mean ± standard deviation over seeds; under a point: mAP there. CF1 and OF1 at a "
         "threshold chosen on validation images. s/cell: processor seconds of a run"
     )
+    if any(row.averages["spurious"] for row in result.rows):
+        yield (
+            "spurious: by how many points more often a label is claimed wrongly where another one is present that a "
+            "site's images tie to it; 0 is best"
+        )
     yield from _protocol(plan)
     if any(row.paper for row in result.rows):
         yield from _on_the_paper(result)
+    for title in plan.left_out:
+        yield f"left out: {title}: the bank has no attributes of labels (fedmpt mine-attributes --bank)"
     for row in result.rows:
         for reason in row.reasons:
             yield f"failed: {row.row.title}: {reason}"

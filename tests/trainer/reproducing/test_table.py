@@ -174,3 +174,24 @@ def test_tuning_asks_for_images_that_the_table_does_not_have_and_the_users_setti
 def test_wrong_wishes_are_named(wanted: Wanted, message: str) -> None:
     with pytest.raises(TrainerError, match=message):
         wanted.plan().cells()
+
+
+def test_a_method_is_beside_its_published_program() -> None:
+    wanted = Wanted("table1", methods=("fedtpg", "coop"), variant="both", points=("10",)).plan()
+    shown = sheet(result_of(wanted, {"fedtpg": 80.0, "fedtpg-released": 77.5, "coop": 60.0}), "t")
+    place = shown.headings.index("clean − released")
+    assert {line.key: line.values[place] for line in shown.lines} == {
+        "coop": "–",
+        "fedtpg": "+2.5",
+        "fedtpg-released": "–",
+    }
+
+
+def test_methods_that_the_bank_cannot_serve_are_left_out_by_name() -> None:
+    """Unless they are asked for: then their cells fail with the reason."""
+    everything = Wanted("sites").plan()
+    assert "fedmvp-attributes" not in {row.method for row in everything.rows}
+    assert everything.left_out == ("fedmvp-attributes",)
+    notes = sheet(result_of(everything, dict.fromkeys((row.key for row in everything.rows), 1.0)), "t").notes
+    assert any("mine-attributes" in note for note in notes)
+    assert [row.method for row in Wanted("sites", methods=("fedmvp-attributes",)).plan().rows] == ["fedmvp-attributes"]
