@@ -25,7 +25,7 @@ MAX_LISTED_VALUES = 12
 
 
 def print_bank(bank: Bank) -> None:
-    """Print a summary of a bank, its provenance, and its conditions as a table."""
+    """Print a summary of a bank, its provenance, and its conditions as a table; and the labels' attributes."""
     console = Console()
     counts = f"{len(bank.labels)} labels, {len(bank.captions)} captions, {len(bank.dependencies)} dependencies"
     head = [f"{bank.name}  revision {bank.revision}  {counts}", _provenance_line(bank.provenance)]
@@ -40,6 +40,9 @@ def print_bank(bank: Bank) -> None:
     for condition in bank.conditions:
         if condition.affinity:
             console.print(Text(printable(_affinity_line(condition, condition.affinity))))
+    for label in bank.labels:
+        if label.attributes:
+            console.print(Text(printable(f"{label.name}: {', '.join(label.attributes)}")))
     for (a, b), share in overlaps(bank.conditions, explained(bank.captions, bank.conditions)).items():
         if share >= HIGH_OVERLAP:
             console.print(Text(printable(f"{a} and {b} explain {100 * share:.0f} % of their captions in common")))

@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from prompt_bank.editing import edits as editing
 from prompt_bank.editing.cells import correct
 from prompt_bank.editing.dependencies import set_dependency
-from prompt_bank.schema import MAX_VALUES, Bank
+from prompt_bank.editing.labels import set_attributes
+from prompt_bank.schema import MAX_ATTRIBUTES, MAX_VALUES, Bank
 
 MAX_OPERATIONS = 2000
 """The maximum number of unsaved operations of a page."""
@@ -202,8 +203,25 @@ class SetCell(Operation):
         return f"set {self.label} under {self.value} to {number}"
 
 
+class SetAttributes(Operation):
+    """Set the attributes of a label."""
+
+    do: Literal["set_attributes"]
+    label: ShortText
+    attributes: Annotated[list[ShortText], Field(max_length=MAX_ATTRIBUTES)]
+
+    def apply(self, bank: Bank) -> Bank:
+        """See labels.set_attributes."""
+        return set_attributes(bank, self.label, self.attributes)
+
+    def description(self) -> str:
+        """For example "set what fork looks like"."""
+        return f"set what {self.label} looks like"
+
+
 AnyOperation = Annotated[
-    Decide | Edit | Merge | Split | Move | Add | Remove | SetDependency | SetCell, Field(discriminator="do")
+    Decide | Edit | Merge | Split | Move | Add | Remove | SetDependency | SetCell | SetAttributes,
+    Field(discriminator="do"),
 ]
 Operations = Annotated[list[AnyOperation], Field(max_length=MAX_OPERATIONS)]
 

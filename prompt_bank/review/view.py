@@ -12,7 +12,7 @@ from prompt_bank.schema import Bank, Caption, Condition, Label
 
 
 def fixed_content(bank: Bank) -> dict[str, Any]:
-    """The parts that the page cannot edit: name, labels, captions, prompt and provenance."""
+    """The parts that the page cannot edit: names of labels, captions, prompt and provenance."""
     known = {label.name: label for label in bank.labels}
     return {
         "name": bank.name,
@@ -34,6 +34,7 @@ def editable_content(bank: Bank) -> dict[str, Any]:
             for condition in bank.conditions
         ],
         "dependencies": [dependency.model_dump(mode="json") for dependency in bank.dependencies],
+        "attributes": _attributes(bank),
     }
 
 
@@ -54,6 +55,16 @@ def matrix(bank: Bank, condition: Condition) -> dict[str, Any]:
         "corrected": [[labels.index(c.label), condition.values.index(c.value), c.mined, c.by] for c in corrected],
         "asked": [f"{reading.kind} by {reading.model}" for reading in (affinity.asked if affinity else ())],
     }
+
+
+def _attributes(bank: Bank) -> list[dict[str, Any]]:
+    """The labels' attributes; empty if no label has any."""
+    if not any(label.attributes or label.attributes_edited for label in bank.labels):
+        return []
+    return [
+        {"label": label.name, "attributes": label.attributes, "edited": label.attributes_edited}
+        for label in bank.labels
+    ]
 
 
 def _size(condition: Condition) -> dict[str, int] | None:

@@ -88,7 +88,14 @@ def banks(draw: st.DrawFn) -> Bank:
     return Bank(
         name="any",
         about=draw(st.sampled_from(["", "aerial images", "no: {x} & <b>"])),
-        labels=tuple(Label(name=name, aliases=tuple(draw(st.lists(WORDS, max_size=1)))) for name in labels),
+        labels=tuple(
+            Label(
+                name=name,
+                aliases=tuple(draw(st.lists(WORDS, max_size=1))),
+                attributes=tuple(draw(st.lists(WORDS, max_size=2, unique=True))),
+            )
+            for name in labels
+        ),
         conditions=conditions,
         dependencies=tuple(draw(_dependencies(labels, [c.id for c in conditions], evidence))),
         captions=captions,

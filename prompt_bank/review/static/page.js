@@ -2,6 +2,7 @@
 
 import { ask } from "./api.js";
 import { refreshAffinity, setUpAffinity } from "./affinity.js";
+import { drawAttributes, hasAttributes } from "./attributes.js";
 import { drawCards, onCurrent } from "./cards.js";
 import { anyTouched, openDialog, setUpDialogs } from "./dialogs.js";
 import { byId, dressButtons, h, plural, when } from "./dom.js";
@@ -30,6 +31,8 @@ function draw() {
   name(byId("redo"), "Redo", !state.undone.length);
   drawCards();
   if (!byId("dependencies").hidden) drawMatrix();
+  drawAttributes();
+  if (!byId("labels").hidden && !hasAttributes()) showTab("conditions");
   attempt(refreshAffinity);
   if (shown.outdated) offerRebase();
 }
@@ -77,8 +80,10 @@ async function lookAgain() {
   else await reopen();
 }
 
+const TABS = ["conditions", "dependencies", "labels"];
+
 function showTab(shown) {
-  for (const tab of ["conditions", "dependencies"]) {
+  for (const tab of TABS) {
     byId(tab).hidden = tab !== shown;
     if (tab === shown) byId(`tab-${tab}`).setAttribute("aria-current", "page");
     else byId(`tab-${tab}`).removeAttribute("aria-current");
@@ -100,10 +105,13 @@ function setUp() {
   const help = () => openDialog("help-dialog", {});
   const undoLast = () => takeBack(undo, "Undone");
   const redoLast = () => takeBack(redo, "Done again");
-  const tabs = () => showTab(byId("conditions").hidden ? "conditions" : "dependencies");
+  const tabs = () => {
+    const there = TABS.filter((tab) => !byId(`tab-${tab}`).hidden);
+    showTab(there[(there.findIndex((tab) => !byId(tab).hidden) + 1) % there.length]);
+  };
   const clicks = { undo: undoLast, redo: redoLast, theme: switchTheme, help, save: openSave, add: addCondition };
   for (const [id, work] of Object.entries(clicks)) byId(id).addEventListener("click", work);
-  for (const tab of ["conditions", "dependencies"]) byId(`tab-${tab}`).addEventListener("click", () => showTab(tab));
+  for (const tab of TABS) byId(`tab-${tab}`).addEventListener("click", () => showTab(tab));
   const onCards = (work) => () => byId("conditions").hidden || work();
   setUpKeys({
     j: onCards(() => onCurrent.step(1)),

@@ -8,7 +8,7 @@ export const state = {
   base: null, // hash of the content that the edits are based on
   operations: [],
   undone: [],
-  shown: null, // conditions, dependencies and changes after the edits
+  shown: null, // conditions, dependencies, attributes and changes after the edits
 };
 
 const PATIENCE = 2000; // ms
@@ -62,8 +62,8 @@ export const redo = () =>
   });
 
 function take(opened, operations = []) {
-  const { conditions, dependencies, changes, told, summary, base, ...bank } = opened;
-  Object.assign(state, { bank, base, operations, undone: [], shown: { conditions, dependencies, changes, told, summary } });
+  const { conditions, dependencies, attributes, changes, told, summary, base, ...bank } = opened;
+  Object.assign(state, { bank, base, operations, undone: [], shown: { conditions, dependencies, attributes, changes, told, summary } });
   changed();
 }
 

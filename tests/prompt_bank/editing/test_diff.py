@@ -85,6 +85,8 @@ def applied(bank: Bank, changes: tuple[Change, ...]) -> Bank:
             elif change.kind == "changed":
                 assert rows[change.key].get(change.field) == change.before
                 rows[change.key] = {**rows[change.key], change.field: change.after}
+                if change.after is None and change.field in Label.WITHOUT_IF_EMPTY:
+                    del rows[change.key][change.field]
         placed = {c.position: rows.pop(c.key) for c in mine if c.kind == "moved"}
         placed |= {c.position: c.after for c in mine if c.kind == "added"}
         stayed = iter(rows.values())

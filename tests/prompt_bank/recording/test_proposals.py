@@ -280,7 +280,10 @@ def test_no_mining_changes_what_a_person_decided(existing: Bank, new: Bank, data
             affinity = after[name].affinity
             assert affinity and where in {(c.label, c.value) for c in affinity.corrected}
     assert bank.captions[: len(existing.captions)] == existing.captions
-    assert bank.labels[: len(existing.labels)] == existing.labels
+    for label, kept in zip(existing.labels, bank.labels, strict=False):
+        mined_again = {} if label.attributes_edited else {"attributes": label.attributes}
+        assert kept.model_copy(update=mined_again) == label
+        assert kept.attributes or not label.attributes
     known = {fold(c.text) for c in bank.conditions}
     assert {fold(c.text) for c in new.conditions} <= known
     assert {(frozenset(map(fold, c.labels)), c.text) for c in new.captions} <= {

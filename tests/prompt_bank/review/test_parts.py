@@ -135,7 +135,7 @@ def test_a_preview_does_not_depend_on_the_previews_before_it(lists: list[list[di
 
 def outcome(session: Session, asked: Draft) -> Any:
     try:
-        return {key: session.preview(asked)[key] for key in ("conditions", "dependencies")}
+        return {key: session.preview(asked)[key] for key in ("conditions", "dependencies", "attributes")}
     except OperationRefused as refused:
         return refused.index
 
