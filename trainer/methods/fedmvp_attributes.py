@@ -18,6 +18,7 @@ from torch import Tensor
 from prompt_bank.schema import Bank
 from trainer.backbone.vision import ExtraTokens, encode_dense
 from trainer.config.settings import MethodSettings
+from trainer.config.space import LEARNING_RATE, Dimension, logarithmic
 from trainer.data.batches import Batch
 from trainer.errors import TrainerError
 from trainer.heads.logit import Logit, LogitConfig
@@ -76,6 +77,15 @@ class FedMVPAttributes(Method):
             clip.vision_width, clip.dim, s.visual_prompts, s.heads, s.expansion, context.generator
         )
         self.logit = Logit(s.logit)
+
+    @classmethod
+    def search_space(cls, settings: Any) -> dict[str, Dimension]:
+        """As for `fedmvp`: a lower learning rate than others, and how near the features are kept to CLIP's."""
+        return {
+            **super().search_space(settings),
+            LEARNING_RATE: logarithmic(1e-4, 1e-2),
+            "method.consistency": logarithmic(0.1, 100.0),
+        }
 
     def text_features(self) -> Tensor:
         """(A, C, D), normalised; frozen, so encoded once."""
