@@ -27,6 +27,7 @@ VARIABLES: dict[str, dict[str, Any]] = {
     "values": {"question": "Where?", "labels": ["cat"], "count": 2},
     "usual": {"question": "Where?", "value": "home", "label": "cat"},
     "listed": {"question": "Where?", "values": ["home"], "label": "cat", "count": 2},
+    "appearance": {"label": "cat", "count": 2},
 }
 
 

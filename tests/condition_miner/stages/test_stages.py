@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from condition_miner.errors import MinerError
 from condition_miner.mining import StagePlan
 from condition_miner.model.reading import InvalidAnswer
-from condition_miner.settings import MESSAGES_BY_STAGE, STAGES, MinerSettings
+from condition_miner.settings import MESSAGES_BY_STAGE, STAGES, AttributeSettings, MinerSettings
 from condition_miner.stages.abstract import draw_samples, names_to_refine, parse_proposals
 from condition_miner.stages.attribute import condition_by_name, parse_attribution
 from condition_miner.stages.describe import labels_named, parse_descriptions
@@ -253,7 +253,7 @@ def test_default_combinations_cover_every_label() -> None:
 def test_every_stage_that_asks_has_a_temperature() -> None:
     for stage, messages in MESSAGES_BY_STAGE.items():
         if messages:
-            assert 0 <= MinerSettings().temperature(stage) <= 2
+            assert 0 <= AttributeSettings().temperature(stage) <= 2
 
 
 def smallest_size(explains: dict[str, tuple[str, ...]], names: list[str], share: float) -> int:
