@@ -26,7 +26,7 @@ from trainer.run.folder import Run as RunFolder
 from trainer.run.identity import record_identity, recorded_weights
 from trainer.run_config import RunConfig
 from trainer.tracking.base import check_names, flat, tracking
-from trainer.train import train
+from trainer.train import MakeEngine, train
 
 if TYPE_CHECKING:
     from trainer.evaluation.metrics import Metrics
@@ -66,13 +66,16 @@ class Run(RunFolder):
         """The run's data, backbone and method, loaded on first use."""
         return self.options.prepare(self.config(), self.bank, recorded_weights(self, self.options.backbone))
 
-    def resume(self, checkpoint: str = "last", track: Iterable[str] = ()) -> dict[str, Any]:
+    def resume(
+        self, checkpoint: str = "last", track: Iterable[str] = (), engine: MakeEngine | None = None
+    ) -> dict[str, Any]:
         """Run the remaining rounds from a checkpoint, then evaluate the last one.
 
         Args:
             checkpoint: "last", "best" or a number of rounds; later ones are run again.
             track: names of experiment trackers, in addition to those that tracked the run before. They also get the
                 report, which is written for them.
+            engine: has the clients train; None: in this process.
 
         Returns:
             The content of evaluation.json.
@@ -90,7 +93,7 @@ class Run(RunFolder):
                 trackers.each(lambda tracker: tracker.log_round(record.round + 1, self.history[-1]))
                 progress.after_round(record, validation, rounds)
 
-            train(self, self.prepared, checkpoint, after_round)
+            train(self, self.prepared, checkpoint, after_round, engine)
             result = self.evaluate()
             if trackers:
                 page, figures = self.report(), {f"test.{key}": value for key, value in self.figures[0].items()}

@@ -22,7 +22,7 @@ from trainer.federation.client import ClientTrainer, check_compiled
 from trainer.federation.local import LocalEngine
 from trainer.federation.memory import ClientMemory
 from trainer.federation.optimiser import client_state_bytes
-from trainer.federation.rounds import RoundContext, RoundRecord, clients_per_round, run_round, sample_clients
+from trainer.federation.rounds import Engine, RoundContext, RoundRecord, clients_per_round, run_round, sample_clients
 from trainer.preparing import Prepared
 from trainer.run.folder import Run
 from trainer.run.identity import record_identity
@@ -32,12 +32,16 @@ from trainer.run.restoring import create_memory, open_memory
 AfterRound = Callable[[RoundRecord, Metrics, int], None]
 """Called with a round's record, its validation metrics, and the total number of rounds."""
 
+MakeEngine = Callable[[Run, Prepared, ClientMemory | None], Engine]
+"""Makes the engine of a run that is about to train; the memory is None if clients are stateless."""
+
 
 def train(
     run: Run,
     prepared: Prepared,
     checkpoint: str = "last",
     after_round: AfterRound = lambda record, validation, rounds: None,
+    engine: MakeEngine | None = None,
 ) -> None:
     """Run the remaining rounds from a checkpoint.
 
@@ -49,6 +53,7 @@ def train(
         prepared: its data, backbone and method.
         checkpoint: "last", "best" or a number of rounds. Later rounds are deleted.
         after_round: called after a round's metrics are written, before its checkpoint.
+        engine: has the clients train; None: in this process, see `local_engine`.
 
     Raises:
         RunFailed: a loss or a reply that is not finite, or another process is at work in the run.
@@ -56,10 +61,31 @@ def train(
             from the uncompiled one, or an unknown aggregation rule.
     """
     with run.working():
-        _train(run, prepared, checkpoint, after_round)
+        _train(run, prepared, checkpoint, after_round, engine or local_engine)
 
 
-def _train(run: Run, prepared: Prepared, checkpoint: str, after_round: AfterRound) -> None:
+def local_engine(run: Run, prepared: Prepared, memory: ClientMemory | None) -> LocalEngine:
+    """Trains all clients in this process; see `MakeEngine`."""
+    engine = LocalEngine(client_trainer(prepared, memory), client_indices(prepared.dataset.train))
+    check_compiled(engine.trainer, engine.owned[0])
+    return engine
+
+
+def client_trainer(prepared: Prepared, memory: ClientMemory | None) -> ClientTrainer:
+    """Trains clients on the prepared training images."""
+    config = prepared.config
+    return ClientTrainer(
+        method=prepared.method,
+        images=prepared.features(prepared.dataset.train),
+        federation=config.federation,
+        optimiser=config.optimiser,
+        seed=config.seeds.batches,
+        compute=config.compute,
+        memory=memory,
+    )
+
+
+def _train(run: Run, prepared: Prepared, checkpoint: str, after_round: AfterRound, make_engine: MakeEngine) -> None:
     config, method = prepared.config, prepared.method
     record_identity(run, prepared)
     rounds = settled(config.federation.rounds, "federation.rounds") if method.trainable() else 0
@@ -76,42 +102,33 @@ def _train(run: Run, prepared: Prepared, checkpoint: str, after_round: AfterRoun
         return
     memory = open_memory(run, config.federation, method, done)
     rule = choose_rule(config.federation, method.aggregation)
-    trainer = ClientTrainer(
-        method=method,
-        images=prepared.features(prepared.dataset.train),
-        federation=config.federation,
-        optimiser=config.optimiser,
-        seed=config.seeds.batches,
-        compute=config.compute,
-        memory=memory,
-    )
-    engine = LocalEngine(trainer, client_indices(prepared.dataset.train))
-    images, participation = [len(owned) for owned in engine.owned], config.federation.participation
     ledger = PrivacyLedger(run, config.federation.privacy) if config.federation.privacy.on else None
     validation = prepared.features(prepared.dataset.validation)
-    _report_sizes(run, prepared, rule, state, len(engine.owned))
-    with _deterministic(config.compute.deterministic), _EventLog(run, done) as log:
-        check_compiled(trainer, engine.owned[0])
+    with deterministic(config.compute.deterministic), _EventLog(run, done) as log:
+        engine = make_engine(run, prepared, memory)
+        _report_sizes(run, prepared, rule, state, engine.clients)
         for index in range(done, rounds):
             context = RoundContext(index, rounds)
-            asked = sample_clients(len(images), participation, config.seeds.clients, context)
+            asked = sample_clients(engine.clients, config.federation.participation, config.seeds.clients, context)
             privacy = None if ledger is None else ledger.ask(asked)
             state, record = run_round(
                 state,
-                len(engine.owned),
+                engine.clients,
                 engine.gather,
                 config.federation,
                 config.optimiser,
                 config.seeds.clients,
                 context,
                 rule,
-                images,
+                engine.images,
+                engine.inputs,
             )
             record = replace(record, privacy=privacy)
             method.receive(state)
             measured = validate(method, validation)
             state = {**state, **method.chosen_on_validation()}
-            run.append_metrics({**_metrics_record(record, measured), **diagnose(method, validation)})
+            figures = {**diagnose(method, validation), **engine.figures}
+            run.append_metrics({**_metrics_record(record, measured), **figures})
             log(record, measured)
             after_round(record, measured, rounds)
             stopped = out_of_patience(run, limit)
@@ -164,7 +181,7 @@ def _report_sizes(run: Run, prepared: Prepared, rule: Aggregation, state: dict[s
 
 
 @contextmanager
-def _deterministic(wanted: bool) -> Iterator[None]:
+def deterministic(wanted: bool) -> Iterator[None]:
     """PyTorch's deterministic mode, if wanted, within the context."""
     if not wanted:
         yield

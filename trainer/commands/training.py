@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,6 +30,16 @@ from trainer.commands.choosing import (
 from trainer.commands.common import BankOption, DeviceOption, StreamOption
 from trainer.commands.evaluation import print_evaluation
 
+if TYPE_CHECKING:
+    from trainer.session import Run
+
+
+class Engine(StrEnum):
+    """What has the clients train."""
+
+    LOCAL = "local"
+    FLOWER = "flower"
+
 
 def train(
     bank: BankOption = None,
@@ -48,6 +59,9 @@ def train(
     config: ConfigOption = None,
     assignments: SetOption = None,
     out: Annotated[Path | None, typer.Option(help="The run's folder. [runs/METHOD-DATASET-N]")] = None,
+    engine: Annotated[
+        Engine, typer.Option(help="local: one process; flower: Flower's simulation (pip install 'fedmpt[flower]').")
+    ] = Engine.LOCAL,
     resume: Annotated[
         Path | None,
         typer.Option(metavar="RUN", help="Go on with an interrupted run, or give a finished one more --rounds."),
@@ -72,6 +86,7 @@ def train(
     with reported(debug):
         with collector_paused():
             from trainer.errors import TrainerError
+            from trainer.flower.installed import require_flower
             from trainer.plans import expectations
             from trainer.resolving import named_settings, parse_assignment, resolve
             from trainer.session import Options, Run, begin, prepare_new
@@ -92,6 +107,8 @@ def train(
         }
         overrides = named_settings(named) | dict(parse_assignment(text) for text in assignments or [])
         check_names(track or [])
+        if engine is Engine.FLOWER:
+            require_flower()
         if resume is not None:
             _only_where_things_are(overrides, config, preset, bank, out)
             run = Run.open(resume, Options(cache_dir, data_root=data_root, backbone=pretrained))
@@ -109,9 +126,17 @@ def train(
         if dry_run:
             _say_plan(expectations(run.planned(rounds)))
             return
-        print_evaluation(run, run.resume(checkpoint or "last", track or ()))
+        print_evaluation(run, _run(run, engine, checkpoint or "last", track or ()))
         where = shlex.quote(str(run.folder))
         echo(f"next: fedmpt report {where}   fedmpt try {where}   fedmpt predict {where} IMAGES", err=True)
+
+
+def _run(run: Run, engine: Engine, checkpoint: str, track: Iterable[str]) -> dict[str, Any]:
+    if engine is Engine.LOCAL:
+        return run.resume(checkpoint, track)
+    from trainer.flower.simulation import resume_in_simulation
+
+    return resume_in_simulation(run, checkpoint, track)
 
 
 def _say_plan(lines: Iterable[str]) -> None:

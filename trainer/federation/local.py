@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from trainer.federation.client import ClientTrainer
+from trainer.federation.exchange import Exchange
 from trainer.federation.replies import Reply, State
 from trainer.federation.rounds import RoundContext
-from trainer.federation.wire import client_start, counted_state, sent_to_client, sent_to_server
 
 
 @dataclass(frozen=True)
@@ -30,17 +31,35 @@ class LocalEngine:
         """The number of clients."""
         return len(self.owned)
 
+    @property
+    def images(self) -> Sequence[int]:
+        """For each client the number of its images."""
+        return [len(owned) for owned in self.owned]
+
+    @property
+    def inputs(self) -> None:
+        """All clients use this process's bank and weights."""
+        return
+
+    @property
+    def figures(self) -> Mapping[str, float]:
+        """None."""
+        return {}
+
+    @cached_property
+    def exchange(self) -> Exchange:
+        """What travels."""
+        return Exchange.of(self.trainer.method, self.trainer.federation.wire)
+
     def train_client(self, client: int, state: State, context: RoundContext) -> Reply:
         """See `ClientTrainer.train`. The state is rounded on both ways as it would be on a network.
 
         Raises:
             RunFailed: also if a parameter is too large for `federation.wire`.
         """
-        wire = self.trainer.federation.wire
-        start = client_start(sent_to_client(state, wire), state)
-        reply = self.trainer.train(client, self.owned[client], start, context)
-        sent = sent_to_server(reply.state, start, wire)
-        return replace(reply, state=counted_state(sent, state, wire))
+        sent = self.exchange.to_client(state)
+        reply = self.exchange.train(self.trainer, client, self.owned[client], sent, context)
+        return self.exchange.counted(reply, state)
 
     def gather(self, sampled: list[int], state: State, context: RoundContext) -> Iterator[Reply]:
         """Train the sampled clients, each when its reply is asked for; see `trainer.federation.rounds.Gather`."""

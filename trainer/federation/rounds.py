@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from trainer.config.sections import FederationConfig, OptimiserConfig
 from trainer.errors import RunFailed
@@ -51,6 +52,34 @@ class RoundRecord:
 Gather = Callable[[list[int], State, RoundContext], Iterable[Reply | UpdateRefused]]
 """Has the sampled clients train from the server's state; provided by an engine. Replies come in ascending order of ids,
 without clients that are missing in this round; a refusal stands for a reply that could not even be read."""
+
+
+class Engine(Protocol):
+    """Has clients train: in this process, or somewhere else."""
+
+    @property
+    def clients(self) -> int:
+        """K, the number of registered clients."""
+        ...
+
+    @property
+    def images(self) -> Sequence[int] | None:
+        """For each client the number of its training images; None if it is not known beforehand."""
+        ...
+
+    @property
+    def inputs(self) -> str | None:
+        """The hash that all replies must have as `Reply.inputs`; None if the engine vouches for them."""
+        ...
+
+    @property
+    def figures(self) -> Mapping[str, float]:
+        """Numbers on the last round for the run's metrics, such as bytes sent."""
+        ...
+
+    def gather(self, sampled: list[int], state: State, context: RoundContext) -> Iterable[Reply | UpdateRefused]:
+        """See `Gather`."""
+        ...
 
 
 def run_round(

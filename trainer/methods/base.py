@@ -137,6 +137,13 @@ class Method(FederatedModule, ABC):
             return ()
         return tuple(f"{TERM}{name}" for name, _ in self.context_term.named_buffers())
 
+    @property
+    def fixed_buffers(self) -> tuple[str, ...]:
+        """The context term's knowledge; its strength may be chosen or learned."""
+        if self.context_term is None:
+            return ()
+        return tuple(f"{TERM}{name}" for name, _ in self.context_term.named_buffers() if name != "strength")
+
     def chosen_on_validation(self) -> dict[str, Tensor]:
         """The part of the exchanged state that is chosen on validation images after a round: copies on the CPU."""
         if self.context_term is None or not self.context_term.chosen:

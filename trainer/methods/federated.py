@@ -33,7 +33,8 @@ class FederatedModule(nn.Module):
 
     A subclass declares by name which buffers are exchanged, which parameters and buffers are personal, and which
     parameters have optimiser settings of their own. The name of a module stands for everything in it.
-    `exchanged_buffers`, `personal` and `aggregation` may be class attributes, or properties if they depend on settings.
+    `exchanged_buffers`, `fixed_buffers`, `personal` and `aggregation` may be class attributes, or properties if they
+    depend on settings.
     """
 
     def __init__(self) -> None:
@@ -43,6 +44,11 @@ class FederatedModule(nn.Module):
     @property
     def exchanged_buffers(self) -> tuple[str, ...]:
         """Buffers that are exchanged in addition to the trainable parameters, such as batch-norm statistics."""
+        return ()
+
+    @property
+    def fixed_buffers(self) -> tuple[str, ...]:
+        """Exchanged buffers that never change: every site that builds the method has them, so they need not be sent."""
         return ()
 
     @property
@@ -76,6 +82,11 @@ class FederatedModule(nn.Module):
     def exchanged(self) -> dict[str, Tensor]:
         """The state exchanged between server and clients: copies on the CPU, by name."""
         return _copies(self._exchanged_tensors())
+
+    def fixed(self) -> dict[str, Tensor]:
+        """The part of `exchanged` that never changes: copies on the CPU, by name."""
+        exchanged = self._exchanged_tensors()
+        return _copies({name: exchanged[name] for name in self._select("fixed_buffers", self.fixed_buffers, exchanged)})
 
     def personal_parts(self) -> dict[str, Tensor]:
         """The current personal parameters and buffers: copies on the CPU, by name."""

@@ -69,6 +69,11 @@ class PosCoOp(PromptedRegions):
         """In the released variant the vectors, so that a state is complete."""
         return () if self.settings.variant == "clean" else ("offset", "negative")
 
+    @property
+    def fixed_buffers(self) -> tuple[str, ...]:
+        """In the released variant the vectors, which are drawn by the seed and not trained."""
+        return self.exchanged_buffers
+
     def parameter_groups(self) -> list[ParameterGroup]:
         """In the clean variant a smaller rate for the context, and no weight decay."""
         if self.settings.variant == "released":

@@ -1,0 +1,48 @@
+"""Who may take part; without Flower."""
+
+from __future__ import annotations
+
+from tests.trainer.flower.network import FACTS, FakeSite, Network
+from trainer.flower.roster import Roster
+
+
+def looked(network: Network, roster: Roster, seconds: float = 10) -> Roster:
+    for _ in range(int(seconds)):
+        roster.look()
+        network.sleep(1)
+    return roster
+
+
+def test_a_site_that_differs_is_refused_with_what_differs() -> None:
+    other = {**FACTS, "the bank": "another"}
+    network = Network({1: FakeSite(0), 2: FakeSite(1, facts=other), 3: FakeSite(2, facts={"the bank": "a"})})
+    roster = looked(network, network.roster(3))
+    assert roster.members.keys() == {0}
+    assert "refused: client 1: differs from the server in the bank (another, not a)" in network.said
+    assert "refused: client 2: differs from the server in the labels or their order (missing, not b)" in network.said
+
+
+def test_a_repaired_site_takes_part() -> None:
+    network = Network({1: FakeSite(0, facts={})})
+    network.at(20, lambda: network.sites.update({1: FakeSite(0)}))
+    roster = looked(network, network.roster(1), 40)
+    assert roster.members.keys() == {0}
+    assert not roster.refused
+    assert sum(said.startswith("refused") for said in network.said) == 1
+
+
+def test_a_second_node_for_a_client_waits_until_the_first_is_gone() -> None:
+    network = Network({1: FakeSite(0)})
+    roster = looked(network, network.roster(1))
+    network.sites[2] = FakeSite(0)
+    looked(network, roster)
+    assert roster.members[0].node == 1
+    assert "refused: client 0: another node takes part as this client" in network.said
+    del network.sites[1]
+    assert looked(network, roster, 20).members[0].node == 2
+
+
+def test_a_number_that_no_client_has_is_refused() -> None:
+    network = Network({1: FakeSite(4)})
+    assert not looked(network, network.roster(2)).members
+    assert "refused: client 4: there are clients 0 to 1 only" in network.said

@@ -1,0 +1,116 @@
+"""Who speaks for which client: nodes are asked, and those that differ from the server are refused."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from trainer.flower.envelope import Envelope, Facts, Hello, Present, Trouble
+from trainer.flower.facts import differences
+from trainer.flower.patience import Waiting
+from trainer.flower.post import Answer, Post
+
+
+@dataclass(frozen=True)
+class Member:
+    """A site that takes part.
+
+    Attributes:
+        node: through which it is asked.
+        examples: the number of images that it says it has.
+    """
+
+    node: int
+    examples: int
+
+
+class Roster:
+    """The sites of a federation.
+
+    A client's number stays with its node as long as that node is there: another that claims it is refused until then.
+    Refused nodes are asked again from time to time, since what was wrong may have been repaired.
+
+    Args:
+        post: the way to the nodes.
+        run: the run's id.
+        facts: the server's.
+        clients: K; clients are 0 … K-1.
+        waiting: times.
+        say: tells the user.
+        clock: seconds.
+    """
+
+    def __init__(
+        self,
+        post: Post,
+        run: str,
+        facts: Facts,
+        clients: int,
+        waiting: Waiting,
+        say: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._post, self._facts, self._clients, self._waiting = post, facts, clients, waiting
+        self._say, self._clock, self._hello = say, clock, Envelope(Hello(run=run))
+        self._asked: dict[str, tuple[int, float]] = {}
+        self._ask_at: dict[int, float] = {}
+        self._said: dict[int, str] = {}
+        self._looked = float("-inf")
+        self.members: dict[int, Member] = {}
+        self.refused: dict[int, str] = {}
+
+    @property
+    def idle(self) -> bool:
+        """Whether no answer to a first question is on its way."""
+        return not self._asked
+
+    def look(self) -> None:
+        """Ask nodes that are new, and read what others answered."""
+        now = self._clock()
+        for answer in self._post.fetch(list(self._asked)):
+            node, _ = self._asked.pop(answer.id)
+            self._read(node, answer, now)
+        if now - self._looked < self._waiting.look:
+            return
+        self._looked, nodes = now, self._post.nodes()
+        for client, member in list(self.members.items()):
+            if member.node not in nodes:
+                self._say(f"client {client}: gone")
+                del self.members[client]
+        self._ask_at = {node: self._ask_at.get(node, now) for node in nodes}
+        self.refused = {node: reason for node, reason in self.refused.items() if node in nodes}
+        self._asked = {id_: (node, when) for id_, (node, when) in self._asked.items() if node in nodes}
+        busy = {member.node for member in self.members.values()} | {node for node, _ in self._asked.values()}
+        for node in sorted(nodes - busy):
+            if self._ask_at[node] <= now and (id_ := self._post.send(node, self._hello)):
+                self._asked[id_] = (node, now)
+
+    def lost(self, client: int) -> None:
+        """A node answered that it is there, but for a request that was lost; or is to be asked anew who it is."""
+        self.members.pop(client, None)
+        self._looked = float("-inf")
+
+    def _read(self, node: int, answer: Answer, now: float) -> None:
+        self._ask_at[node] = now + self._waiting.again
+        head = answer.envelope.head if answer.envelope else None
+        if not isinstance(head, Present):
+            trouble = head.reason if isinstance(head, Trouble) else answer.trouble or "no answer to a hello"
+            self._refuse(node, "a site", trouble)
+        elif head.client >= self._clients:
+            self._refuse(node, f"client {head.client}", f"there are clients 0 to {self._clients - 1} only")
+        elif different := differences(self._facts, head.facts):
+            self._refuse(node, f"client {head.client}", f"differs from the server in {different}")
+        elif (member := self.members.get(head.client)) and member.node != node:
+            self._refuse(node, f"client {head.client}", "another node takes part as this client")
+        else:
+            self.refused.pop(node, None)
+            self._said.pop(node, None)
+            self.members[head.client] = Member(node, head.examples)
+            self._say(f"client {head.client}: takes part with {head.examples:,} images")
+
+    def _refuse(self, node: int, who: str, reason: str) -> None:
+        self.refused[node] = f"{who}: {reason}"
+        if self._said.get(node) != reason:  # once, not at each question
+            self._say(f"refused: {who}: {reason}")
+        self._said[node] = reason

@@ -1,0 +1,71 @@
+"""The server app: trains the run of a server's folder with the sites that take part."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from pathlib import Path
+
+import torch
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+
+from fedmpt.common.errors import FedmptError
+from fedmpt.common.files import write_atomically
+from trainer.errors import TrainerError
+from trainer.federation.memory import ClientMemory
+from trainer.flower.engine import RemoteEngine
+from trainer.flower.facts import facts
+from trainer.flower.parties import Server, party_options, party_settings, read_party
+from trainer.flower.patience import Waiting
+from trainer.flower.post import GridPost
+from trainer.preparing import Prepared
+from trainer.run.folder import Run as RunFolder
+from trainer.session import Run, begin
+
+FOLDER = "FEDMPT_SERVER"
+"""The environment variable that names the server's folder; the SuperLink passes it on to this app."""
+
+FAILED = "failed.txt"
+"""The file in the server's folder that says why training ended."""
+
+app = ServerApp()
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """Go on with the run, or begin it."""
+    named = os.environ.get(FOLDER)
+    if named is None:
+        raise TrainerError(f"{FOLDER} does not name the server's folder; start the SuperLink with it")
+    folder = Path(named)
+    (folder / FAILED).unlink(missing_ok=True)
+    try:
+        train(grid, folder)
+    except FedmptError as error:
+        write_atomically(folder / FAILED, f"{error}\n")
+        raise
+
+
+def train(grid: Grid, folder: Path) -> None:
+    """Train and evaluate the run of a server's folder.
+
+    Raises:
+        TrainerError, RunFailed: see `Run.resume`.
+    """
+    server = read_party(folder / "server.toml", Server)
+    torch.set_num_threads(server.threads)
+
+    def engine(run: RunFolder, prepared: Prepared, memory: ClientMemory | None) -> RemoteEngine:
+        waiting = Waiting(round=server.round_seconds, late=server.late_seconds)
+        own, post = facts(prepared, run.bank), GridPost(grid)
+        return RemoteEngine(prepared, post, own, server.clients, uuid.uuid4().hex, waiting)
+
+    opened_run(server).resume(engine=engine)
+
+
+def opened_run(server: Server) -> Run:
+    """The server's run: the one that is there, or a new one."""
+    if (server.run / "config.json").is_file():
+        return Run.open(server.run, party_options(server))
+    return begin(party_settings(server), server.bank, server.run, party_options(server))

@@ -1,0 +1,71 @@
+"""A site's part: says who it is, and trains when it is asked. Independent of how messages arrive."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+
+from fedmpt.common.errors import FedmptError
+from trainer.federation.exchange import Exchange
+from trainer.federation.messages import decode_update, encode_update
+from trainer.federation.rounds import RoundContext
+from trainer.flower.envelope import Envelope, Facts, Hello, Present, Train, Trained, Trouble, digest, hash_facts
+from trainer.preparing import Prepared
+from trainer.train import client_trainer, deterministic
+
+
+class Site:
+    """One client or several whose images are here.
+
+    Args:
+        prepared: data, backbone and method; the method's state is that before training.
+        facts: see `trainer.flower.facts.facts`.
+        owned: for each client of this site the indices of its training images.
+        threads: torch's, as in the facts.
+    """
+
+    def __init__(self, prepared: Prepared, facts: Facts, owned: Mapping[int, np.ndarray], threads: int) -> None:
+        self._facts, self._owned, self._threads = facts, owned, threads
+        self._deterministic = prepared.config.compute.deterministic
+        self._trainer = client_trainer(prepared, None)
+        self._exchange = Exchange.of(prepared.method, prepared.config.federation.wire)
+
+    def answer(self, client: int, ask: Envelope) -> Envelope:
+        """The answer to a request; trouble is an answer, too."""
+        # In every thread anew: OpenMP counts its threads for each.
+        torch.set_num_threads(self._threads)
+        try:
+            if client not in self._owned:
+                return Envelope(Trouble(again=False, reason=f"there is no client {client} here"))
+            if isinstance(ask.head, Hello):
+                return Envelope(Present(client=client, examples=len(self._owned[client]), facts=self._facts))
+            if isinstance(ask.head, Train):
+                return self._train(client, ask.head, ask.blob)
+            return Envelope(Trouble(again=False, reason=f"a site is not asked for '{ask.head.kind}'"))
+        except FedmptError as error:
+            return Envelope(Trouble(again=False, reason=str(error)[:2000]))
+
+    def _train(self, client: int, ask: Train, blob: bytes) -> Envelope:
+        if digest(blob) != ask.base:
+            return Envelope(Trouble(again=True, reason="the state that arrived is not the one that was sent"))
+        began = time.perf_counter()
+        sent = decode_update(blob, self._exchange.signature, client)
+        context = RoundContext(ask.round, ask.rounds)
+        with deterministic(self._deterministic):
+            reply = self._exchange.train(self._trainer, client, self._owned[client], sent, context)
+        trained = encode_update(reply.state)
+        head = Trained(
+            client=client,
+            run=ask.run,
+            round=ask.round,
+            base=ask.base,
+            facts=hash_facts(self._facts),
+            hash=digest(trained),
+            examples=reply.examples,
+            loss=reply.loss,
+            seconds=time.perf_counter() - began,
+        )
+        return Envelope(head, trained)
