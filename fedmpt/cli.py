@@ -55,6 +55,9 @@ ENTRIES: dict[str, Entry] = {
         "trainer.commands.training", "train", "Train a method over sites that keep their images.", "Training"
     ),
     "tune": Entry("trainer.commands.tuning", "tune", "Choose a method's settings on validation images.", "Training"),
+    "federation": Entry(
+        "trainer.commands.federation", "app", "Train over several machines with Flower: init, serve, join.", "Training"
+    ),
     "settings": Entry(
         "trainer.commands.settings", "settings", "Every setting: its type, default and meaning.", "Training"
     ),

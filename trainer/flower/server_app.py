@@ -11,23 +11,17 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from fedmpt.common.errors import FedmptError
-from fedmpt.common.files import write_atomically
 from trainer.errors import TrainerError
 from trainer.federation.memory import ClientMemory
 from trainer.flower.engine import RemoteEngine
 from trainer.flower.facts import facts
+from trainer.flower.outcome import FOLDER, Outcome, write_outcome
 from trainer.flower.parties import Server, party_options, party_settings, read_party
 from trainer.flower.patience import Waiting
 from trainer.flower.post import GridPost
 from trainer.preparing import Prepared
 from trainer.run.folder import Run as RunFolder
 from trainer.session import Run, begin
-
-FOLDER = "FEDMPT_SERVER"
-"""The environment variable that names the server's folder; the SuperLink passes it on to this app."""
-
-FAILED = "failed.txt"
-"""The file in the server's folder that says why training ended."""
 
 app = ServerApp()
 
@@ -39,12 +33,13 @@ def main(grid: Grid, context: Context) -> None:
     if named is None:
         raise TrainerError(f"{FOLDER} does not name the server's folder; start the SuperLink with it")
     folder = Path(named)
-    (folder / FAILED).unlink(missing_ok=True)
+    write_outcome(folder, None)
     try:
         train(grid, folder)
     except FedmptError as error:
-        write_atomically(folder / FAILED, f"{error}\n")
+        write_outcome(folder, Outcome(error=str(error)[:5000]))
         raise
+    write_outcome(folder, Outcome())
 
 
 def train(grid: Grid, folder: Path) -> None:
