@@ -70,9 +70,8 @@ def found(folder: Path, plan: Plan, settings: RunConfig, bank: Path | None, opti
         each.mkdir(parents=True)
     for sub in ("nodes", "app"):
         (server / sub).mkdir()
-    write_certificates(
-        [*plan.hosts, "localhost", "127.0.0.1"], *(server / n for n in ("ca.pem", "server.pem", "server.key"))
-    )
+    hosts = list(dict.fromkeys([*plan.hosts, "localhost", "127.0.0.1"]))
+    write_certificates(hosts, server / "ca.pem", server / "server.pem", server / "server.key")
     config = prepared.config.model_dump(mode="json")
     for each in (server, *sites):
         write_atomically(each / "settings.json", json.dumps(config, indent=2) + "\n")
@@ -159,5 +158,14 @@ clientapp = "fedmpt_client:app"
 [tool.flwr.app.config]
 """
 
-SERVER = '"""The server app; fedmpt is installed at the server."""\n\nfrom trainer.flower.server_app import app\n\n__all__ = ["app"]\n'
-CLIENT = '"""The client app; fedmpt is installed at each site."""\n\nfrom trainer.flower.client_app import app\n\n__all__ = ["app"]\n'
+SERVER = """# The server app; fedmpt is installed at the server.
+from trainer.flower.server_app import app
+
+__all__ = ["app"]
+"""
+
+CLIENT = """# The client app; fedmpt is installed at each site.
+from trainer.flower.client_app import app
+
+__all__ = ["app"]
+"""

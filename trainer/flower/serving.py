@@ -106,9 +106,7 @@ def register(server: Server, home: Path) -> None:
     """
     for key in sorted(server.nodes.glob("*.pub")):
         words = [children.program("flwr"), "supernode", "register", str(key), CONNECTION]
-        done = subprocess.run(
-            words, env=children.environment({"FLWR_HOME": str(home)}), capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(words, env=_at(home), capture_output=True, text=True, check=False)
         if done.returncode and "already in use" not in done.stdout + done.stderr:
             raise RunFailed(f"{key}: the SuperLink refuses it: {(done.stdout + done.stderr).strip()[-500:]}")
 
@@ -118,7 +116,7 @@ def submit(server: Server, home: Path) -> None:
     words = [children.program("flwr"), "run", str(server.app), CONNECTION, "--stream"]
     subprocess.run(
         words,
-        env=children.environment({"FLWR_HOME": str(home)}),
+        env=_at(home),
         stdout=sys.stderr,
         stdin=subprocess.DEVNULL,
         check=False,
@@ -134,3 +132,7 @@ def _wait_until_healthy(superlink: subprocess.Popen[bytes], server: Server, fold
             return
         time.sleep(0.2)
     raise RunFailed(f"the SuperLink does not start:\n{children.last_words(folder / 'superlink.log')}")
+
+
+def _at(home: Path) -> dict[str, str]:
+    return children.environment({"FLWR_HOME": str(home)})
