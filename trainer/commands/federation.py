@@ -84,9 +84,11 @@ def serve(server: ServerArgument, debug: DebugOption = False) -> None:
     """
     with reported(debug):
         with collector_paused():
+            from trainer.flower.children import ended_by_signal
             from trainer.flower.serving import serve as start
 
-        run = start(server, lambda text: echo(text, err=True))
+        with ended_by_signal():
+            run = start(server, lambda text: echo(text, err=True))
         echo(f"run {run}   next: fedmpt report {run}   fedmpt predict {run} IMAGES")
 
 
@@ -98,6 +100,30 @@ def join(site: SiteArgument, debug: DebugOption = False) -> None:
     """
     with reported(debug):
         with collector_paused():
+            from trainer.flower.children import ended_by_signal
             from trainer.flower.joining import join as start
 
-        start(site, lambda text: echo(text, err=True))
+        with ended_by_signal():
+            start(site, lambda text: echo(text, err=True))
+
+
+@app.command()
+def doctor(site: SiteArgument, debug: DebugOption = False) -> None:
+    """Check a site before it joins: server, certificate, clock, key, data, weights, bank, settings and versions.
+
+    Exit code 1 where something is broken.
+
+    Example:  fedmpt federation doctor site.toml
+    """
+    with reported(debug):
+        with collector_paused():
+            from trainer.flower.examining import examine
+
+        broken = False
+        for finding in examine(site):
+            broken |= not finding.fine
+            echo(f"{'ok' if finding.fine else 'broken':<7} {finding.name}: {finding.detail}")
+            if finding.remedy:
+                echo(f"        → {finding.remedy}")
+        if broken:
+            raise typer.Exit(1)

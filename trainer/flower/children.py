@@ -8,7 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from trainer.errors import RunFailed
@@ -69,6 +70,20 @@ def end(child: subprocess.Popen[bytes]) -> None:
         child.wait()
 
 
+@contextmanager
+def ended_by_signal() -> Iterator[None]:
+    """Have SIGTERM end this process as an interrupt does, so that its children are ended and its files removed."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def free_port() -> int:
     """A port of this machine that nobody listens on."""
     with socket.socket() as found:
@@ -96,7 +111,8 @@ def refuse_taken(address: str) -> None:
 
 
 def _end_with_parent() -> None:
-    _LIBC.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+    if _LIBC is not None:
+        _LIBC.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None

@@ -73,12 +73,14 @@ def found(folder: Path, plan: Plan, settings: RunConfig, bank: Path | None, opti
     hosts = list(dict.fromkeys([*plan.hosts, "localhost", "127.0.0.1"]))
     write_certificates(hosts, server / "ca.pem", server / "server.pem", server / "server.key")
     config = prepared.config.model_dump(mode="json")
+    copied = {"bank": bank, "labels": prepared.config.data.table.labels}
+    named = {name: (file, f"{name}{file.suffix}") for name, file in copied.items() if file is not None}
     for each in (server, *sites):
         write_atomically(each / "settings.json", json.dumps(config, indent=2) + "\n")
         write_atomically(each / "expected.json", json.dumps(facts(prepared, bank), indent=2) + "\n")
-        if bank is not None:
-            shutil.copyfile(bank, each / "bank.json")
-    common = (f"threads = {plan.threads}\n") + ('bank = "bank.json"\n' if bank else "")
+        for file, copy in named.values():
+            shutil.copyfile(file, each / copy)
+    common = f"threads = {plan.threads}\n" + "".join(f'{name} = "{copy}"\n' for name, (_, copy) in named.items())
     write_atomically(server / "server.toml", _server(plan) + common + PLACES)
     _write_app(server / "app")
     for client, each in enumerate(sites):

@@ -32,6 +32,7 @@ class Party(BaseModel):
         expected: what must be equal everywhere, as the server found it.
         threads: torch's; with another number results can differ in their last digits.
         ca: the certificate with which the server's is checked.
+        labels: the file of labels of `data.table.labels`; None if the settings name none.
         data_root: the images' folder; None for that of the settings.
         weights: the backbone's .safetensors file or open_clip tag; None for that of the settings.
         device: auto, cpu, cuda …
@@ -45,6 +46,7 @@ class Party(BaseModel):
     expected: Path = Path("expected.json")
     threads: int = Field(ge=1, le=1024)
     ca: Path = Path("ca.pem")
+    labels: Path | None = None
     data_root: Path | None = None
     weights: str | None = None
     device: str = "auto"
@@ -94,7 +96,20 @@ class Site(Party):
 
 
 P = TypeVar("P", Server, Site)
-PATHS = ("settings", "bank", "expected", "ca", "data_root", "cache", "run", "certificate", "key", "nodes", "app")
+PATHS = (
+    "settings",
+    "bank",
+    "expected",
+    "ca",
+    "labels",
+    "data_root",
+    "cache",
+    "run",
+    "certificate",
+    "key",
+    "nodes",
+    "app",
+)
 
 
 def read_party(file: Path, kind: type[P]) -> P:
@@ -126,6 +141,9 @@ def party_settings(party: Party) -> RunConfig:
     if party.weights is not None:
         backbone = config.backbone.model_copy(update={"pretrained": party.weights})
         config = config.model_copy(update={"backbone": backbone})
+    if party.labels is not None:
+        table = config.data.table.model_copy(update={"labels": party.labels})
+        config = config.model_copy(update={"data": config.data.model_copy(update={"table": table})})
     return config
 
 
