@@ -1,11 +1,12 @@
 # make demo   the whole path on the drawn world      make test   everything that CI checks
 # make setup  the .venv alone                        make clean  remove .venv and caches
+# make test-flower   the tests that need the extra `flower`, in an environment of their own: it needs older packages
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: setup demo test clean
+.PHONY: setup demo test test-flower clean
 
 setup: $(STAMP)
 
@@ -26,5 +27,10 @@ test: setup
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
 
+test-flower:
+	test -x .venv-flower/bin/python || $(PYTHON) -m venv .venv-flower
+	.venv-flower/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,flower]'
+	.venv-flower/bin/python -m pytest tests/trainer/flower
+
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .venv-flower .mypy_cache .ruff_cache .import_linter_cache

@@ -12,6 +12,7 @@ from typing import Literal
 import torch
 
 from fedmpt.common.files import write_atomically
+from trainer.config.data import PartitionConfig
 from trainer.config.settings import AUTO
 from trainer.errors import TrainerError
 from trainer.flower.certificates import write_certificates, write_node_key
@@ -61,7 +62,8 @@ def found(folder: Path, plan: Plan, settings: RunConfig, bank: Path | None, opti
     require_flower()
     if folder.exists() and any(folder.iterdir()):
         raise TrainerError(f"{folder}: not empty; choose a new folder")
-    _refuse_auto(settings, plan)
+    if plan.images == "all":
+        settings = _undivided(settings)
     torch.set_num_threads(plan.threads)
     prepared = prepare_new(settings, bank, options)
     refuse_stateful(prepared)
@@ -90,12 +92,19 @@ def found(folder: Path, plan: Plan, settings: RunConfig, bank: Path | None, opti
     return [server, *sites]
 
 
-def _refuse_auto(settings: RunConfig, plan: Plan) -> None:
-    if plan.images == "all" and AUTO in (settings.federation.rounds, settings.optimiser.batch_size):
+def _undivided(settings: RunConfig) -> RunConfig:
+    """The settings for machines each of which has images of its own: all of one client.
+
+    Raises:
+        TrainerError: numbers that would be chosen from the clients' images, which the server does not know.
+    """
+    if AUTO in (settings.federation.rounds, settings.optimiser.batch_size):
         raise TrainerError(
             "the server does not know how many images the sites have, from which rounds and batch size would be "
             "chosen; give --rounds and --set optimiser.batch_size"
         )
+    data = settings.data.model_copy(update={"partition": PartitionConfig(kind="iid", clients=1)})
+    return settings.model_copy(update={"data": data})
 
 
 PLACES = """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 import uuid
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from fedmpt.common.errors import FedmptError
-from trainer.errors import TrainerError
+from trainer.errors import RunFailed, TrainerError
 from trainer.federation.memory import ClientMemory
 from trainer.flower.engine import RemoteEngine
 from trainer.flower.facts import facts
@@ -22,6 +23,9 @@ from trainer.flower.post import GridPost
 from trainer.preparing import Prepared
 from trainer.run.folder import Run as RunFolder
 from trainer.session import Run, begin
+
+PAUSE = 5.0
+"""Seconds between two looks whether another server app is at work."""
 
 app = ServerApp()
 
@@ -60,7 +64,21 @@ def train(grid: Grid, folder: Path) -> None:
 
 
 def opened_run(server: Server) -> Run:
-    """The server's run: the one that is there, or a new one."""
+    """The server's run: the one that is there, or a new one.
+
+    Waits for a server app that is still at work in it: whoever started that one may have lost sight of it.
+    """
     if (server.run / "config.json").is_file():
-        return Run.open(server.run, party_options(server))
+        run = Run.open(server.run, party_options(server))
+        while _at_work(run):
+            time.sleep(PAUSE)
+        return run
     return begin(party_settings(server), server.bank, server.run, party_options(server))
+
+
+def _at_work(run: Run) -> bool:
+    try:
+        with run.working():
+            return False
+    except RunFailed:
+        return True

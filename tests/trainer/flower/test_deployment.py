@@ -90,12 +90,13 @@ def test_a_federation_trains_the_same_parameters_even_if_its_server_is_killed(fe
     for client in range(3):
         federation.start("join", f"study/sites/client-{client}/site.toml")
     waited(lambda: federation.rounds() >= 1)
-    _ask_the_gate(federation)
-    _examine(federation)
     working = federation.server_app()
     assert working is not None
     os.kill(working, signal.SIGKILL)
+    _ask_the_gate(federation)
+    _examine(federation)
     assert serving.wait(PATIENCE) == 0
+    assert (federation.folder / "0.log").read_text().count("Successfully started run") == 2
     settings = ("--config", "study/server/settings.json", "--cache-dir", "cache")
     local = fedmpt("train", *settings, "--out", "local", cwd=federation.folder)
     assert local.returncode == 0, local.stderr
