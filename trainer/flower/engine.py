@@ -16,6 +16,7 @@ from trainer.flower.envelope import Facts, hash_facts
 from trainer.flower.gathering import Gathering
 from trainer.flower.patience import Waiting
 from trainer.flower.post import Post
+from trainer.flower.proof import Proved
 from trainer.flower.roster import Roster
 from trainer.preparing import Prepared
 
@@ -31,6 +32,7 @@ class RemoteEngine:
         run: the run's id.
         waiting: times.
         stopped: whether the user wants to stop.
+        proved: see `Roster`.
 
     Raises:
         TrainerError: clients that keep state.
@@ -47,12 +49,13 @@ class RemoteEngine:
         run: str,
         waiting: Waiting,
         stopped: Callable[[], bool] = lambda: False,
+        proved: Proved | None = None,
     ) -> None:
         refuse_stateful(prepared)
         self._settings, self._say = prepared.config.federation, prepared.reporter.say
         self._exchange = Exchange.of(prepared.method, self._settings.wire)
         self._post, self._run, self._waiting, self._stopped = post, run, waiting, stopped
-        self._roster = Roster(post, run, facts, clients, waiting, self._say)
+        self._roster = Roster(post, run, facts, clients, waiting, self._say, proved)
         self._facts, self._figures = facts, dict[str, float]()
         self.clients = clients
         size = format_bytes(self._exchange.bytes)

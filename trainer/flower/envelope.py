@@ -22,11 +22,18 @@ Facts = dict[Name, Name]
 
 
 class Hello(Record):
-    """The server asks who a site is."""
+    """The server asks who a site is.
+
+    Attributes:
+        protocol: the server's.
+        run: the run's id.
+        nonce: to be signed, see `trainer.flower.proof`.
+    """
 
     kind: Literal["hello"] = "hello"
     protocol: Count = PROTOCOL
     run: Name
+    nonce: Name = "none"
 
 
 class Train(Record):
@@ -52,12 +59,14 @@ class Present(Record):
         client: its number in the federation.
         examples: the number of its training images.
         facts: what must be equal everywhere.
+        proof: that it is this client.
     """
 
     kind: Literal["present"] = "present"
     client: Count
     examples: Count
     facts: Annotated[Facts, Field(max_length=100)]
+    proof: Text = ""
 
 
 class Trained(Record):

@@ -47,7 +47,7 @@ class LoadedSite:
         if different := differences(read_expected(self.party), self.facts):
             raise TrainerError(f"{file}: this site would be refused, since it differs from the server in {different}")
         owned = own_images(self.party, prepared)
-        self._site = SiteModel(prepared, self.facts, {self.party.client: owned}, self.party.threads)
+        self._site = SiteModel(prepared, self.facts, {self.party.client: owned}, self.party.threads, self.party.key)
         self._last: tuple[Train, Envelope] | None = None
         self._say = say
         say(f"client {self.party.client}: {len(owned):,} training images")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from trainer.flower.envelope import Envelope, Facts, Hello, Present, Trouble
 from trainer.flower.facts import differences
 from trainer.flower.patience import Waiting
 from trainer.flower.post import Answer, Post
+from trainer.flower.proof import Proved
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Roster:
         clients: K; clients are 0 … K-1.
         waiting: times.
         say: tells the user.
+        proved: whether a client is who it says; None where all are.
         clock: seconds.
     """
 
@@ -49,11 +52,12 @@ class Roster:
         clients: int,
         waiting: Waiting,
         say: Callable[[str], None],
+        proved: Proved | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._post, self._facts, self._clients, self._waiting = post, facts, clients, waiting
-        self._say, self._clock, self._hello = say, clock, Envelope(Hello(run=run))
-        self._asked: dict[str, tuple[int, float]] = {}
+        self._say, self._proved, self._clock, self._run = say, proved, clock, run
+        self._asked: dict[str, tuple[int, str]] = {}
         self._ask_at: dict[int, float] = {}
         self._said: dict[int, str] = {}
         self._looked = float("-inf")
@@ -69,8 +73,8 @@ class Roster:
         """Ask nodes that are new, and read what others answered."""
         now = self._clock()
         for answer in self._post.fetch(list(self._asked)):
-            node, _ = self._asked.pop(answer.id)
-            self._read(node, answer, now)
+            node, nonce = self._asked.pop(answer.id)
+            self._read(node, nonce, answer, now)
         if now - self._looked < self._waiting.look:
             return
         self._looked, nodes = now, self._post.nodes()
@@ -80,18 +84,19 @@ class Roster:
                 del self.members[client]
         self._ask_at = {node: self._ask_at.get(node, now) for node in nodes}
         self.refused = {node: reason for node, reason in self.refused.items() if node in nodes}
-        self._asked = {id_: (node, when) for id_, (node, when) in self._asked.items() if node in nodes}
+        self._asked = {id_: (node, nonce) for id_, (node, nonce) in self._asked.items() if node in nodes}
         busy = {member.node for member in self.members.values()} | {node for node, _ in self._asked.values()}
         for node in sorted(nodes - busy):
-            if self._ask_at[node] <= now and (id_ := self._post.send(node, self._hello)):
-                self._asked[id_] = (node, now)
+            hello = Hello(run=self._run, nonce=secrets.token_hex(16))
+            if self._ask_at[node] <= now and (id_ := self._post.send(node, Envelope(hello))):
+                self._asked[id_] = (node, hello.nonce)
 
     def lost(self, client: int) -> None:
         """A node answered that it is there, but for a request that was lost; or is to be asked anew who it is."""
         self.members.pop(client, None)
         self._looked = float("-inf")
 
-    def _read(self, node: int, answer: Answer, now: float) -> None:
+    def _read(self, node: int, nonce: str, answer: Answer, now: float) -> None:
         self._ask_at[node] = now + self._waiting.again
         head = answer.envelope.head if answer.envelope else None
         if not isinstance(head, Present):
@@ -99,6 +104,8 @@ class Roster:
             self._refuse(node, "a site", trouble)
         elif head.client >= self._clients:
             self._refuse(node, f"client {head.client}", f"there are clients 0 to {self._clients - 1} only")
+        elif self._proved and not self._proved(head.client, nonce, head.proof):
+            self._refuse(node, f"client {head.client}", "its key is not the one that was made for this number")
         elif different := differences(self._facts, head.facts):
             self._refuse(node, f"client {head.client}", f"differs from the server in {different}")
         elif (member := self.members.get(head.client)) and member.node != node:

@@ -20,6 +20,7 @@ from trainer.flower.outcome import FOLDER, Outcome, write_outcome
 from trainer.flower.parties import Server, party_options, party_settings, read_party
 from trainer.flower.patience import Waiting
 from trainer.flower.post import GridPost
+from trainer.flower.proof import proved_by_keys
 from trainer.preparing import Prepared
 from trainer.run.folder import Run as RunFolder
 from trainer.session import Run, begin
@@ -58,7 +59,8 @@ def train(grid: Grid, folder: Path) -> None:
     def engine(run: RunFolder, prepared: Prepared, memory: ClientMemory | None) -> RemoteEngine:
         waiting = Waiting(round=server.round_seconds, late=server.late_seconds)
         own, post = facts(prepared, run.bank), GridPost(grid)
-        return RemoteEngine(prepared, post, own, server.clients, uuid.uuid4().hex, waiting)
+        proved, name = proved_by_keys(server.nodes), uuid.uuid4().hex
+        return RemoteEngine(prepared, post, own, server.clients, name, waiting, proved=proved)
 
     opened_run(server).resume(engine=engine)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from trainer.federation.exchange import Exchange
 from trainer.federation.messages import decode_update, encode_update
 from trainer.federation.rounds import RoundContext
 from trainer.flower.envelope import Envelope, Facts, Hello, Present, Train, Trained, Trouble, digest, hash_facts
+from trainer.flower.proof import prove
 from trainer.preparing import Prepared
 from trainer.train import client_trainer, deterministic
 
@@ -25,10 +27,18 @@ class Site:
         facts: see `trainer.flower.facts.facts`.
         owned: for each client of this site the indices of its training images.
         threads: torch's, as in the facts.
+        key: with which the site proves who it is; None where nobody asks.
     """
 
-    def __init__(self, prepared: Prepared, facts: Facts, owned: Mapping[int, np.ndarray], threads: int) -> None:
-        self._facts, self._owned, self._threads = facts, owned, threads
+    def __init__(
+        self,
+        prepared: Prepared,
+        facts: Facts,
+        owned: Mapping[int, np.ndarray],
+        threads: int,
+        key: Path | None = None,
+    ) -> None:
+        self._facts, self._owned, self._threads, self._key = facts, owned, threads, key
         self._deterministic = prepared.config.compute.deterministic
         self._trainer = client_trainer(prepared, None)
         self._exchange = Exchange.of(prepared.method, prepared.config.federation.wire)
@@ -41,7 +51,9 @@ class Site:
             if client not in self._owned:
                 return Envelope(Trouble(again=False, reason=f"there is no client {client} here"))
             if isinstance(ask.head, Hello):
-                return Envelope(Present(client=client, examples=len(self._owned[client]), facts=self._facts))
+                proof = prove(self._key, client, ask.head.nonce) if self._key else ""
+                count = len(self._owned[client])
+                return Envelope(Present(client=client, examples=count, facts=self._facts, proof=proof))
             if isinstance(ask.head, Train):
                 return self._train(client, ask.head, ask.blob)
             return Envelope(Trouble(again=False, reason=f"a site is not asked for '{ask.head.kind}'"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from itertools import count
+from pathlib import Path
 
 import torch
 
@@ -17,6 +18,7 @@ from trainer.flower.envelope import Envelope, Hello, Present, Train, Trained, di
 from trainer.flower.gathering import Gathering
 from trainer.flower.patience import Waiting
 from trainer.flower.post import Answer
+from trainer.flower.proof import Proved, prove
 from trainer.flower.roster import Roster
 
 FACTS = {"the bank": "a", "the labels or their order": "b"}
@@ -34,17 +36,20 @@ class FakeSite:
         facts: what it says of itself.
         delay: seconds until an answer.
         change: of its reply to training.
+        key: with which it proves who it is.
     """
 
     client: int
     facts: dict[str, str] = field(default_factory=lambda: dict(FACTS))
     delay: float = 1.0
     change: Callable[[Envelope], Envelope | None] = lambda envelope: envelope
+    key: Path | None = None
 
     def answer(self, ask: Envelope) -> Envelope | None:
         """None if the request is lost."""
         if isinstance(ask.head, Hello):
-            return Envelope(Present(client=self.client, examples=5, facts=self.facts))
+            proof = self.key and prove(self.key, self.client, ask.head.nonce)
+            return Envelope(Present(client=self.client, examples=5, facts=self.facts, proof=proof or ""))
         assert isinstance(ask.head, Train)
         sent = decode_update(ask.blob, EXCHANGE.signature, self.client)
         blob = encode_update({name: value + self.client + 1 for name, value in sent.items()})
@@ -101,9 +106,9 @@ class Network:
         there = [id_ for id_ in ids if id_ in self._ready and self._ready[id_][0] <= self.now]
         return [self._ready.pop(id_)[1] for id_ in there]
 
-    def roster(self, clients: int, waiting: Waiting = WAITING) -> Roster:
+    def roster(self, clients: int, proved: Proved | None = None) -> Roster:
         """A server's roster on this network."""
-        return Roster(self, "run", FACTS, clients, waiting, self.said.append, self.clock)
+        return Roster(self, "run", FACTS, clients, WAITING, self.said.append, proved, self.clock)
 
     def gathering(self, roster: Roster, waiting: Waiting = WAITING, **settings: float) -> Gathering:
         """Round 0 on this network."""

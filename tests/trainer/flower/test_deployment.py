@@ -94,6 +94,7 @@ def test_a_federation_trains_the_same_parameters_even_if_its_server_is_killed(fe
     assert working is not None
     os.kill(working, signal.SIGKILL)
     _ask_the_gate(federation)
+    _try_an_unknown_key(federation)
     _examine(federation)
     assert serving.wait(PATIENCE) == 0
     assert (federation.folder / "0.log").read_text().count("Successfully started run") == 2
@@ -139,3 +140,18 @@ def _examine(federation: Federation) -> None:
     assert done.returncode == 1
     assert "can start programs at your site" in done.stdout.replace("\n", " ")
     assert "broken  the bank: none, at the server another" in done.stdout
+
+
+def _try_an_unknown_key(federation: Federation) -> None:
+    from trainer.flower.certificates import write_node_key
+    from trainer.flower.children import program
+    from trainer.flower.joining import supernode
+    from trainer.flower.parties import Site, read_party
+
+    key, file = federation.folder / "unknown", federation.folder / "study" / "sites" / "client-2" / "site.toml"
+    write_node_key(key, key.with_suffix(".pub"))
+    site = read_party(file, Site).model_copy(update={"key": key})
+    name, *words = supernode(site, federation.folder / "nowhere")
+    done = subprocess.run([program(name), *words], capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 1
+    assert "2004" in done.stdout + done.stderr

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.trainer.flower.network import FACTS, FakeSite, Network
+from tests.trainer.flower.test_simulation import with_flower
+from trainer.flower.proof import proved_by_keys
 from trainer.flower.roster import Roster
 
 
@@ -46,3 +50,16 @@ def test_a_number_that_no_client_has_is_refused() -> None:
     network = Network({1: FakeSite(4)})
     assert not looked(network, network.roster(2)).members
     assert "refused: client 4: there are clients 0 to 1 only" in network.said
+
+
+@with_flower
+def test_a_site_cannot_take_the_place_of_another_with_its_own_key(tmp_path: Path) -> None:
+    from trainer.flower.certificates import write_node_key
+
+    keys = [tmp_path / f"client-{client}" for client in range(2)]
+    for key in keys:
+        write_node_key(key, key.with_suffix(".pub"))
+    network = Network({1: FakeSite(0, key=keys[1]), 2: FakeSite(1, key=keys[1]), 3: FakeSite(0)})
+    roster = looked(network, network.roster(2, proved_by_keys(tmp_path)))
+    assert {client: member.node for client, member in roster.members.items()} == {1: 2}
+    assert network.said.count("refused: client 0: its key is not the one that was made for this number") == 2

@@ -10,9 +10,10 @@ import torch
 
 import trainer
 from tests.trainer.runs import SMALL, pictures, trained_run
-from tests.trainer.tiny import method_context, random_batch, random_clip, small_bank
+from tests.trainer.tiny import bank_with_affinities, method_context, random_batch, random_clip, small_bank
 from trainer.data.scenes.objects import CLASSES
 from trainer.evaluation.measuring import evaluate
+from trainer.federation.exchange import Exchange
 from trainer.federation.memory import ClientMemory
 from trainer.heads.evidence import Evidence
 from trainer.inference.export import export
@@ -136,6 +137,19 @@ class TestEveryMethod:
             loss.backward()
             torch.optim.SGD([p for p in method.parameters() if p.requires_grad], lr=0.1).step()
         assert all(torch.equal(before[n], t) for n, t in others.items())
+
+    def test_what_does_not_travel_does_not_change(self, name: str) -> None:
+        """Fixed buffers are the same at all sites, and after training; all else that is exchanged is sent."""
+        settings = settings_classes()[name].model_validate({})
+        method = build(name, method_context(settings, bank_with_affinities(), random_clip())).train()
+        exchange = Exchange.of(method, "float32")
+        assert exchange.signature.keys() == method.exchanged().keys() - method.fixed().keys()
+        trained = [parameter for parameter in method.parameters() if parameter.requires_grad]
+        if trained:
+            method.loss(random_batch(method.clip, reads=method.reads)).backward()
+            torch.optim.SGD(trained, lr=0.1).step()
+        assert all(torch.equal(value, method.exchanged()[n]) for n, value in exchange.fixed.items())
+        assert not {n for n, p in method.named_parameters() if p.requires_grad} & exchange.fixed.keys()
 
     def test_evaluation_leaves_no_trace(self, runs: dict[str, Run], folder: Path, name: str) -> None:
         run = runs[name]
