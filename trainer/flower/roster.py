@@ -99,6 +99,8 @@ class Roster:
     def _read(self, node: int, nonce: str, answer: Answer, now: float) -> None:
         self._ask_at[node] = now + self._waiting.again
         head = answer.envelope.head if answer.envelope else None
+        if answer.again or (isinstance(head, Trouble) and head.again):
+            return
         if not isinstance(head, Present):
             trouble = head.reason if isinstance(head, Trouble) else answer.trouble or "no answer to a hello"
             self._refuse(node, "a site", trouble)
