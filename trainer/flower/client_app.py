@@ -7,6 +7,7 @@ from flwr.clientapp import ClientApp
 
 from trainer.errors import TrainerError
 from trainer.flower.envelope import Envelope, Trouble
+from trainer.flower.orphans import end_with_parent
 from trainer.flower.post import from_records, to_records
 from trainer.flower.socket_line import ask
 
@@ -20,6 +21,7 @@ app = ClientApp()
 @app.train()
 def answer(message: Message, context: Context) -> Message:
     """Hand a message to the site's process, whose socket the SuperNode was told."""
+    end_with_parent()
     try:
         found = ask(str(context.node_config["socket"]), from_records(message.content), LONGEST)
     except OSError as error:

@@ -16,6 +16,7 @@ from trainer.errors import RunFailed, TrainerError
 from trainer.federation.memory import ClientMemory
 from trainer.flower.engine import RemoteEngine
 from trainer.flower.facts import facts
+from trainer.flower.orphans import end_with_parent
 from trainer.flower.outcome import FOLDER, Outcome, write_outcome
 from trainer.flower.parties import Server, party_options, party_settings, read_party
 from trainer.flower.patience import Waiting
@@ -34,6 +35,7 @@ app = ServerApp()
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """Go on with the run, or begin it."""
+    end_with_parent()
     named = os.environ.get(FOLDER)
     if named is None:
         raise TrainerError(f"{FOLDER} does not name the server's folder; start the SuperLink with it")
