@@ -31,13 +31,13 @@ class Request:
         id: None if it has to be sent.
         node: to which it was sent.
         since: when it was sent, or when it may be sent again.
-        probe: the id of the question whether it was lost.
+        probes: the ids of the questions whether it was lost.
     """
 
     id: str | None = None
     node: int = 0
     since: float = float("-inf")
-    probe: str | None = None
+    probes: tuple[str, ...] = ()
 
 
 @dataclass
@@ -130,7 +130,7 @@ class Gathering:
         return len(sampled) - len(self._open) - self.refused
 
     def _ids(self) -> list[str]:
-        return [id_ for request in self._open.values() for id_ in (request.id, request.probe) if id_]
+        return [id_ for request in self._open.values() for id_ in (request.id, *request.probes) if id_]
 
     def _send(self) -> None:
         """Ask all clients that are there and not asked yet, or not since their node changed."""
@@ -143,16 +143,17 @@ class Gathering:
             if request.id is None and request.since <= now and (id_ := self.post.send(member.node, self._ask)):
                 self._open[client] = Request(id_, member.node, now)
                 self.traffic.sent += self._ask.size
-            elif request.id and request.probe is None and now - request.since > self.waiting.probe:
-                request.probe = self.post.send(member.node, Envelope(Hello(run=self.run)))
+            elif request.id and now - request.since > self.waiting.probe * 2 ** len(request.probes):
+                probe = self.post.send(member.node, Envelope(Hello(run=self.run)))
+                request.probes = (*request.probes, *([probe] if probe else []))
 
     def _receive(self, answer: Answer) -> None:
-        found = [(c, r) for c, r in self._open.items() if answer.id in (r.id, r.probe)]
+        found = [(c, r) for c, r in self._open.items() if answer.id in (r.id, *r.probes)]
         if not found:
             return
         client, request = found[0]
         head = answer.envelope.head if answer.envelope else None
-        if answer.id == request.probe:
+        if answer.id in request.probes:
             # Answered after the request, and the request is still open: it was lost.
             self.say(f"client {client}: lost what it was asked; asked again")
             self._again(client)
@@ -165,7 +166,6 @@ class Gathering:
 
     def _again(self, client: int) -> None:
         self._open[client] = Request(since=self.clock() + self.waiting.again)
-        self.roster.lost(client)
 
     def _count(self, client: int, answer: Answer) -> None:
         del self._open[client]

@@ -16,8 +16,9 @@ class Waiting:
         poll: pause between two looks for answers.
         look: pause between two looks for nodes that are new or gone.
         again: pause before a request is sent once more.
-        probe: after so long without an answer a node is asked whether it lost the request. Nodes work in order, so a
-            node that answers the later question has lost the earlier. Infinite where they don't.
+        probe: after so long without an answer a node is asked whether it lost the request, and again after twice, four
+            times … as long. Nodes work in order, so a node that answers the later question has lost the earlier.
+            Infinite where they don't.
     """
 
     round: float = 3600.0

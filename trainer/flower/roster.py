@@ -64,17 +64,14 @@ class Roster:
         self.members: dict[int, Member] = {}
         self.refused: dict[int, str] = {}
 
-    @property
-    def idle(self) -> bool:
-        """Whether no answer to a first question is on its way."""
-        return not self._asked
-
     def look(self) -> None:
         """Ask nodes that are new, and read what others answered."""
         now = self._clock()
         for answer in self._post.fetch(list(self._asked)):
-            node, nonce = self._asked.pop(answer.id)
-            self._read(node, nonce, answer, now)
+            if answer.id in self._asked:
+                node, nonce = self._asked[answer.id]
+                self._asked = {id_: asked for id_, asked in self._asked.items() if asked[0] != node}
+                self._read(node, nonce, answer, now)
         if now - self._looked < self._waiting.look:
             return
         self._looked, nodes = now, self._post.nodes()
@@ -85,16 +82,17 @@ class Roster:
         self._ask_at = {node: self._ask_at.get(node, now) for node in nodes}
         self.refused = {node: reason for node, reason in self.refused.items() if node in nodes}
         self._asked = {id_: (node, nonce) for id_, (node, nonce) in self._asked.items() if node in nodes}
-        busy = {member.node for member in self.members.values()} | {node for node, _ in self._asked.values()}
-        for node in sorted(nodes - busy):
-            hello = Hello(run=self._run, nonce=secrets.token_hex(16))
-            if self._ask_at[node] <= now and (id_ := self._post.send(node, Envelope(hello))):
-                self._asked[id_] = (node, hello.nonce)
+        for node in sorted(nodes - {member.node for member in self.members.values()}):
+            if self._ask_at[node] <= now:
+                self._ask(node, now)
 
-    def lost(self, client: int) -> None:
-        """A node answered that it is there, but for a request that was lost; or is to be asked anew who it is."""
-        self.members.pop(client, None)
-        self._looked = float("-inf")
+    def _ask(self, node: int, now: float) -> None:
+        """Ask a node who it is, and plan when to ask again if the question is lost. Any answer counts."""
+        before = sum(asked == node for asked, _ in self._asked.values())
+        hello = Hello(run=self._run, nonce=secrets.token_hex(16))
+        if id_ := self._post.send(node, Envelope(hello)):
+            self._asked[id_] = (node, hello.nonce)
+            self._ask_at[node] = now + self._waiting.probe * 2**before
 
     def _read(self, node: int, nonce: str, answer: Answer, now: float) -> None:
         self._ask_at[node] = now + self._waiting.again

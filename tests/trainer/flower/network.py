@@ -71,7 +71,7 @@ class Network:
     """Nodes and a clock; see `trainer.flower.post.Post`."""
 
     def __init__(self, sites: dict[int, FakeSite]) -> None:
-        self.sites, self.now, self.said = sites, 0.0, list[str]()
+        self.sites, self.now, self.said, self.loses_hellos = sites, 0.0, list[str](), False
         self.asked: list[tuple[int, str]] = []
         self.events: list[tuple[float, Callable[[], None]]] = []
         self._ids, self._ready = count(), dict[str, tuple[float, Answer]]()
@@ -95,6 +95,8 @@ class Network:
     def send(self, node: int, envelope: Envelope) -> str | None:
         self.asked.append((node, envelope.head.kind))
         id_ = str(next(self._ids))
+        if self.loses_hellos and isinstance(envelope.head, Hello):
+            return id_
         if (site := self.sites.get(node)) and (answer := site.answer(envelope)):
             self.arrives(id_, site.delay, answer)
         return id_

@@ -59,6 +59,15 @@ def test_a_request_that_a_restarted_node_lost_is_found_by_asking() -> None:
     assert "client 0: lost what it was asked; asked again" in network.said
 
 
+def test_the_question_whether_a_request_is_lost_may_be_lost() -> None:
+    network = Network({1: FakeSite(0, change=lambda reply: None)})
+    network.at(20, lambda: network.sites.update({1: FakeSite(0)}))
+    network.at(25, lambda: setattr(network, "loses_hellos", True))
+    network.at(50, lambda: setattr(network, "loses_hellos", False))
+    assert outcomes(network, 1) == {0: 11.0}
+    assert 60 < network.now < 100
+
+
 def test_a_site_that_is_not_ready_is_asked_again() -> None:
     answers = [Envelope(Trouble(again=True, reason="still loading"))]
     network = Network({1: FakeSite(0, change=lambda reply: answers.pop() if answers else reply)})

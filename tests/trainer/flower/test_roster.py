@@ -35,6 +35,16 @@ def test_a_repaired_site_takes_part() -> None:
     assert sum(said.startswith("refused") for said in network.said) == 1
 
 
+def test_questions_that_are_lost_are_asked_again_ever_more_rarely() -> None:
+    """After 30 s, 60 s and 120 s more."""
+    network = Network({1: FakeSite(0)})
+    network.loses_hellos = True
+    roster = looked(network, network.roster(1), 200)
+    assert len(network.asked) == 3
+    network.loses_hellos = False
+    assert looked(network, roster, 40).members.keys() == {0}
+
+
 def test_a_second_node_for_a_client_waits_until_the_first_is_gone() -> None:
     network = Network({1: FakeSite(0)})
     roster = looked(network, network.roster(1))
