@@ -19,6 +19,7 @@ from fedmpt.common.errors import InputFileError
 from fedmpt.common.files import expanded, naming, os_error_text
 from fedmpt.common.terminal import cell, clean_lines, json_text
 from trainer.evaluation.comparison import evaluation_table
+from trainer.run.metric_records import FIGURES
 
 HOSTILE = "\x1b[2J\x9b31m\u202eevil\x07\r[bold]x[/bold]"
 
@@ -49,7 +50,7 @@ def test_no_figure_is_cut_off(
     from fedmpt.common.terminal import print_table
 
     monkeypatch.setenv("COLUMNS", str(columns))
-    figures = {key: 10.0 + place / 8 for place, key in enumerate(("mAP", "CP", "CR", "CF1", "OP", "OR", "OF1"))}
+    figures = {key: 10.0 + place / 8 for place, key in enumerate(FIGURES)}
     ends = {key: [0.0, 35.5 + place] for place, key in enumerate(figures)}
     values = {**figures, "threshold": 0.31}
     print_table(

@@ -134,7 +134,7 @@ def notes(result: TableResult) -> Iterator[str]:
     if any(row.averages["spurious"] for row in result.rows):
         yield (
             "spurious: by how many points more often a label is claimed wrongly where another one is present that a "
-            "site's images tie to it; 0 is best"
+            "site's images tie to it, over the points where sites tie labels; 0 is best"
         )
     yield from _protocol(plan)
     if any(row.paper for row in result.rows):

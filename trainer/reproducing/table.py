@@ -18,6 +18,9 @@ from trainer.reproducing.lineup import Row
 from trainer.reproducing.paper import ORIENTATION, Figures, published
 from trainer.reproducing.status import ended, evaluation_of, place
 
+SPURIOUS = "spurious"
+"""The figure that not every cell has."""
+
 SOURCES: dict[str, tuple[str, str]] = {
     "mAP": ("test", "mAP"),
     "CF1": ("test", "CF1"),
@@ -25,7 +28,7 @@ SOURCES: dict[str, tuple[str, str]] = {
     "CF1 at 0.5": ("test_at_0.5", "CF1"),
     "OF1 at 0.5": ("test_at_0.5", "OF1"),
     "CF1 harmonic": ("test", "CF1_harmonic"),
-    "spurious": ("spurious_activation", "mean"),
+    SPURIOUS: ("spurious_activation", "mean"),
     "mAP as published": ("test_oracle_thresholds", "mAP"),
     "CF1 as published": ("test_oracle_thresholds", "CF1"),
     "OF1 as published": ("test_oracle_thresholds", "OF1"),
@@ -190,11 +193,15 @@ def _values(done: Sequence[CellResult], name: str, point: int | None) -> list[fl
 
 
 def _complete(done: Sequence[CellResult], name: str, points: int) -> list[float]:
-    """The average over the points of each seed that has them all."""
+    """The average over the points of each seed that has them all.
+
+    Spurious activation has no value where no site ties labels together, so it is averaged over the points that have it.
+    """
     averages = []
     for seed in sorted({one.cell.seed for one in done}):
-        values = [value for one in done if one.cell.seed == seed and (value := one.figures[name]) is not None]
-        if len(values) == points:
+        cells = [one for one in done if one.cell.seed == seed]
+        values = [value for one in cells if (value := one.figures[name]) is not None]
+        if values and len(cells if name == SPURIOUS else values) == points:
             averages.append(statistics.fmean(values))
     return averages
 

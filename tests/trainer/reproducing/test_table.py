@@ -195,3 +195,18 @@ def test_methods_that_the_bank_cannot_serve_are_left_out_by_name() -> None:
     notes = sheet(result_of(everything, dict.fromkeys((row.key for row in everything.rows), 1.0)), "t").notes
     assert any("mine-attributes" in note for note in notes)
     assert [row.method for row in Wanted("sites", methods=("fedmvp-attributes",)).plan().rows] == ["fedmvp-attributes"]
+
+
+def test_spurious_activation_is_averaged_over_the_points_that_have_it() -> None:
+    """Small clients tie no labels together: their cells have no value, which is no missing cell."""
+    plan = plan_of(("dualcoop",))
+    results = [
+        CellResult(cell, "done", "", dict.fromkeys(SOURCES, 50.0) | {"spurious": None if cell.point == 50 else 2.0})
+        for cell in plan.cells()
+    ]
+    (row,) = table_of(plan, results).rows
+    assert row.averages["spurious"] is not None
+    assert (row.averages["spurious"].mean, row.averages["spurious"].seeds) == (2.0, 2)
+    (row,) = table_of(plan, results[:-1]).rows
+    assert row.averages["spurious"] is not None
+    assert row.averages["spurious"].seeds == 1
