@@ -99,7 +99,7 @@ def report(
 
 def print_evaluation(run: Run, result: dict[str, Any]) -> None:
     """Print a run's metrics as a table."""
-    from trainer.evaluation.comparison import evaluation_table, spurious_sentence, yardstick_rows
+    from trainer.evaluation.comparison import evaluation_table, sites_sentence, spurious_sentence, yardstick_rows
     from trainer.evaluation.findings import findings
 
     echo(f"{run.folder}: {result['images']} test images, {result['rounds']} rounds")
@@ -114,7 +114,8 @@ def print_evaluation(run: Run, result: dict[str, Any]) -> None:
             f"clients on their own {clients['images']} images: mAP {clients['mean']['mAP']:.2f} in the mean, "
             f"{clients['worst']['mAP']:.2f} at the worst of {len(clients['each'])}"
         )
-    if sentence := spurious_sentence(result, yardstick_rows(run)):
-        echo(sentence)
+    for sentence in (sites_sentence(run.sites()), spurious_sentence(result, yardstick_rows(run))):
+        if sentence:
+            echo(sentence)
     for finding in findings(run):
         echo(f"this run: {finding}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -18,6 +18,9 @@ from trainer.evaluation.metrics import Metrics, compute_metrics, confusion, thre
 from trainer.federation.checks import UpdateRefused
 from trainer.federation.replies import Signature, State
 from trainer.run.metric_records import FIGURES
+
+Tells = Literal["no", "counts", "scores"]
+"""What a site tells of its test images: nothing, counts for each label, or scores and labels of each image, too."""
 
 
 @dataclass(frozen=True)
@@ -103,28 +106,37 @@ def merged_metrics(sites: Sequence[SiteCounts], threshold: float) -> Metrics:
     )
 
 
-def site_rows(sites: Mapping[int, SiteCounts], threshold: float, images: str = "test") -> dict[str, Any]:
-    """Each site's metrics, as the clients' metrics of evaluation.json.
+def sites_record(
+    found: Mapping[int, SiteCounts | None],
+    training_images: Mapping[int, int],
+    clients: int,
+    rounds: int,
+    threshold: float,
+) -> dict[str, Any]:
+    """What the sites of a federation told, as the content of sites.json.
 
     Args:
-        sites: by client id.
+        found: by client; None for a site that tells nothing, none for one that did not answer.
+        training_images: their number, by client, as far as it is known.
+        clients: K.
+        rounds: of the evaluated checkpoint.
         threshold: at which they counted.
-        images: which images they are.
     """
-    rows = []
-    for client, site in sorted(sites.items()):
-        found = merged_metrics([site], threshold)
-        rows.append({"client": client, "images": site.images, **{name: getattr(found, name) for name in FIGURES}})
-    kept = [row for row in rows if row["OF1"] is not None]
-    return {
-        "images": images,
-        "mean": _over(kept, lambda values: sum(values) / len(values)) if kept else None,
-        "worst": _over(kept, min) if kept else None,
-        "without_positives": len(rows) - len(kept),
-        "each": rows,
-    }
+    counted = {client: site for client, site in found.items() if site is not None}
+    each = [
+        {
+            "client": client,
+            "training_images": training_images.get(client),
+            "answered": client in found,
+            "images": counted[client].images if client in counted else 0,
+            "figures": _figures([counted[client]], threshold) if client in counted else None,
+        }
+        for client in range(clients)
+    ]
+    together = _figures(list(counted.values()), threshold) if counted else None
+    return {"rounds": rounds, "threshold": threshold, "together": together, "each": each}
 
 
-def _over(rows: Sequence[Mapping[str, Any]], function: Any) -> dict[str, float | None]:
-    values = {name: [row[name] for row in rows if row[name] is not None] for name in FIGURES}
-    return {name: function(found) if found else None for name, found in values.items()}
+def _figures(sites: Sequence[SiteCounts], threshold: float) -> dict[str, float | None]:
+    found = merged_metrics(sites, threshold)
+    return {name: getattr(found, name) for name in FIGURES}

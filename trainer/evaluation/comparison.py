@@ -197,6 +197,26 @@ def spurious_sentence(evaluation: dict[str, Any], yardsticks: Sequence[dict[str,
     )
 
 
+def sites_sentence(sites: dict[str, Any] | None) -> str | None:
+    """What the sites of a federation reach on their own test images, in words; None if none told anything.
+
+    Args:
+        sites: the content of sites.json.
+    """
+    if sites is None or sites["together"] is None:
+        return None
+    told = [row for row in sites["each"] if row["figures"]]
+    images = sum(row["images"] for row in told)
+    figures = ", ".join(
+        f"{name} {sites['together'][name]:.2f}" for name in ("mAP", "CF1", "OF1") if sites["together"][name] is not None
+    )
+    missing = [str(row["client"]) for row in sites["each"] if not row["answered"]]
+    silent = f"; no answer from client {', '.join(missing)}" if missing else ""
+    return (
+        f"{len(told)} of {len(sites['each'])} sites on {images:,} test images of their own, together: {figures}{silent}"
+    )
+
+
 def half_width(intervals: dict[str, Any] | None, key: str, sign: str = "") -> str:
     """Half the width of a metric's confidence interval as text; – if there is none."""
     ends = intervals[key] if intervals else None

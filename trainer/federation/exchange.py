@@ -60,6 +60,10 @@ class Exchange:
         """
         return sent_to_client(self._moving(server), self.wire)
 
+    def received(self, sent: State) -> State:
+        """The whole state of a client that was sent this."""
+        return {**self.fixed, **client_start(sent, self.own)}
+
     def train(
         self, trainer: ClientTrainer, client: int, owned: np.ndarray, sent: State, context: RoundContext
     ) -> Reply:
@@ -76,7 +80,7 @@ class Exchange:
             RunFailed, TrainerError: see `ClientTrainer.train`.
         """
         start = client_start(sent, self.own)
-        reply = trainer.train(client, owned, {**self.fixed, **start}, context)
+        reply = trainer.train(client, owned, self.received(sent), context)
         return replace(reply, state=sent_to_server(self._moving(reply.state), start, self.wire))
 
     def counted(self, reply: Reply, server: State) -> Reply:

@@ -19,6 +19,7 @@ app = ClientApp()
 
 @app.query()
 @app.train()
+@app.evaluate()
 def answer(message: Message, context: Context) -> Message:
     """Hand a message to the site's process, whose socket the SuperNode was told."""
     end_with_parent()

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
 from fedmpt.common.words import format_bytes
 from trainer.errors import TrainerError
+from trainer.evaluation.at_sites import SiteCounts, sites_record
 from trainer.federation.checks import UpdateRefused
 from trainer.federation.exchange import Exchange
 from trainer.federation.memory import stateful_clients
 from trainer.federation.replies import Reply, State
-from trainer.federation.rounds import RoundContext
+from trainer.federation.rounds import RoundContext, least_replies
 from trainer.flower.envelope import Facts, hash_facts
 from trainer.flower.gathering import Gathering
 from trainer.flower.patience import Waiting
 from trainer.flower.post import Post
 from trainer.flower.proof import Proved
+from trainer.flower.questions import Counting, Question, Training
 from trainer.flower.roster import Roster
 from trainer.preparing import Prepared
+
+T = TypeVar("T")
 
 
 class RemoteEngine:
@@ -73,27 +78,49 @@ class RemoteEngine:
 
     def gather(self, sampled: list[int], state: State, context: RoundContext) -> Iterator[Reply | UpdateRefused]:
         """See `trainer.federation.rounds.Gather`."""
-        began = time.monotonic()
-        round_ = Gathering(
+        began, training = time.monotonic(), Training(self._exchange, self._run, state, context)
+        round_ = self._asking(training, least_replies(len(sampled), self._settings))
+        yield from round_.replies(sampled)
+        self._figures = {
+            "bytes_sent": round_.traffic.sent,
+            "bytes_received": round_.traffic.received,
+            "round_seconds": time.monotonic() - began,
+            "training_seconds": training.longest,
+        }
+
+    def evaluate(self, state: State, rounds: int, threshold: float, with_scores: bool, labels: int) -> dict[str, Any]:
+        """Have the sites count on their own test images; sites without an answer that can count are named.
+
+        Args:
+            state: of the model.
+            rounds: that it was trained for.
+            threshold: on the probability.
+            with_scores: whether to ask for scores and labels, too.
+            labels: C.
+
+        Returns:
+            The content of sites.json, see `trainer.evaluation.at_sites.sites_record`.
+        """
+        question = Counting(self._exchange, self._run, state, threshold, with_scores, labels, self.inputs)
+        found = dict[int, SiteCounts | None]()
+        for told in self._asking(question, least=1).replies(list(range(self.clients))):
+            if isinstance(told, UpdateRefused):
+                self._say(f"client {told.client}: {told.reason}")
+            else:
+                found[told[0]] = told[1]
+        return sites_record(found, self._roster.images, self.clients, rounds, threshold)
+
+    def _asking(self, question: Question[T], least: int) -> Gathering[T]:
+        return Gathering(
             post=self._post,
             roster=self._roster,
             waiting=self._waiting,
-            exchange=self._exchange,
-            settings=self._settings,
+            question=question,
+            least=least,
             run=self._run,
-            state=state,
-            context=context,
             stopped=self._stopped,
             say=self._say,
         )
-        yield from round_.replies(sampled)
-        traffic = round_.traffic
-        self._figures = {
-            "bytes_sent": traffic.sent,
-            "bytes_received": traffic.received,
-            "round_seconds": time.monotonic() - began,
-            "training_seconds": traffic.training,
-        }
 
 
 def refuse_stateful(prepared: Prepared) -> None:

@@ -12,7 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from fedmpt.common.errors import FedmptError
 from fedmpt.common.foreign_json import parse_json
 from trainer.errors import TrainerError
-from trainer.run.record_types import Count, Hash, Name, Record, Rounds, Text
+from trainer.run.record_types import Count, Hash, Name, Probability, Record, Rounds, Text
 
 PROTOCOL = 1
 """Grows when the messages change; both sides must have the same."""
@@ -50,6 +50,23 @@ class Train(Record):
     round: Rounds
     rounds: Rounds
     base: Hash
+
+
+class Evaluate(Record):
+    """The server asks for counts on the site's test images, by the state that comes with it.
+
+    Attributes:
+        run: the run's id.
+        base: the hash of the state.
+        threshold: on the probability.
+        scores: whether scores and labels of each image are wanted, too.
+    """
+
+    kind: Literal["evaluate"] = "evaluate"
+    run: Name
+    base: Hash
+    threshold: Probability
+    scores: bool
 
 
 class Present(Record):
@@ -94,6 +111,28 @@ class Trained(Record):
     seconds: Annotated[float, Field(ge=0)]
 
 
+class Counted(Record):
+    """A site's counts, as tensors; see `trainer.evaluation.at_sites.SiteCounts.tensors`.
+
+    Attributes:
+        client: its number.
+        run, base: of the request.
+        facts: the hash of its facts.
+        hash: of the tensors.
+        images: the number of its test images; 0 if it has none, or tells nothing of them.
+        scores: whether scores and labels of each image are with them.
+    """
+
+    kind: Literal["counted"] = "counted"
+    client: Count
+    run: Name
+    base: Hash
+    facts: Hash
+    hash: Hash
+    images: Count
+    scores: bool
+
+
 class Trouble(Record):
     """A site cannot do what it was asked.
 
@@ -107,7 +146,7 @@ class Trouble(Record):
     reason: Text
 
 
-Head = Hello | Train | Present | Trained | Trouble
+Head = Hello | Train | Evaluate | Present | Trained | Counted | Trouble
 _HEAD: TypeAdapter[Head] = TypeAdapter(Annotated[Head, Field(discriminator="kind")])
 
 

@@ -104,7 +104,9 @@ def _undivided(settings: RunConfig) -> RunConfig:
             "chosen; give --rounds and --set optimiser.batch_size"
         )
     data = settings.data.model_copy(update={"partition": PartitionConfig(kind="iid", clients=1)})
-    return settings.model_copy(update={"data": data})
+    # The server's images are no client's.
+    evaluation = settings.evaluation.model_copy(update={"clients": False})
+    return settings.model_copy(update={"data": data, "evaluation": evaluation})
 
 
 PLACES = """
@@ -126,6 +128,9 @@ superlink = "127.0.0.1:{plan.port + 1}"
 # A round ends after so many seconds, or so long after the least number of replies (federation.min_replies).
 round_seconds = 3600
 late_seconds = 120
+# What sites are asked to tell of test images of their own, after training: "no", "counts" (for each label how many
+# images have it, are predicted to, and both: gives precision, recall and F1), or "scores" (of each image: mAP, too).
+evaluation = "counts"
 """
 
 
@@ -135,6 +140,8 @@ client = {client}
 address = "{plan.hosts[0]}:{plan.port}"
 # Which training images are this site's: "all", or "partition" for those of its number in the settings' partition.
 images = "{plan.images}"
+# What this site tells of its test images, if it is asked: "no", "counts" for each label, or "scores" of each image.
+evaluation = "counts"
 """
 
 

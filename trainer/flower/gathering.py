@@ -1,22 +1,21 @@
-"""A round over a network: asks the sampled clients, waits, asks again, and yields what came back in order."""
+"""A question to several clients over a network: asks, waits, asks again, and yields what came back in order."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
-from trainer.config.sections import FederationConfig
 from trainer.errors import RunFailed
 from trainer.federation.checks import UpdateRefused
-from trainer.federation.exchange import Exchange
-from trainer.federation.messages import decode_update, encode_update
-from trainer.federation.replies import Reply, State
-from trainer.federation.rounds import RoundContext, least_replies
-from trainer.flower.envelope import Envelope, Hello, Train, Trained, Trouble, digest
+from trainer.flower.envelope import Envelope, Hello, Trouble
 from trainer.flower.patience import Waiting
 from trainer.flower.post import Answer, Post
+from trainer.flower.questions import Question
 from trainer.flower.roster import Roster
+
+T = TypeVar("T")
 
 
 class Stopped(RunFailed):
@@ -42,29 +41,25 @@ class Request:
 
 @dataclass
 class Traffic:
-    """A round's bytes (heads and states) and the longest training.
+    """Bytes of heads and states.
 
     Attributes:
         sent, received: bytes.
-        training: seconds of the client that trained longest.
     """
 
     sent: int = 0
     received: int = 0
-    training: float = 0.0
 
 
 @dataclass
-class Gathering:
-    """One round of training at the sites.
+class Gathering(Generic[T]):
+    """One question to the sites, such as a round of training.
 
     Attributes:
         post, roster, waiting: the way to the sites.
-        exchange: what travels.
-        settings: the least number of replies.
+        question: what is asked, and what an answer means.
+        least: once so many clients have replied, the others are waited for `Waiting.late` more.
         run: the run's id.
-        state: the server's.
-        context: the round.
         stopped: whether the user wants to stop.
         say: tells the user.
         clock, sleep: of time, in seconds.
@@ -75,11 +70,9 @@ class Gathering:
     post: Post
     roster: Roster
     waiting: Waiting
-    exchange: Exchange
-    settings: FederationConfig
+    question: Question[T]
+    least: int
     run: str
-    state: State
-    context: RoundContext
     stopped: Callable[[], bool]
     say: Callable[[str], None]
     clock: Callable[[], float] = time.monotonic
@@ -88,22 +81,21 @@ class Gathering:
     refused: int = 0
 
     def __post_init__(self) -> None:
-        blob = encode_update(self.exchange.to_client(self.state))
-        head = Train(run=self.run, round=self.context.round, rounds=self.context.rounds, base=digest(blob))
-        self._ask, self._base = Envelope(head, blob), head.base
-        self._done: dict[int, Reply | UpdateRefused] = {}
+        self._done: dict[int, T | UpdateRefused] = {}
         self._open: dict[int, Request] = {}
 
-    def replies(self, sampled: list[int]) -> Iterator[Reply | UpdateRefused]:
-        """The sampled clients' replies in their order; of those that are missing at the end none.
+    def replies(self, asked: list[int]) -> Iterator[T | UpdateRefused]:
+        """The asked clients' replies in their order; of those that are missing at the end none.
+
+        It ends early once so many replies are refused that the least number cannot be reached.
 
         Raises:
-            RunFailed: so many replies are refused that the least number cannot be reached.
+            Stopped: the user stopped the run.
         """
-        self._open = {client: Request() for client in sampled}
-        least, began = least_replies(len(sampled), self.settings), self.clock()
+        self._open = {client: Request() for client in asked}
+        began = self.clock()
         enough_since: float | None = None
-        waiting_for = list(sampled)
+        waiting_for = list(asked)
         while self._open:
             if self.stopped():
                 raise Stopped("stopped; the run goes on from its last complete round with --resume")
@@ -113,10 +105,10 @@ class Gathering:
                 self._receive(answer)
             while waiting_for and waiting_for[0] in self._done:
                 yield self._done.pop(waiting_for.pop(0))
-            now, usable = self.clock(), self._usable(sampled)
-            if len(sampled) - self.refused < least:
+            now, usable = self.clock(), len(asked) - len(self._open) - self.refused
+            if len(asked) - self.refused < self.least:
                 break
-            if usable >= least and enough_since is None:
+            if usable >= self.least and enough_since is None:
                 enough_since = now
             late = enough_since is not None and now - enough_since > self.waiting.late
             if late or now - began > self.waiting.round:
@@ -125,9 +117,6 @@ class Gathering:
                 self.sleep(self.waiting.poll)
         self._say_missing()
         yield from (self._done[client] for client in waiting_for if client in self._done)
-
-    def _usable(self, sampled: list[int]) -> int:
-        return len(sampled) - len(self._open) - self.refused
 
     def _ids(self) -> list[str]:
         return [id_ for request in self._open.values() for id_ in (request.id, *request.probes) if id_]
@@ -140,9 +129,9 @@ class Gathering:
             if member is None:
                 continue
             request = Request() if before.id and before.node != member.node else before
-            if request.id is None and request.since <= now and (id_ := self.post.send(member.node, self._ask)):
+            if request.id is None and request.since <= now and (id_ := self.post.send(member.node, self.question.ask)):
                 self._open[client] = Request(id_, member.node, now)
-                self.traffic.sent += self._ask.size
+                self.traffic.sent += self.question.ask.size
             elif request.id and now - request.since > self.waiting.probe * 2 ** len(request.probes):
                 probe = self.post.send(member.node, Envelope(Hello(run=self.run)))
                 request.probes = (*request.probes, *([probe] if probe else []))
@@ -175,32 +164,20 @@ class Gathering:
             self.refused += 1
             self._done[client] = refusal
 
-    def _read(self, client: int, answer: Answer) -> Reply:
-        """The reply in an answer.
+    def _read(self, client: int, answer: Answer) -> T:
+        """What an answer says.
 
         Raises:
-            UpdateRefused: it is none, or not to this request.
+            UpdateRefused: nothing that can count.
         """
         if answer.envelope is None:
             raise UpdateRefused(client, answer.trouble)
-        head, blob = answer.envelope.head, answer.envelope.blob
         self.traffic.received += answer.envelope.size
-        if isinstance(head, Trouble):
-            raise UpdateRefused(client, head.reason)
-        if not isinstance(head, Trained):
-            raise UpdateRefused(client, f"sent '{head.kind}' in place of an update")
-        if head.client != client:
-            raise UpdateRefused(client, f"replied as client {head.client}")
-        if (head.run, head.base) != (self.run, self._base):
-            raise UpdateRefused(client, f"replied for another run or state, in round {head.round}")
-        if digest(blob) != head.hash:
-            raise UpdateRefused(client, "sent a state that is not the one of its hash: damaged on the way")
-        sent = decode_update(blob, self.exchange.signature, client)
-        self.traffic.training = max(self.traffic.training, head.seconds)
-        reply = Reply(client, sent, head.examples, head.loss, head.round, head.facts)
-        return self.exchange.counted(reply, self.state)
+        if isinstance(answer.envelope.head, Trouble):
+            raise UpdateRefused(client, answer.envelope.head.reason)
+        return self.question.read(client, answer.envelope)
 
     def _say_missing(self) -> None:
         for client in self._open:
             where = "no answer" if client in self.roster.members else "not there"
-            self.say(f"client {client}: {where} in round {self.context.round + 1}")
+            self.say(f"client {client}: {where} {self.question.when}")

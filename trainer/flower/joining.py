@@ -10,12 +10,21 @@ from pathlib import Path
 import torch
 
 from trainer.errors import TrainerError
+from trainer.evaluation.at_sites import Tells
 from trainer.flower import children
 from trainer.flower.engine import refuse_stateful
-from trainer.flower.envelope import Envelope, Facts, Train
+from trainer.flower.envelope import Envelope, Evaluate, Facts, Train
 from trainer.flower.facts import differences, facts
 from trainer.flower.installed import require_flower
-from trainer.flower.parties import Site, own_images, party_options, party_settings, read_expected, read_party
+from trainer.flower.parties import (
+    Site,
+    own_images,
+    own_test_images,
+    party_options,
+    party_settings,
+    read_expected,
+    read_party,
+)
 from trainer.flower.site import Site as SiteModel
 from trainer.flower.socket_line import SocketServer
 
@@ -23,6 +32,7 @@ PAUSE = 15.0
 """Seconds before a SuperNode that ended is started again. One that died counts as present for up to a minute, and until
 then a new one is refused."""
 LOG = "supernode.log"
+TOLD: dict[Tells, str] = {"no": "nothing", "counts": "counts for each label", "scores": "scores and labels of each"}
 
 
 class LoadedSite:
@@ -46,11 +56,26 @@ class LoadedSite:
         self.facts: Facts = facts(prepared, self.party.bank)
         if different := differences(read_expected(self.party), self.facts):
             raise TrainerError(f"{file}: this site would be refused, since it differs from the server in {different}")
-        owned = own_images(self.party, prepared)
-        self._site = SiteModel(prepared, self.facts, {self.party.client: owned}, self.party.threads, self.party.key)
+        client, owned, tested = (
+            self.party.client,
+            own_images(self.party, prepared),
+            own_test_images(self.party, prepared),
+        )
+        self._site = SiteModel(
+            prepared,
+            self.facts,
+            {client: owned},
+            self.party.threads,
+            self.party.key,
+            {client: tested},
+            self.party.evaluation,
+        )
         self._last: tuple[Train, Envelope] | None = None
         self._say = say
-        say(f"client {self.party.client}: {len(owned):,} training images")
+        say(
+            f"client {client}: {len(owned):,} training images; "
+            f"of {len(tested):,} test images it tells {TOLD[self.party.evaluation]}"
+        )
 
     def answer(self, ask: Envelope) -> Envelope:
         """See `trainer.flower.site.Site.answer`."""
@@ -60,6 +85,8 @@ class LoadedSite:
         if isinstance(ask.head, Train):
             self._last = (ask.head, found) if found.head.kind == "trained" else None
             self._say(f"round {ask.head.round + 1}/{ask.head.rounds}: {_told(found)}")
+        if isinstance(ask.head, Evaluate):
+            self._say(f"test images: {_told(found)}")
         return found
 
 
@@ -68,6 +95,12 @@ def _told(envelope: Envelope) -> str:
     if head.kind == "trained":
         loss = "" if head.loss is None else f", loss {head.loss:.4f}"
         return f"trained on {head.examples:,} images in {head.seconds:.1f} s{loss}"
+    if head.kind == "counted":
+        return (
+            f"told {'scores and labels' if head.scores else 'counts'} of {head.images:,}"
+            if head.images
+            else "told nothing"
+        )
     return str(getattr(head, "reason", head.kind))
 
 

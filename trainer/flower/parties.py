@@ -10,8 +10,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedmpt.common.foreign_json import read_bytes
-from trainer.data.base import client_indices
+from trainer.data.base import client_indices, client_sites
 from trainer.errors import TrainerError
+from trainer.evaluation.at_sites import Tells
 from trainer.flower.envelope import Facts
 from trainer.flower.patience import Waiting
 from trainer.options import Options
@@ -65,6 +66,7 @@ class Server(Party):
         nodes: folder of the sites' public keys.
         app: the Flower app's folder.
         round_seconds, late_seconds: see `Waiting`.
+        evaluation: what the sites are asked to tell of their test images, see `Tells`; a site may tell less.
     """
 
     clients: int = Field(ge=1, le=100_000)
@@ -77,6 +79,7 @@ class Server(Party):
     app: Path = Path("app")
     round_seconds: float = Field(Waiting().round, gt=0)
     late_seconds: float = Field(Waiting().late, ge=0)
+    evaluation: Tells = "counts"
 
 
 class Site(Party):
@@ -87,12 +90,14 @@ class Site(Party):
         address: HOST:PORT of the server's gate.
         key: the site's private key.
         images: which of the training images are this site's: all, or those of its number in the partition.
+        evaluation: what the site tells of its test images, see `Tells`.
     """
 
     client: int = Field(ge=0, lt=100_000)
     address: Address
     key: Path = Path("node.key")
     images: Literal["all", "partition"] = "all"
+    evaluation: Tells = "counts"
 
 
 P = TypeVar("P", Server, Site)
@@ -164,6 +169,15 @@ def own_images(site: Site, prepared: Prepared) -> np.ndarray:
     if site.client >= len(owned):
         raise TrainerError(f"client {site.client}: the partition has clients 0 to {len(owned) - 1} only")
     return owned[site.client]
+
+
+def own_test_images(site: Site, prepared: Prepared) -> np.ndarray:
+    """The indices of a site's test images; with a partition those of its site, if test images have one."""
+    test = prepared.dataset.test
+    if site.images == "all":
+        return np.arange(len(test))
+    sites = client_sites(prepared.dataset.train)
+    return np.flatnonzero(test.sites == sites[site.client])
 
 
 def read_expected(party: Party) -> Facts:

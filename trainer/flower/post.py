@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from trainer.errors import TrainerError
-from trainer.flower.envelope import Envelope, Train, read_head, write_head
+from trainer.flower.envelope import Envelope, Evaluate, Train, read_head, write_head
 
 if TYPE_CHECKING:
     from flwr.app import Message, RecordDict
@@ -65,7 +65,7 @@ class GridPost:
         """See `Post`."""
         from flwr.app import Message
 
-        kind = "train" if isinstance(envelope.head, Train) else "query"
+        kind = envelope.head.kind if isinstance(envelope.head, Train | Evaluate) else "query"
         ids = list(self._grid.push_messages([Message(to_records(envelope), node, kind)]))
         return ids[0] if ids and ids[0] else None
 

@@ -20,11 +20,9 @@ class Member:
 
     Attributes:
         node: through which it is asked.
-        examples: the number of images that it says it has.
     """
 
     node: int
-    examples: int
 
 
 class Roster:
@@ -42,6 +40,11 @@ class Roster:
         say: tells the user.
         proved: whether a client is who it says; None where all are.
         clock: seconds.
+
+    Attributes:
+        members: the sites that take part, by client.
+        refused: why others don't, by node.
+        images: the number of training images that a client says it has, also of those that have left.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class Roster:
         self._looked = float("-inf")
         self.members: dict[int, Member] = {}
         self.refused: dict[int, str] = {}
+        self.images: dict[int, int] = {}
 
     def look(self) -> None:
         """Ask nodes that are new, and read what others answered."""
@@ -113,7 +117,7 @@ class Roster:
         else:
             self.refused.pop(node, None)
             self._said.pop(node, None)
-            self.members[head.client] = Member(node, head.examples)
+            self.members[head.client], self.images[head.client] = Member(node), head.examples
             self._say(f"client {head.client}: takes part with {head.examples:,} images")
 
     def _refuse(self, node: int, who: str, reason: str) -> None:

@@ -13,6 +13,7 @@ from flwr.serverapp import Grid, ServerApp
 
 from fedmpt.common.errors import FedmptError
 from trainer.errors import RunFailed, TrainerError
+from trainer.evaluation.comparison import sites_sentence
 from trainer.federation.memory import ClientMemory
 from trainer.flower.engine import RemoteEngine
 from trainer.flower.facts import facts
@@ -57,14 +58,30 @@ def train(grid: Grid, folder: Path) -> None:
     """
     server = read_party(folder / "server.toml", Server)
     torch.set_num_threads(server.threads)
+    made = list[RemoteEngine]()
 
     def engine(run: RunFolder, prepared: Prepared, memory: ClientMemory | None) -> RemoteEngine:
         waiting = Waiting(round=server.round_seconds, late=server.late_seconds)
         own, post = facts(prepared, run.bank), GridPost(grid)
         proved, name = proved_by_keys(server.nodes), uuid.uuid4().hex
-        return RemoteEngine(prepared, post, own, server.clients, name, waiting, proved=proved)
+        made.append(RemoteEngine(prepared, post, own, server.clients, name, waiting, proved=proved))
+        return made[-1]
 
-    opened_run(server).resume(engine=engine)
+    run = opened_run(server)
+    run.resume(engine=engine)
+    if server.evaluation != "no":
+        evaluate_at_sites(run, made[-1] if made else engine(run, run.prepared, None), server.evaluation == "scores")
+
+
+def evaluate_at_sites(run: Run, engine: RemoteEngine, with_scores: bool) -> None:
+    """Write sites.json: what the evaluated model reaches on the sites' own test images."""
+    say, method = run.prepared.reporter.say, run.prepared.method
+    evaluation = run.evaluation()
+    rounds, threshold, labels = evaluation["rounds"], evaluation["test"]["threshold"], len(evaluation["label_names"])
+    say("the sites are asked for counts on their own test images")
+    with run.working():
+        run.write_json("sites.json", engine.evaluate(method.exchanged(), rounds, threshold, with_scores, labels))
+    say(sites_sentence(run.sites()) or "no site told anything of test images of its own")
 
 
 def opened_run(server: Server) -> Run:

@@ -108,6 +108,7 @@ def client_app(where: Where) -> ClientApp:
 
     app.query()(answer)
     app.train()(answer)
+    app.evaluate()(answer)
     return app
 
 

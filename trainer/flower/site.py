@@ -5,15 +5,30 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import torch
 
 from fedmpt.common.errors import FedmptError
+from trainer.evaluation.at_sites import Tells, count_at_site
+from trainer.evaluation.measuring import scores as measured
 from trainer.federation.exchange import Exchange
 from trainer.federation.messages import decode_update, encode_update
 from trainer.federation.rounds import RoundContext
-from trainer.flower.envelope import Envelope, Facts, Hello, Present, Train, Trained, Trouble, digest, hash_facts
+from trainer.flower.envelope import (
+    Counted,
+    Envelope,
+    Evaluate,
+    Facts,
+    Hello,
+    Present,
+    Train,
+    Trained,
+    Trouble,
+    digest,
+    hash_facts,
+)
 from trainer.flower.proof import prove
 from trainer.preparing import Prepared
 from trainer.train import client_trainer, deterministic
@@ -28,6 +43,8 @@ class Site:
         owned: for each client of this site the indices of its training images.
         threads: torch's, as in the facts.
         key: with which the site proves who it is; None where nobody asks.
+        tested: for each client the indices of its test images; those that are not named have none.
+        tells: what the site tells of its test images when it is asked.
     """
 
     def __init__(
@@ -37,7 +54,10 @@ class Site:
         owned: Mapping[int, np.ndarray],
         threads: int,
         key: Path | None = None,
+        tested: Mapping[int, np.ndarray] = MappingProxyType({}),
+        tells: Tells = "no",
     ) -> None:
+        self._prepared, self._tested, self._tells = prepared, tested, tells
         self._facts, self._owned, self._threads, self._key = facts, owned, threads, key
         self._deterministic = prepared.config.compute.deterministic
         self._trainer = client_trainer(prepared, None)
@@ -56,13 +76,15 @@ class Site:
                 return Envelope(Present(client=client, examples=count, facts=self._facts, proof=proof))
             if isinstance(ask.head, Train):
                 return self._train(client, ask.head, ask.blob)
+            if isinstance(ask.head, Evaluate):
+                return self._count(client, ask.head, ask.blob)
             return Envelope(Trouble(again=False, reason=f"a site is not asked for '{ask.head.kind}'"))
         except FedmptError as error:
             return Envelope(Trouble(again=False, reason=str(error)[:2000]))
 
     def _train(self, client: int, ask: Train, blob: bytes) -> Envelope:
         if digest(blob) != ask.base:
-            return Envelope(Trouble(again=True, reason="the state that arrived is not the one that was sent"))
+            return DAMAGED
         began = time.perf_counter()
         sent = decode_update(blob, self._exchange.signature, client)
         context = RoundContext(ask.round, ask.rounds)
@@ -81,3 +103,29 @@ class Site:
             seconds=time.perf_counter() - began,
         )
         return Envelope(head, trained)
+
+    def _count(self, client: int, ask: Evaluate, blob: bytes) -> Envelope:
+        """Counts on the client's test images, as far as the site tells them."""
+        if digest(blob) != ask.base:
+            return DAMAGED
+        told, images, scores = b"", 0, ask.scores and self._tells == "scores"
+        owned = self._tested.get(client, np.empty(0, int))
+        if len(owned) and self._tells != "no":
+            method = self._prepared.method
+            method.receive(self._exchange.received(decode_update(blob, self._exchange.signature, client)))
+            logits, labels = measured(method, self._prepared.features(self._prepared.dataset.test))
+            found = count_at_site(logits[owned], labels[owned], ask.threshold, scores)
+            told, images = encode_update(found.tensors()), found.images
+        head = Counted(
+            client=client,
+            run=ask.run,
+            base=ask.base,
+            facts=hash_facts(self._facts),
+            hash=digest(told),
+            images=images,
+            scores=scores and images > 0,
+        )
+        return Envelope(head, told)
+
+
+DAMAGED = Envelope(Trouble(again=True, reason="the state that arrived is not the one that was sent"))

@@ -67,6 +67,7 @@ def _write(run: Run, prepared: Prepared, against: list[Run]) -> Path:
         spurious=spurious_summary(evaluation, [other.evaluation() for other in against], names[1:]),
         gate=gate_summary(method, prepared.features(dataset.test)),
         sites=site_summary(dataset.train, dataset.label_names, evaluation["clients"], dataset.site_names),
+        elsewhere=run.sites(),
         examples=examples(prepared, model),
         places=f"Heat maps: {_places(model, prepared)}.",
         chosen=chosen_settings(prepared.config),

@@ -12,6 +12,7 @@ runs/NAME/
   clients/           the state of stateful clients (trainer/federation/memory.py)
   privacy.json       how often each client was asked for its update, if updates are protected (trainer/run/privacy.py)
   evaluation.json    metrics on the test split
+  sites.json         what the sites of a federation over several machines counted on their own test images
   yardsticks.json    what trivial predictions, zero-shot CLIP and a linear probe reach there
   events/            TensorBoard
   tracking.json      ids of the run by tracker, if it is tracked (trainer/tracking/)
@@ -34,7 +35,7 @@ from fedmpt.common.errors import FedmptError
 from fedmpt.common.files import naming, write_atomically
 from trainer.errors import RunFailed, TrainerError
 from trainer.run.environment import environment
-from trainer.run.metric_records import METRICS_VERSION
+from trainer.run.metric_records import METRICS_VERSION, SitesRecord
 from trainer.run.records import (
     EnvironmentRecord,
     EvaluationRecord,
@@ -299,6 +300,20 @@ class Run:
             raise TrainerError(f"{self.folder}: not evaluated yet; run: fedmpt evaluate {self.folder}")
         content: dict[str, Any] = read_record(path, EvaluationRecord)[0]
         return content
+
+    def sites(self) -> dict[str, Any] | None:
+        """The content of sites.json; None if there is none, or it is of another model than the evaluated one.
+
+        Raises:
+            FedmptError: a file is damaged, or the run is not evaluated.
+        """
+        path = self.folder / "sites.json"
+        if not path.exists():
+            return None
+        content: dict[str, Any] = read_record(path, SitesRecord)[0]
+        evaluated = self.evaluated_model()
+        of_it = (content["rounds"], content["threshold"]) == (evaluated["rounds"], evaluated["test"]["threshold"])
+        return content if of_it else None
 
     def yardsticks(self) -> dict[str, Any] | None:
         """The content of yardsticks.json; None if they were not computed.

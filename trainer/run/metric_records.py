@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field
 
-from trainer.run.record_types import Count, Name, Percentage, Points, Probability, Record, Text
+from trainer.run.record_types import Count, Name, Percentage, Points, Probability, Record, Rounds, Text
 
 METRICS_VERSION = 2
 """Of the definition of metrics. 1: pooled metrics left out labels without positives, in older runs."""
@@ -94,6 +94,39 @@ class ClientMetrics(Record):
     worst: CustomaryMetrics | None
     without_positives: Count
     each: list[ClientRow]
+
+
+class SiteRow(Record):
+    """What a site of a federation told.
+
+    Attributes:
+        client: its number.
+        training_images: how many it has, as it said; None if it was never there.
+        answered: whether it answered the question for its test images.
+        images: the test images that it counted; 0 if it has none, or tells nothing of them.
+        figures: on these; without mAP unless it sent scores.
+    """
+
+    client: Count
+    training_images: Count | None
+    answered: bool
+    images: Count
+    figures: CustomaryMetrics | None
+
+
+class SitesRecord(Record):
+    """sites.json: what the sites of a federation over several machines told of their own images.
+
+    Attributes:
+        rounds, threshold: of the model that they evaluated.
+        together: the figures of all sites' test images; None if nobody told any.
+        each: by client.
+    """
+
+    rounds: Rounds
+    threshold: Probability
+    together: CustomaryMetrics | None
+    each: list[SiteRow] = Field(min_length=1)
 
 
 class SpuriousPair(Record):

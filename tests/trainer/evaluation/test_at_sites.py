@@ -13,14 +13,15 @@ from trainer.evaluation.at_sites import (
     count_at_site,
     merged_metrics,
     received_counts,
-    site_rows,
     site_signature,
+    sites_record,
 )
+from trainer.evaluation.comparison import sites_sentence
 from trainer.evaluation.measuring import client_metrics
 from trainer.evaluation.metrics import compute_metrics
 from trainer.federation.checks import UpdateRefused
 from trainer.federation.messages import decode_update, encode_update
-from trainer.run.metric_records import ClientMetrics
+from trainer.run.metric_records import FIGURES, SitesRecord
 
 LABELS, THRESHOLD = 4, 0.4
 
@@ -60,17 +61,32 @@ def test_scores_stay_at_a_site_unless_allowed() -> None:
     assert merged_metrics(mixed, THRESHOLD).mAP is None
 
 
-def test_rows_are_the_clients_metrics_of_an_evaluation() -> None:
+def test_the_record_has_each_sites_figures_and_those_of_all() -> None:
     pairs = {site: images(site, 30) for site in (0, 3)}
-    rows = site_rows({site: told(site, pair, True) for site, pair in pairs.items()}, THRESHOLD)
-    ClientMetrics.model_validate(rows)
+    found = {site: told(site, pair, True) for site, pair in pairs.items()}
+    record = sites_record({**found, 1: None}, {0: 7, 1: 8}, 4, 12, THRESHOLD)
+    SitesRecord.model_validate(record)
     logits, labels = (torch.cat(parts) for parts in zip(*pairs.values(), strict=True))
     expected = client_metrics(logits, labels, torch.tensor([0] * 30 + [3] * 30).numpy(), THRESHOLD)
-    for row, other in zip(rows["each"], expected["each"], strict=True):
-        assert row == pytest.approx(other)
-    assert rows["mean"] == pytest.approx(expected["mean"])
-    assert rows["worst"] == pytest.approx(expected["worst"])
-    ClientMetrics.model_validate(site_rows({0: told(0, pairs[0], False)}, THRESHOLD))
+    for row, other in zip((record["each"][0], record["each"][3]), expected["each"], strict=True):
+        assert row["figures"] == pytest.approx({name: other[name] for name in FIGURES})
+    together = compute_metrics(logits, labels, THRESHOLD)
+    assert record["together"] == pytest.approx({name: getattr(together, name) for name in FIGURES})
+    assert [row["answered"] for row in record["each"]] == [True, True, False, True]
+    assert [row["training_images"] for row in record["each"]] == [7, 8, None, None]
+    assert [row["images"] for row in record["each"]] == [30, 0, 0, 30]
+    sentence = sites_sentence(record)
+    assert sentence is not None
+    assert sentence.startswith("2 of 4 sites on 60 test images of their own, together: mAP ")
+    assert sentence.endswith("; no answer from client 2")
+
+
+def test_without_scores_the_record_has_no_map() -> None:
+    record = sites_record({0: told(0, images(0, 30), False)}, {}, 1, 12, THRESHOLD)
+    SitesRecord.model_validate(record)
+    assert record["together"]["mAP"] is None
+    assert "mAP" not in str(sites_sentence(record))
+    assert sites_sentence(sites_record({0: None}, {}, 1, 12, THRESHOLD)) is None
 
 
 @pytest.mark.parametrize(

@@ -6,21 +6,26 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path
+from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 from trainer.config.sections import FederationConfig
+from trainer.evaluation.at_sites import SiteCounts
 from trainer.federation.exchange import Exchange
 from trainer.federation.messages import decode_update, encode_update
-from trainer.federation.replies import State
-from trainer.federation.rounds import RoundContext
-from trainer.flower.envelope import Envelope, Hello, Present, Train, Trained, digest, hash_facts
+from trainer.federation.replies import Reply, State
+from trainer.federation.rounds import RoundContext, least_replies
+from trainer.flower.envelope import Counted, Envelope, Evaluate, Hello, Present, Train, Trained, digest, hash_facts
 from trainer.flower.gathering import Gathering
 from trainer.flower.patience import Waiting
 from trainer.flower.post import Answer
 from trainer.flower.proof import Proved, prove
+from trainer.flower.questions import Question, Training
 from trainer.flower.roster import Roster
 
+T = TypeVar("T")
 FACTS = {"the bank": "a", "the labels or their order": "b"}
 WAITING = Waiting(round=1000, late=100, poll=1, look=3, again=5, probe=30)
 STATE: State = {"w": torch.tensor([10.0, 20.0]), "table": torch.tensor([7.0])}
@@ -37,6 +42,8 @@ class FakeSite:
         delay: seconds until an answer.
         change: of its reply to training.
         key: with which it proves who it is.
+        counts: of two labels on its five test images; None if it tells nothing of them.
+        logits: of these.
     """
 
     client: int
@@ -44,12 +51,16 @@ class FakeSite:
     delay: float = 1.0
     change: Callable[[Envelope], Envelope | None] = lambda envelope: envelope
     key: Path | None = None
+    counts: Tensor | None = None
+    logits: Tensor = field(default_factory=lambda: torch.ones(5, 2))
 
     def answer(self, ask: Envelope) -> Envelope | None:
         """None if the request is lost."""
         if isinstance(ask.head, Hello):
             proof = self.key and prove(self.key, self.client, ask.head.nonce)
             return Envelope(Present(client=self.client, examples=5, facts=self.facts, proof=proof or ""))
+        if isinstance(ask.head, Evaluate):
+            return self._count(ask.head)
         assert isinstance(ask.head, Train)
         sent = decode_update(ask.blob, EXCHANGE.signature, self.client)
         blob = encode_update({name: value + self.client + 1 for name, value in sent.items()})
@@ -63,6 +74,22 @@ class FakeSite:
             examples=5,
             loss=0.5,
             seconds=1.0,
+        )
+        return self.change(Envelope(head, blob))
+
+    def _count(self, ask: Evaluate) -> Envelope | None:
+        blob = b""
+        if self.counts is not None:
+            scored = (self.logits, torch.ones(len(self.logits), 2, dtype=torch.int8)) if ask.scores else None
+            blob = encode_update(SiteCounts(5, self.counts, scored).tensors())
+        head = Counted(
+            client=self.client,
+            run=ask.run,
+            base=ask.base,
+            facts=hash_facts(self.facts),
+            hash=digest(blob),
+            images=0 if self.counts is None else 5,
+            scores=self.counts is not None and ask.scores,
         )
         return self.change(Envelope(head, blob))
 
@@ -112,14 +139,19 @@ class Network:
         """A server's roster on this network."""
         return Roster(self, "run", FACTS, clients, WAITING, self.said.append, proved, self.clock)
 
-    def gathering(self, roster: Roster, waiting: Waiting = WAITING, **settings: float) -> Gathering:
+    def gathering(
+        self, roster: Roster, clients: int, waiting: Waiting = WAITING, **settings: float
+    ) -> Gathering[Reply]:
         """Round 0 on this network."""
         federation = FederationConfig().model_copy(update=settings)
-        context = RoundContext(0, 3)
+        least = least_replies(clients, federation)
+        return self.asking(Training(EXCHANGE, "run", STATE, RoundContext(0, 3)), roster, least, waiting)
+
+    def asking(self, question: Question[T], roster: Roster, least: int, waiting: Waiting = WAITING) -> Gathering[T]:
+        """A question on this network."""
         return Gathering(
-            self, roster, waiting, EXCHANGE, federation, "run", STATE, context, lambda: False, self.said.append,
-            self.clock, self.sleep,
-        )  # fmt: skip
+            self, roster, waiting, question, least, "run", lambda: False, self.said.append, self.clock, self.sleep
+        )
 
 
 def altered(envelope: Envelope, **changes: object) -> Envelope:

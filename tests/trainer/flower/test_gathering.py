@@ -18,7 +18,7 @@ Outcome = dict[int, float | str]
 def outcomes(network: Network, clients: int, **settings: float) -> Outcome:
     """For each client that came back the first number of its state, or why it is refused."""
     found: Outcome = {}
-    for reply in network.gathering(network.roster(clients), **settings).replies(list(range(clients))):
+    for reply in network.gathering(network.roster(clients), clients, **settings).replies(list(range(clients))):
         if isinstance(reply, Reply):
             assert reply.state["table"].item() == 7.0  # which did not travel
             found[reply.client] = reply.state["w"][0].item()
@@ -35,10 +35,10 @@ def test_replies_come_in_order_of_clients_whatever_the_order_of_nodes() -> None:
 
 def test_only_what_changes_is_sent() -> None:
     network = Network({1: FakeSite(0)})
-    gathering = network.gathering(network.roster(1))
+    gathering = network.gathering(network.roster(1), 1)
     list(gathering.replies([0]))
     assert 8 < gathering.traffic.sent < 500
-    assert b"table" not in gathering._ask.blob
+    assert b"table" not in gathering.question.ask.blob
 
 
 def test_a_node_that_is_replaced_is_asked_again() -> None:
@@ -104,7 +104,7 @@ def test_a_round_that_cannot_succeed_is_not_waited_for() -> None:
 
 def test_the_user_can_stop() -> None:
     network = Network({})
-    gathering = network.gathering(network.roster(1))
+    gathering = network.gathering(network.roster(1), 1)
     gathering.stopped = lambda: network.now > 5
     with pytest.raises(Stopped, match="goes on from its last complete round"):
         list(gathering.replies([0]))
@@ -136,6 +136,6 @@ def test_bad_replies_are_refused_by_name_and_the_others_count(change: object, re
 def test_refusals_are_what_the_round_expects() -> None:
     wrong = Envelope(Trouble(again=False, reason="loss nan"))
     network = Network({1: FakeSite(0, change=lambda reply: wrong)})
-    (refusal,) = network.gathering(network.roster(1)).replies([0])
+    (refusal,) = network.gathering(network.roster(1), 1).replies([0])
     assert isinstance(refusal, UpdateRefused)
     assert refusal.client == 0

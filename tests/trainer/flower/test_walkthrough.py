@@ -17,6 +17,7 @@ from tests.trainer.flower.test_simulation import with_flower
 from trainer.data.base import Split
 from trainer.data.registry import load_dataset
 from trainer.resolving import resolve
+from trainer.run.folder import Run
 
 pytestmark = with_flower
 PAGE = Path(trainer.__file__).parents[1] / "docs" / "federation.md"
@@ -77,5 +78,16 @@ def test_two_hospitals_and_a_server(hospitals: Path) -> None:
         assert serving.wait(600) == 0, processes.logs()
         processes.run(report)
         assert processes.run(predict).stdout.strip()
-        assert (hospitals / "study" / "server" / "run" / "report.html").exists()
+        _check_sites(Run.open(hospitals / "study" / "server" / "run"))
         assert all(shlex.split(line)[0] == "fedmpt" for line in listed if line != locate)
+
+
+def _check_sites(run: Run) -> None:
+    """Both hospitals have the server's test images, so that what they count together is what it measures."""
+    sites, test = run.sites(), run.evaluation()["test"]
+    assert sites is not None
+    assert [row["images"] for row in sites["each"]] == [12, 12]
+    assert [row["training_images"] for row in sites["each"]] == [12, 12]
+    expected = {name: None if name == "mAP" else test[name] for name in sites["together"]}
+    assert sites["together"] == pytest.approx(expected)
+    assert "on images of their own that this machine has not seen" in (run.folder / "report.html").read_text()
