@@ -3,8 +3,9 @@
     OMP_NUM_THREADS=1 python benchmarks/federation_weather.py FOLDER [--rounds 4] [--weather supernode site …]
 
 Server and three sites run as by `fedmpt federation`, a few images each, with a relay between each site and the server.
-For each kind of weather the run is made anew; reported are its duration, bytes and seconds of a round, and whether all
-checkpoints equal those of `fedmpt train` to the bit. Needs the extra `flower`, and Linux.
+For root each site has a host of its own (a network namespace), otherwise all are on this one. For each kind of weather
+the run is made anew; reported are its duration, bytes and seconds of a round, and whether all checkpoints equal those
+of `fedmpt train` to the bit. Needs the extra `flower`, and Linux.
 
     none        nothing
     delay       the relays hold each piece of data for 0.2 s
@@ -15,6 +16,10 @@ checkpoints equal those of `fedmpt train` to the bit. Needs the extra `flower`, 
     late        a site joins after the others wait for it
     server      the server app is killed after the first round
     superlink   the SuperLink is killed after the first round
+    serve       the whole of `fedmpt federation serve` is killed after the first round, and started again
+    many        each site is killed in two rounds that are drawn (once its SuperNode, once its process), serve in one
+    slow        1 Mbit/s in both directions, if the sites have hosts of their own
+    loss        1 % of the packets are lost and each is 50 ms on its way, if the kernel has netem
 """
 
 from __future__ import annotations
@@ -24,15 +29,16 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+from weather_network import Host, Relay, hosts_possible
 
 from trainer.flower.children import environment, free_port
 
@@ -48,67 +54,25 @@ SETTINGS = {
     "federation.min_replies": 1,
 }
 LIMIT = 3600.0
-PIECE = 65536
-
-
-class Relay:
-    """Passes TCP connections on to a port of this machine, unless told otherwise.
-
-    Attributes:
-        port: on which it listens.
-        delay: seconds for which each piece of data is held.
-        stalled: until when nothing passes (monotonic).
-    """
-
-    def __init__(self, target: int) -> None:
-        self.delay, self.stalled, self._target = 0.0, 0.0, target
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listening.getsockname()[1]
-        self._open: set[socket.socket] = set()
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def cut(self) -> None:
-        """Reset all connections."""
-        for line in list(self._open):
-            with suppress(OSError):
-                line.shutdown(socket.SHUT_RDWR)
-
-    def _accept(self) -> None:
-        while True:
-            near, _ = self._listening.accept()
-            try:
-                far = socket.create_connection(("127.0.0.1", self._target))
-            except OSError:
-                near.close()
-                continue
-            self._open |= {near, far}
-            for source, sink in ((near, far), (far, near)):
-                threading.Thread(target=self._pass, args=(source, sink), daemon=True).start()
-
-    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):
-            while piece := source.recv(PIECE):
-                time.sleep(max(self.delay, self.stalled - time.monotonic(), 0))
-                sink.sendall(piece)
-        for line in (source, sink):
-            self._open.discard(line)
-            with suppress(OSError):
-                line.shutdown(socket.SHUT_RDWR)
 
 
 class Federation:
     """A federation's folders and processes."""
 
-    def __init__(self, folder: Path, rounds: int) -> None:
-        self.folder, self.rounds_in_all, self.port = folder, rounds, free_port()
+    def __init__(self, folder: Path, rounds: int, hosts: Sequence[Host]) -> None:
+        self.hosts, self.folder, self.rounds_in_all, self.port = hosts, folder, rounds, free_port()
         words = [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")]
+        names = [host.here for host in self.hosts] or ["127.0.0.1"]
         study = ("federation", "init", str(folder), "--sites", str(SITES), "--port", str(self.port))
-        run_command(*study, "--rounds", str(rounds), *words, cwd=folder.parent)
+        named = [word for name in names for word in ("--host", name)]
+        run_command(*study, "--rounds", str(rounds), *named, *words, cwd=folder.parent)
         self.relays = [Relay(self.port) for _ in range(SITES)]
         self.sites: list[subprocess.Popen[bytes] | None] = [None] * SITES
+        self.serving: subprocess.Popen[bytes] | None = None
+        self.possible, self.restarts = True, 0
         for client, relay in enumerate(self.relays):
-            file = self.site_file(client)
-            file.write_text(file.read_text().replace(f":{self.port}", f":{relay.port}"))
+            file, own = self.site_file(client), names[client % len(names)]
+            file.write_text(file.read_text().replace(f"{names[0]}:{self.port}", f"{own}:{relay.port}"))
 
     def site_file(self, client: int) -> Path:
         """A site's site.toml."""
@@ -116,7 +80,34 @@ class Federation:
 
     def join(self, client: int) -> None:
         """Start a site."""
-        self.sites[client] = start("join", self.site_file(client))
+        self.sites[client] = start("join", self.site_file(client), self.hosts[client].prefix if self.hosts else [])
+
+    def serve(self) -> None:
+        """Start the server."""
+        self.serving = start("serve", self.folder / "server" / "server.toml")
+
+    def wait(self) -> int:
+        """Until the server ends, and is not started again; its exit code."""
+        while True:
+            before = self.restarts
+            code = self.serving.wait(LIMIT) if self.serving else 1
+            time.sleep(1)
+            if self.restarts == before:
+                return code
+            while self.serving is None or self.serving.poll() is not None:
+                time.sleep(0.2)
+
+    def shape(self, *discipline: str) -> None:
+        """Set a queueing discipline for all sites, as far as that is possible."""
+        self.possible = bool(self.hosts) and all(host.shape(*discipline) for host in self.hosts)
+
+    def close(self) -> None:
+        """End all processes."""
+        processes = [*filter(None, [self.serving, *self.sites])]
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait()
 
     def rounds(self) -> int:
         """Rounds that are done."""
@@ -180,12 +171,36 @@ def kill_supernodes(federation: Federation) -> None:
         after(done, lambda f, c=client: f.kill("flower-supernode", str(f.site_file(c).parent)))(federation)  # type: ignore[misc]
 
 
-def restart_site(federation: Federation) -> None:
+def restart_site(federation: Federation, client: int = 0) -> None:
     """Kill a site's process, and start it again after 20 s."""
-    if (process := federation.sites[0]) is not None:
+    if (process := federation.sites[client]) is not None:
         process.kill()
+        process.wait()
     time.sleep(20)
-    federation.join(0)
+    federation.join(client)
+
+
+def restart_serve(federation: Federation) -> None:
+    """Kill the server's process, and start it again after 5 s."""
+    federation.restarts += 1
+    if (serving := federation.serving) is not None:
+        federation.serving = None
+        serving.kill()
+        serving.wait()
+    time.sleep(5)
+    federation.serve()
+
+
+def kill_many(federation: Federation) -> None:
+    """Each site's SuperNode and process once, and the server, after rounds that are drawn."""
+    events: list[Weather] = [restart_serve]
+    for client in range(SITES):
+        events.append(lambda f, c=client: f.kill("flower-supernode", str(f.site_file(c).parent)))  # type: ignore[misc]
+        events.append(lambda f, c=client: restart_site(f, c))  # type: ignore[misc]
+    for rounds, event in zip(
+        random.Random(0).sample(range(federation.rounds_in_all - 1), len(events)), events, strict=True
+    ):
+        after(rounds, event)(federation)
 
 
 def join_late(federation: Federation) -> None:
@@ -208,6 +223,10 @@ WEATHER: dict[str, Weather] = {
     "late": join_late,
     "server": after(1, lambda f: f.kill("flwr-serverapp", f"127.0.0.1:{f.port + 1}")),
     "superlink": after(1, lambda f: f.kill("flower-superlink", str(f.folder))),
+    "serve": after(1, restart_serve),
+    "slow": lambda federation: federation.shape("tbf", "rate", "1mbit", "burst", "32kbit", "latency", "400ms"),
+    "loss": lambda federation: federation.shape("netem", "delay", "50ms", "loss", "1%"),
+    "many": kill_many,
 }
 
 
@@ -216,47 +235,46 @@ def run_command(*words: str, cwd: Path) -> None:
     subprocess.run([sys.executable, "-m", "fedmpt", *words], cwd=cwd, env=environment(), check=True, stdout=2)
 
 
-def start(command: str, file: Path) -> subprocess.Popen[bytes]:
+def start(command: str, file: Path, prefix: Sequence[str] = ()) -> subprocess.Popen[bytes]:
     """Start a command of `fedmpt federation`."""
     with (file.parent / f"{command}.log").open("ab") as log:
-        words = [sys.executable, "-m", "fedmpt", "federation", command, str(file)]
+        words = [*prefix, sys.executable, "-m", "fedmpt", "federation", command, str(file)]
         return subprocess.Popen(words, env=environment(), stdout=log, stderr=log)
 
 
 @contextmanager
-def ended(processes: list[subprocess.Popen[bytes] | None]) -> Iterator[None]:
-    """End these processes at the end."""
-    try:
-        yield
-    finally:
-        for process in filter(None, processes):
-            process.terminate()
-        for process in filter(None, processes):
-            process.wait()
+def founded(folder: Path, rounds: int) -> Iterator[Federation]:
+    """A federation, whose processes are ended and whose hosts are removed at the end."""
+    with ExitStack() as stack:
+        hosts = [stack.enter_context(closing(Host(client))) for client in range(SITES * hosts_possible())]
+        yield stack.enter_context(closing(Federation(folder, rounds, hosts)))
 
 
 def measure(folder: Path, name: str, rounds: int, expected: Path) -> dict[str, Any]:
     """Run a federation in some weather."""
-    federation = Federation(folder, rounds)
-    with ended(federation.sites):
+    with founded(folder, rounds) as federation:
+        WEATHER[name](federation)
+        if not federation.possible:
+            return {"weather": name, "impossible": "needs hosts for the sites, and a kernel that has it"}
         for client in range(SITES - (name == "late")):
             federation.join(client)
-        WEATHER[name](federation)
         began = time.monotonic()
-        serving = start("serve", folder / "server" / "server.toml")
-        with ended([serving]):
-            code = serving.wait(LIMIT)
-        seconds = time.monotonic() - began
+        federation.serve()
+        code = federation.wait()
+        seconds, hosts = time.monotonic() - began, len(federation.hosts)
     run = folder / "server" / "run"
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     pairs = [(path, expected / path.name) for path in sorted((run / "checkpoints").iterdir())]
     return {
         "weather": name,
+        "hosts": hosts,
         "exit code": code,
         "seconds": round(seconds),
         "rounds": len(lines),
-        "seconds of each round": [round(line["round_seconds"]) for line in lines],
+        "seconds of each round": [round(line["round_seconds"], 1) for line in lines],
+        "of these training": [round(line["training_seconds"], 1) for line in lines],
         "bytes sent": [line["bytes_sent"] for line in lines],
+        "clients": sorted({len(line["clients"]) for line in lines}),
         "same parameters": len(pairs) == rounds + 1 and all(a.read_bytes() == b.read_bytes() for a, b in pairs),
     }
 
