@@ -3,6 +3,7 @@
 # make test-flower   the tests that need the extra `flower`, in an environment of their own: it needs older packages
 PYTHON ?= python3
 VENV := .venv
+FLOWER := .venv-flower
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
@@ -27,10 +28,14 @@ test: setup
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
 
-test-flower:
-	test -x .venv-flower/bin/python || $(PYTHON) -m venv .venv-flower
-	.venv-flower/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,flower]'
-	.venv-flower/bin/python -m pytest tests/trainer/flower
+test-flower: $(FLOWER)/.installed
+	$(FLOWER)/bin/python -m pytest tests/trainer/flower
+
+$(FLOWER)/.installed: requirements-flower.lock pyproject.toml
+	test -x $(FLOWER)/bin/python || $(PYTHON) -m venv $(FLOWER)
+	$(FLOWER)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-flower.lock
+	$(FLOWER)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-flower .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(FLOWER) .mypy_cache .ruff_cache .import_linter_cache
