@@ -96,6 +96,19 @@ def last_words(log: Path, count: int = 5) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-count:]) if log.exists() else ""
 
 
+def complaint(log: Path, since: int) -> str | None:
+    """Why a program says that it ends; None if it does not say so. It can stay for ever after that.
+
+    Args:
+        log: what it says.
+        since: bytes of the log that are older.
+    """
+    with log.open("rb") as file:
+        file.seek(since)
+        _, mark, said = file.read().decode(errors="replace").partition("Exit Code: ")
+    return " ".join(said.split("\n\n")[0].split()) if mark else None
+
+
 def refuse_taken(address: str) -> None:
     """Raise if somebody listens at an address.
 

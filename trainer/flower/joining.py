@@ -32,6 +32,8 @@ PAUSE = 15.0
 """Seconds before a SuperNode that ended is started again. One that died counts as present for up to a minute, and until
 then a new one is refused."""
 LOG = "supernode.log"
+NOT_ACTIVATED = "[code: 2004]"
+"""Flower's word for a key that it does not accept."""
 TOLD: dict[Tells, str] = {"no": "nothing", "counts": "counts for each label", "scores": "scores and labels of each"}
 
 
@@ -129,14 +131,20 @@ def _keep_running(site: LoadedSite, line: Path, say: Callable[[str], None], stop
     log = site.folder / LOG
     while not stop.is_set():
         say(f"SuperNode to {site.party.address} (log: {log})")
+        since = log.stat().st_size if log.exists() else 0
         child = children.start(supernode(site.party, line), log)
         try:
-            while child.poll() is None and not stop.wait(0.5):
+            while child.poll() is None and not children.complaint(log, since) and not stop.wait(0.5):
                 pass
         finally:
             children.end(child)
         if not stop.is_set():
-            say(f"the SuperNode ended; again in {PAUSE:.0f} s. Its last words:\n{children.last_words(log)}")
+            why = children.complaint(log, since) or children.last_words(log)
+            say(f"the SuperNode ended; again in {PAUSE:.0f} s. It said: {why}")
+            if NOT_ACTIVATED in why:
+                say(
+                    "the server does not know this site's key, or still counts its last SuperNode as present (a minute)"
+                )
             stop.wait(PAUSE)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-PATIENCE = 600.0
+PATIENCE = 300.0
 """Seconds; a shared machine can be slow."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import shutil
 import signal
 import ssl
 import subprocess
@@ -87,15 +88,16 @@ def federation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Federation]
 
 def test_a_federation_trains_the_same_parameters_even_if_its_server_is_killed(federation: Federation) -> None:
     serving = federation.start("serve", "study/server/server.toml")
+    waited(lambda: federation.server_app() is not None)  # and waits for the sites
+    _ask_the_gate(federation)
+    _try_an_unknown_key(federation)
+    _examine(federation)
     for client in range(3):
         federation.start("join", f"study/sites/client-{client}/site.toml")
     waited(lambda: federation.rounds() >= 1)
     working = federation.server_app()
     assert working is not None
     os.kill(working, signal.SIGKILL)
-    _ask_the_gate(federation)
-    _try_an_unknown_key(federation)
-    _examine(federation)
     assert serving.wait(PATIENCE) == 0
     assert (federation.folder / "0.log").read_text().count("Successfully started run") == 2
     settings = ("--config", "study/server/settings.json", "--cache-dir", "cache")
@@ -103,6 +105,7 @@ def test_a_federation_trains_the_same_parameters_even_if_its_server_is_killed(fe
     assert local.returncode == 0, local.stderr
     remote = Run.open(federation.server / "run").checkpoints()
     here = Run.open(federation.folder / "local").checkpoints()
+    assert (federation.server / "run" / "sites.json").exists()
     assert list(remote) == list(range(ROUNDS + 1))
     for rounds in remote:
         assert remote[rounds].read_bytes() == here[rounds].read_bytes(), rounds
@@ -144,14 +147,13 @@ def _examine(federation: Federation) -> None:
 
 def _try_an_unknown_key(federation: Federation) -> None:
     from trainer.flower.certificates import write_node_key
-    from trainer.flower.children import program
-    from trainer.flower.joining import supernode
-    from trainer.flower.parties import Site, read_party
 
-    key, file = federation.folder / "unknown", federation.folder / "study" / "sites" / "client-2" / "site.toml"
-    write_node_key(key, key.with_suffix(".pub"))
-    site = read_party(file, Site).model_copy(update={"key": key})
-    name, *words = supernode(site, federation.folder / "nowhere")
-    done = subprocess.run([program(name), *words], capture_output=True, text=True, timeout=PATIENCE, check=False)
-    assert done.returncode == 1
-    assert "2004" in done.stdout + done.stderr
+    site = federation.folder / "study" / "sites" / "unknown"
+    shutil.copytree(site.with_name("client-2"), site)
+    (site / "node.key").unlink()
+    write_node_key(site / "node.key", site / "node.pub")
+    joining = federation.start("join", str(site / "site.toml"))
+    log = federation.folder / f"{len(federation.processes) - 1}.log"
+    waited(lambda: "the server does not know this site's key" in log.read_text())
+    joining.send_signal(signal.SIGTERM)
+    joining.wait(PATIENCE)
