@@ -26,6 +26,7 @@ RULES: dict[str, Settings] = {
     "median": {"federation.aggregation": "median"},
     # One of six sites at either end; with the default share it would be two, which leaves the median.
     "trimmed-mean": {"federation.aggregation": "trimmed-mean", "federation.trimmed_share": 0.16},
+    "multi-krum": {"federation.aggregation": "multi-krum", "federation.trimmed_share": 0.16},
     "norm-bounded-mean": {"federation.aggregation": "norm-bounded-mean"},
 }
 FACTORS = (1.0, 0.0, -1.0, -10.0)

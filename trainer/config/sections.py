@@ -65,10 +65,11 @@ class FederationConfig(Settings):
     weights: Literal["uniform", "examples"] = "uniform"
     """The clients' weights in aggregation: equal ("uniform", as in the paper), or by their number of images."""
     aggregation: str = "auto"
-    """The aggregation rule: mean, median, trimmed-mean, norm-bounded-mean, fedawa or fedawa-released; "auto": the
-    method's own."""
+    """The aggregation rule: mean, median, trimmed-mean, multi-krum, norm-bounded-mean, fedawa or fedawa-released;
+    "auto": the method's own."""
     trimmed_share: float = Field(0.2, ge=0, lt=0.5)
-    """Of trimmed-mean: fraction of clients that is removed at either end, rounded up."""
+    """Of trimmed-mean: fraction of clients that is removed at either end; of multi-krum: fraction that is left out.
+    Rounded up."""
     norm_bound: float | None = Field(None, gt=0)
     """Of norm-bounded-mean: maximum norm of an update; None: the median norm of the round's updates."""
     awa_steps: int = Field(10, ge=0)

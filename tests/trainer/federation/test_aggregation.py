@@ -15,6 +15,7 @@ from tests.shared import shared
 from trainer.config.sections import FederationConfig
 from trainer.errors import RunFailed, TrainerError
 from trainer.federation.aggregation.coordinates import coordinate_wise
+from trainer.federation.aggregation.krum import krum_scores
 from trainer.federation.aggregation.registry import (
     Aggregation,
     aggregate,
@@ -25,7 +26,7 @@ from trainer.federation.aggregation.registry import (
 )
 from trainer.federation.replies import Reply, State
 
-RULES = ("mean", "median", "trimmed-mean", "norm-bounded-mean", "fedawa", "fedawa-released")
+RULES = ("mean", "median", "trimmed-mean", "multi-krum", "norm-bounded-mean", "fedawa", "fedawa-released")
 ROBUST = ("median", "trimmed-mean")
 
 seeds = st.integers(0, 10_000)
@@ -81,6 +82,28 @@ def test_rules_by_hand() -> None:
     assert merged("trimmed-mean", replies)["w"].tolist() == [2.0, 2.0]
     assert merged("trimmed-mean", replies[1:], trimmed_share=0.25)["w"].tolist() == [2.5, 2.5]
     assert merged("norm-bounded-mean", replies)["w"].tolist() == pytest.approx([(0 + 1 + 2 + 2 + 2) / 5] * 2)
+
+
+def test_multi_krum_by_hand() -> None:
+    """0, 1, 2, 3, 100, one of them bad: squared distances to the two nearest are 5, 2, 2, 5 and about 19,000."""
+    replies = [reply(c, v) for c, v in enumerate((0.0, 1.0, 2.0, 3.0, 100.0))]
+    assert merged("multi-krum", replies)["w"].tolist() == [1.5, 1.5]
+    scores = krum_scores(torch.tensor([[0.0], [1.0], [2.0], [3.0], [100.0]], dtype=torch.float64), 1)
+    assert scores.tolist() == [5.0, 2.0, 2.0, 5.0, 97.0**2 + 98.0**2]
+    assert merged("multi-krum", replies, trimmed_share=0.4)["w"].tolist() == [1.0, 1.0]
+    assert merged("multi-krum", replies[2:], trimmed_share=0.4)["w"].tolist() == [35.0, 35.0]
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=seeds, bad=st.integers(0, 4), factor=st.sampled_from([-1.0, -10.0, 1e6]))
+def test_multi_krum_leaves_out_a_client_that_goes_against_the_others(seed: int, bad: int, factor: float) -> None:
+    """Four go about the same way; the fifth turns round or runs."""
+    way = drawn(seed, 1, spread=10.0)[0].state
+    near = drawn(seed + 1, 5, spread=0.1)
+    replies = [Reply(r.client, {n: way[n] + v for n, v in r.state.items()}, 1, 0.0) for r in near]
+    honest = [r for r in replies if r.client != bad]
+    replies[bad] = Reply(bad, {n: factor * v for n, v in replies[bad].state.items()}, 1, 0.0)
+    torch.testing.assert_close(merged("multi-krum", replies), merged("mean", honest))
 
 
 def test_a_share_is_rounded_up_and_leaves_one_value() -> None:

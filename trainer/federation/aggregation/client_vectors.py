@@ -36,14 +36,14 @@ def fedawa(replies: Iterable[Reply], server: State, settings: FederationConfig) 
     """
     replies = list(replies)
     start = torch.tensor([weight(reply, settings) for reply in replies], dtype=torch.float64)
-    floats = _floats(server)
+    floats = float_names(server)
     weights = start
     if float(start.sum()) > 0:
-        before = _flat(server, floats)
-        vectors = torch.stack([_flat(reply.state, floats) - before for reply in replies])
+        before = flattened(server, floats)
+        vectors = torch.stack([flattened(reply.state, floats) - before for reply in replies])
         weights = optimised_weights(vectors, before, start / start.sum(), settings.awa_steps, settings.awa_rate)
     parts = ((float(w), {name: r.state[name] for name in floats}) for w, r in zip(weights, replies, strict=True))
-    return {**weighted_mean(parts), **_counters(replies, floats)}
+    return {**weighted_mean(parts), **median_counters(replies, floats)}
 
 
 def optimised_weights(vectors: Tensor, server: Tensor, start: Tensor, steps: int, rate: float) -> Tensor:
@@ -84,13 +84,13 @@ def fedawa_released(replies: Iterable[Reply], server: State, settings: Federatio
     The published program means to remove those that deviate most, but ranks them the wrong way round. A client's score
     is the mean cosine between its rows (vectors along the last axis) and those of the mean. A single client is kept.
     """
-    replies, floats = list(replies), _floats(server)
+    replies, floats = list(replies), float_names(server)
     states = [{name: reply.state[name] for name in floats} for reply in replies]
     centre = weighted_mean((1.0, state) for state in states)
     scores = torch.tensor([_likeness(state, centre) for state in states])
     kept = scores.argsort(stable=True)[: max(1, int(KEPT_SHARE * len(states)))]
     merged = weighted_mean((1.0, states[index]) for index in sorted(kept.tolist()))
-    return {**merged, **_counters(replies, floats)}
+    return {**merged, **median_counters(replies, floats)}
 
 
 def _likeness(state: State, centre: State) -> float:
@@ -98,11 +98,12 @@ def _likeness(state: State, centre: State) -> float:
     return float(torch.cat(cosines).mean())
 
 
-def _floats(state: State) -> list[str]:
+def float_names(state: State) -> list[str]:
+    """The names of the floating-point values."""
     return [name for name, value in state.items() if value.is_floating_point()]
 
 
-def _counters(replies: Sequence[Reply], floats: Sequence[str]) -> State:
+def median_counters(replies: Sequence[Reply], floats: Sequence[str]) -> State:
     """The median of the integers of all replies."""
     counters = [{name: value for name, value in reply.state.items() if name not in floats} for reply in replies]
     return coordinate_wise(counters, median_of)
@@ -112,5 +113,6 @@ def _rows(value: Tensor) -> Tensor:
     return value.reshape(-1, value.shape[-1] if value.dim() else 1)
 
 
-def _flat(state: State, names: Sequence[str]) -> Tensor:
+def flattened(state: State, names: Sequence[str]) -> Tensor:
+    """(P,) the values of these names, float64."""
     return torch.cat([state[name].double().flatten() for name in names])
