@@ -77,7 +77,8 @@ def line_chart(
         raise ValueError(f"{title}: a series is empty")
     xs = [x for points in series.values() for x, _ in points]
     ys = [y for points in series.values() for _, y in points]
-    y_ticks = [float(value) for value in MaxNLocator(5).tick_values(min(ys), max(ys))]
+    flat = 0.0 if max(ys) > min(ys) else 1.0  # one value has no range of its own
+    y_ticks = [float(value) for value in MaxNLocator(5).tick_values(min(ys) - flat, max(ys) + flat)]
     x_ticks = [float(value) for value in at or MaxNLocator(6, integer=True).tick_values(min(xs), max(xs))]
     x_low, x_high = min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1
     y_low, y_high = y_ticks[0], y_ticks[-1]

@@ -211,6 +211,13 @@ def test_a_chart_stays_in_its_area_and_in_order(values: list[float]) -> None:
         line_chart("x", {"own": []})
 
 
+def test_a_chart_of_one_value_has_readable_ticks() -> None:
+    chart = line_chart("x", {"own": [(1, 64.4722)]})
+    ticks = [tick.text for tick in chart.y]
+    assert len(ticks) == len(set(ticks))
+    assert all(len(text) <= 4 for text in ticks), "the room left of the axis"
+
+
 def test_settings_that_differ_are_listed() -> None:
     assert chosen_settings(resolve()) == [("method.name", "fedmpt"), ("all others", "defaults")]
     chosen = chosen_settings(resolve(overrides={"method.name": "coop", "federation.rounds": 3}))
