@@ -96,8 +96,10 @@ def _undivided(settings: RunConfig) -> RunConfig:
     """The settings for machines each of which has images of its own: all of one client.
 
     Raises:
-        TrainerError: numbers that would be chosen from the clients' images, which the server does not know.
+        TrainerError: what would be taken from the clients' images, which the server does not know.
     """
+    if getattr(settings.method, "context", None) == "sites":
+        raise TrainerError("method.context=sites counts in the annotations of all sites, which no machine here has")
     if AUTO in (settings.federation.rounds, settings.optimiser.batch_size):
         raise TrainerError(
             "the server does not know how many images the sites have, from which rounds and batch size would be "

@@ -11,12 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.trainer.flower.network import FACTS
+from tests.trainer.flower.test_simulation import with_flower
 from trainer.errors import TrainerError
 from trainer.flower.envelope import Envelope, Hello, Present, Train, Trouble, digest, read_head, write_head
 from trainer.flower.facts import differences, settings_facts
+from trainer.flower.founding import Plan, found
 from trainer.flower.outcome import Outcome, outcome, write_outcome
 from trainer.flower.parties import Server, Site, read_party
 from trainer.flower.socket_line import SocketServer, ask
+from trainer.options import Options
 from trainer.resolving import resolve
 
 SITE = 'client = 1\naddress = "server.example.org:9092"\nthreads = 1\n'
@@ -107,3 +110,21 @@ def test_outcomes(tmp_path: Path) -> None:
     assert outcome(tmp_path) == Outcome(error="too few replies")
     write_outcome(tmp_path, None)
     assert outcome(tmp_path) is None
+
+
+@with_flower
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"method.context": "sites"}, "counts in the annotations of all sites"),
+        ({"federation.rounds": 3}, "does not know how many images the sites have"),
+        ({"method.name": "fedpgp", "federation.rounds": 3, "optimiser.batch_size": 8}, "clients keep state"),
+    ],
+)
+def test_what_needs_the_sites_images_at_the_server_is_refused(
+    tmp_path: Path, changes: dict[str, object], said: str
+) -> None:
+    settings = resolve(overrides={"data.images_per_site": 12, "data.sites": 2, "data.validation_images": 12, **changes})
+    with pytest.raises(TrainerError, match=said):
+        found(tmp_path / "study", Plan(2, ["127.0.0.1"], 9092, "all", 1), settings, None, Options(tmp_path / "cache"))
+    assert not (tmp_path / "study").exists()
