@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -42,8 +43,7 @@ def start(words: Sequence[str], log: Path, extra: Mapping[str, str] | None = Non
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
-            # Safe with threads: it makes one system call.
-            preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
+            preexec_fn=END_WITH_PARENT,  # noqa: PLW1509
         )
 
 
@@ -96,8 +96,13 @@ def last_words(log: Path, count: int = 5) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-count:]) if log.exists() else ""
 
 
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+LAST_WORDS = re.compile(r"Exit Code: (.*)|(Giving up reconnection .*)", re.DOTALL)
+"""After these Flower's programs are of no use, but can stay for ever."""
+
+
 def complaint(log: Path, since: int) -> str | None:
-    """Why a program says that it ends; None if it does not say so. It can stay for ever after that.
+    """Why a program says that it is of no use any more; None if it does not say so.
 
     Args:
         log: what it says.
@@ -105,8 +110,8 @@ def complaint(log: Path, since: int) -> str | None:
     """
     with log.open("rb") as file:
         file.seek(since)
-        _, mark, said = file.read().decode(errors="replace").partition("Exit Code: ")
-    return " ".join(said.split("\n\n")[0].split()) if mark else None
+        found = LAST_WORDS.search(COLOUR.sub("", file.read().decode(errors="replace")))
+    return " ".join((found[1] or found[2]).split("\n\n")[0].split()) if found else None
 
 
 def refuse_taken(address: str) -> None:
@@ -124,8 +129,12 @@ def refuse_taken(address: str) -> None:
 
 
 def _end_with_parent() -> None:
+    """Killed, not asked to end: that can take a SuperLink for ever, while its server app holds the run."""
     if _LIBC is not None:
-        _LIBC.prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+        _LIBC.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 
 
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+END_WITH_PARENT = _end_with_parent if sys.platform == "linux" else None
+"""For a child's `preexec_fn`. Safe with threads: it makes one system call."""

@@ -119,6 +119,7 @@ def submit(server: Server, home: Path) -> None:
         env=_at(home),
         stdout=sys.stderr,
         stdin=subprocess.DEVNULL,
+        preexec_fn=children.END_WITH_PARENT,
         check=False,
     )
 
