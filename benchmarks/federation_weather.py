@@ -119,7 +119,7 @@ class Federation:
         for path in Path("/proc").glob("[0-9]*/cmdline"):
             with suppress(OSError, UnicodeDecodeError):
                 words = path.read_bytes().decode()
-                if f"/{program}\0" in words and mark in words:
+                if f"{program}\0" in words and mark in words:
                     os.kill(int(path.parent.name), signal.SIGKILL)
                     return True
         return False

@@ -38,7 +38,7 @@ def start(words: Sequence[str], log: Path, extra: Mapping[str, str] | None = Non
     """
     with log.open("ab") as file:
         return subprocess.Popen(
-            [program(words[0]), *words[1:]],
+            [sys.executable, "-P", "-m", "trainer.flower.program", *words],
             env=environment(extra),
             stdin=subprocess.DEVNULL,
             stdout=file,
@@ -97,12 +97,10 @@ def last_words(log: Path, count: int = 5) -> str:
 
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
-LAST_WORDS = re.compile(r"Exit Code: (.*)|(Giving up reconnection .*)", re.DOTALL)
-"""After these Flower's programs are of no use, but can stay for ever."""
 
 
-def complaint(log: Path, since: int) -> str | None:
-    """Why a program says that it is of no use any more; None if it does not say so.
+def complaint(log: Path, since: int) -> str:
+    """Why a program says that it ended, or its last words.
 
     Args:
         log: what it says.
@@ -110,8 +108,9 @@ def complaint(log: Path, since: int) -> str | None:
     """
     with log.open("rb") as file:
         file.seek(since)
-        found = LAST_WORDS.search(COLOUR.sub("", file.read().decode(errors="replace")))
-    return " ".join((found[1] or found[2]).split("\n\n")[0].split()) if found else None
+        said = COLOUR.sub("", file.read().decode(errors="replace"))
+    _, mark, why = said.partition("Exit Code: ")
+    return " ".join(why.split("\n\n")[0].split()) if mark else "\n".join(said.splitlines()[-5:])
 
 
 def refuse_taken(address: str) -> None:

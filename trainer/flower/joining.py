@@ -134,12 +134,12 @@ def _keep_running(site: LoadedSite, line: Path, say: Callable[[str], None], stop
         since = log.stat().st_size if log.exists() else 0
         child = children.start(supernode(site.party, line), log)
         try:
-            while child.poll() is None and not children.complaint(log, since) and not stop.wait(0.5):
+            while child.poll() is None and not stop.wait(0.5):
                 pass
         finally:
             children.end(child)
         if not stop.is_set():
-            why = children.complaint(log, since) or children.last_words(log)
+            why = children.complaint(log, since)
             say(f"the SuperNode ended; again in {PAUSE:.0f} s. It said: {why}")
             if NOT_ACTIVATED in why:
                 say(
