@@ -96,6 +96,7 @@ class Host:
 
     def close(self) -> None:
         """Remove it; processes in it must have ended."""
+        _ip("link", "delete", self._near)  # with the namespace it would go some time later
         _ip("netns", "delete", self._name)
 
     def _inside(self, *words: str) -> None:

@@ -20,6 +20,8 @@ LENGTHS = struct.Struct("!II")
 LARGEST_HEAD = 2**20
 """Bytes."""
 CHUNK = 2**20
+GRACE = 5.0
+"""Seconds; torch does not like it if the process ends in the middle of its work."""
 
 
 def ask(path: str, envelope: Envelope, seconds: float) -> Envelope:
@@ -52,10 +54,11 @@ class SocketServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop; a request that is being answered still is."""
+        """Stop; a request that is being answered has some seconds to end."""
         with suppress(OSError):
             self._listening.shutdown(socket.SHUT_RDWR)
         self._listening.close()
+        self._thread.join(GRACE)
 
     def _serve(self) -> None:
         while True:
