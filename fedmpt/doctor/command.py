@@ -8,9 +8,9 @@ from pathlib import Path
 
 import typer
 
+from fedmpt.common.check import Check, Status
 from fedmpt.common.console import CacheOption, DebugOption, JsonOption, cache_folder, reported
 from fedmpt.common.startup import collector_paused
-from fedmpt.doctor.check import Check, Status
 
 COLOURS = {Status.OK: typer.colors.GREEN, Status.NOTE: typer.colors.YELLOW, Status.BROKEN: typer.colors.RED}
 

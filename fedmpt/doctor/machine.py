@@ -10,8 +10,8 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from urllib.request import Request, urlopen
 
+from fedmpt.common.check import Check, Status, expecting
 from fedmpt.common.words import format_bytes
-from fedmpt.doctor.check import Check, Status, expecting
 
 SHOWN = ("fedmpt", "torch", "open_clip_torch", "transformers", "numpy")
 """Packages whose versions are printed."""

@@ -8,9 +8,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from fedmpt.common.check import Check, Status, expecting
 from fedmpt.common.errors import FedmptError
 from fedmpt.common.words import format_bytes, printable
-from fedmpt.doctor.check import Check, Status, expecting
 
 ENDPOINT_SECONDS = 15.0
 """Time limit of asking an endpoint for its models."""

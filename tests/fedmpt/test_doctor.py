@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from condition_miner.answers.cache import AnswerCache
+from fedmpt.common.check import Status
 from fedmpt.doctor import machine, state
-from fedmpt.doctor.check import Status
 from tests.condition_miner.server import Server, serving
 from tests.condition_miner.shell import CommandResult, Shell, make_shell
 

@@ -117,13 +117,14 @@ def doctor(site: SiteArgument, debug: DebugOption = False) -> None:
     """
     with reported(debug):
         with collector_paused():
+            from fedmpt.common.check import Status
             from trainer.flower.examining import examine
 
         broken = False
-        for finding in examine(site):
-            broken |= not finding.fine
-            echo(f"{'ok' if finding.fine else 'broken':<7} {finding.name}: {finding.detail}")
-            if finding.remedy:
-                echo(f"        → {finding.remedy}")
+        for check in examine(site):
+            broken |= check.status is Status.BROKEN
+            echo(f"{check.status:<7} {check.name}: {check.detail}")
+            if check.remedy:
+                echo(f"        → {check.remedy}")
         if broken:
             raise typer.Exit(1)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from fedmpt.common.foreign_json import read_bytes
 from trainer.data.base import client_indices, client_sites
@@ -18,6 +18,7 @@ from trainer.flower.patience import Waiting
 from trainer.options import Options
 from trainer.preparing import Prepared
 from trainer.resolving import resolve
+from trainer.run.records import read_record
 from trainer.run_config import RunConfig
 
 Address = Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]+):\d{1,5}$")]
@@ -180,9 +181,15 @@ def own_test_images(site: Site, prepared: Prepared) -> np.ndarray:
     return np.flatnonzero(test.sites == sites[site.client])
 
 
-def read_expected(party: Party) -> Facts:
-    """What must be equal everywhere, as the server found it."""
-    import json
+class Expected(RootModel[Facts]):
+    """expected.json."""
 
-    content: Facts = json.loads(read_bytes(party.expected))
+
+def read_expected(party: Party) -> Facts:
+    """What must be equal everywhere, as the server found it.
+
+    Raises:
+        FedmptError: the file is damaged.
+    """
+    content: Facts = read_record(party.expected, Expected)[0]
     return content

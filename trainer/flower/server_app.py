@@ -78,7 +78,7 @@ def evaluate_at_sites(run: Run, engine: RemoteEngine, with_scores: bool) -> None
     say, method = run.prepared.reporter.say, run.prepared.method
     evaluation = run.evaluation()
     rounds, threshold, labels = evaluation["rounds"], evaluation["test"]["threshold"], len(evaluation["label_names"])
-    say("the sites are asked for counts on their own test images")
+    say("the run is complete; its sites are asked for counts on their own test images (round_seconds at most)")
     with run.working():
         run.write_json("sites.json", engine.evaluate(method.exchanged(), rounds, threshold, with_scores, labels))
     say(sites_sentence(run.sites()) or "no site told anything of test images of its own")

@@ -79,8 +79,9 @@ class Site:
             if isinstance(ask.head, Evaluate):
                 return self._count(client, ask.head, ask.blob)
             return Envelope(Trouble(again=False, reason=f"a site is not asked for '{ask.head.kind}'"))
-        except FedmptError as error:
-            return Envelope(Trouble(again=False, reason=str(error)[:2000]))
+        except Exception as error:  # no memory, an unreadable key …: told to both sides, and the site stays
+            kind = "" if isinstance(error, FedmptError) else f"{type(error).__name__}: "
+            return Envelope(Trouble(again=False, reason=f"{kind}{error}"[:2000]))
 
     def _train(self, client: int, ask: Train, blob: bytes) -> Envelope:
         if digest(blob) != ask.base:

@@ -6,10 +6,12 @@ import socket
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedmpt.common.errors import FedmptError
 from tests.trainer.flower.network import FACTS
 from tests.trainer.flower.test_simulation import with_flower
 from trainer.errors import TrainerError
@@ -17,7 +19,8 @@ from trainer.flower.envelope import Envelope, Hello, Present, Train, Trouble, di
 from trainer.flower.facts import differences, settings_facts
 from trainer.flower.founding import Plan, found
 from trainer.flower.outcome import Outcome, outcome, write_outcome
-from trainer.flower.parties import Server, Site, read_party
+from trainer.flower.parties import Server, Site, read_expected, read_party
+from trainer.flower.site import Site as SiteModel
 from trainer.flower.socket_line import SocketServer, ask
 from trainer.options import Options
 from trainer.resolving import resolve
@@ -128,3 +131,20 @@ def test_what_needs_the_sites_images_at_the_server_is_refused(
     with pytest.raises(TrainerError, match=said):
         found(tmp_path / "study", Plan(2, ["127.0.0.1"], 9092, "all", 1), settings, None, Options(tmp_path / "cache"))
     assert not (tmp_path / "study").exists()
+
+
+def test_a_damaged_expected_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "site.toml").write_text(SITE)
+    (tmp_path / "expected.json").write_text('{"the bank": 3}')
+    with pytest.raises(FedmptError, match=r"expected\.json"):
+        read_expected(read_party(tmp_path / "site.toml", Site))
+
+
+def test_a_fault_at_a_site_is_told_and_the_site_stays(tmp_path: Path) -> None:
+    """Whatever goes wrong: here the key's file is gone."""
+    site = SiteModel.__new__(SiteModel)
+    site.__dict__ |= {"_threads": 1, "_owned": {0: np.arange(3)}, "_facts": {}, "_key": tmp_path / "gone"}
+    told = site.answer(0, Envelope(Hello(run="r", nonce="n"))).head
+    assert isinstance(told, Trouble)
+    assert not told.again
+    assert told.reason.startswith(("FileNotFoundError", "ModuleNotFoundError"))

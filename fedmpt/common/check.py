@@ -1,4 +1,4 @@
-"""A check of fedmpt doctor."""
+"""A check of a doctor: of this installation, or of a site of a federation."""
 
 from __future__ import annotations
 
