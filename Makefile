@@ -31,10 +31,13 @@ test: setup
 test-flower: $(FLOWER)/.installed
 	$(FLOWER)/bin/python -m pytest tests/trainer/flower
 
-$(FLOWER)/.installed: requirements-flower.lock pyproject.toml
+# Flower's packages alone, before those of .venv on Python's path: a second PyTorch would take another 7 GB of the disk.
+$(FLOWER)/.installed: $(STAMP) requirements-flower.lock
 	test -x $(FLOWER)/bin/python || $(PYTHON) -m venv $(FLOWER)
-	$(FLOWER)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements-flower.lock
-	$(FLOWER)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	rm -f $(FLOWER)/lib/python3*/site-packages/beneath.pth
+	$(FLOWER)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements-flower.lock
+	echo "import site; site.addsitedir('$$($(abspath $(BIN))/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
+		> $$($(FLOWER)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/beneath.pth
 	touch $@
 
 clean:

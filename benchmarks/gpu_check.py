@@ -1,9 +1,10 @@
 """What no CPU can confirm, in one page: run `python benchmarks/gpu_check.py` on a machine with a GPU.
 
-    python benchmarks/gpu_check.py [--out gpu_check.md] [--device cuda]
+    python benchmarks/gpu_check.py [--out gpu_check.md] [--device cuda] [--only SECTION …] [--methods METHOD …]
 
-Well under ten minutes; no weights or data are needed (ViT-B/16 has random weights, images are synthetic, and `scenes`
-is drawn). The page is written as it goes, and a section that fails says how and leaves the others alone.
+Ten minutes, half of them in the last section, which compiles; no weights or data are needed (ViT-B/16 has random
+weights, images are synthetic, and `scenes` is drawn). The page is written as it goes, and a section that fails says how
+and leaves the others alone.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
 from gpu_parts import (
@@ -40,8 +42,8 @@ PRECISIONS = ("fp32", "bf16", "fp16")
 class Page:
     """A Markdown file that is written line by line."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, chosen: list[str]) -> None:
+        self.path, self.variants = path, chosen
         self.failed: list[str] = []
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("", encoding="utf-8")
@@ -86,7 +88,7 @@ def agreement(page: Page, device: torch.device) -> None:
     """Loss and gradients of every method against the CPU's."""
     page.line("Largest relative difference of the loss and of any gradient to the CPU's fp32; scenes-tiny, 24 labels.")
     page.head("method", *PRECISIONS)
-    for variant in variants():
+    for variant in page.variants:
         with page.guarded(f"{variant} against the CPU"):
             expected = loss_and_gradients(make(variant, torch.device("cpu"), "scenes-tiny"))
             cells = []
@@ -99,7 +101,7 @@ def agreement(page: Page, device: torch.device) -> None:
 def synchronisation(page: Page, device: torch.device) -> None:
     """Loss, backward and update with every synchronisation an error."""
     page.head("method", "a step without waiting for the device")
-    for variant in variants():
+    for variant in page.variants:
         with page.guarded(f"{variant} without synchronisation"):
             step = Step(make(variant, device, BACKBONE))
             step()
@@ -114,7 +116,7 @@ def synchronisation(page: Page, device: torch.device) -> None:
 def determinism(page: Page, device: torch.device) -> None:
     """The same step twice, to the bit."""
     page.head("method", "plain", "deterministic algorithms")
-    for variant in variants():
+    for variant in page.variants:
         with page.guarded(f"{variant} twice"):
             same = []
             for wanted in (False, True):
@@ -157,7 +159,7 @@ def speed(page: Page, device: torch.device) -> None:
     page.line("features; *with images* encodes them in the step, as the paper's Table 5 does (ms there, another card).")
     peak = peak_tflops(device)
     page.head("method", *(f"{p}, ms" for p in PRECISIONS), "with images, bf16", "the paper", "peak MB", "of peak, bf16")
-    for variant in variants():
+    for variant in page.variants:
         with page.guarded(f"{variant} timed"):
             cells: list[str] = []
             for precision in PRECISIONS:
@@ -177,7 +179,7 @@ def compiled(page: Page, device: torch.device) -> None:
     """Inductor in one piece, with CUDA graphs: difference and time."""
     page.line("The loss compiled in one piece; the difference is that of fp32's loss and gradients to the eager ones.")
     page.head("method", "eager, ms", "CUDA graphs, ms", "CUDA graphs, bf16, ms", "of peak", "difference")
-    for variant in variants():
+    for variant in page.variants:
         with page.guarded(f"{variant} compiled"):
             expected = loss_and_gradients(make(variant, device, BACKBONE))
             eager = Step(make(variant, device, BACKBONE))
@@ -196,13 +198,15 @@ def compiled(page: Page, device: torch.device) -> None:
             page.row(variant, *cells, f"{share:.1%}", f"{worst:.0e}")
 
 
-def training(page: Page, device: torch.device) -> None:
-    """Twenty rounds of the drawn world on both."""
-    page.head("20 rounds of scenes, seed 0", "validation mAP", "seconds")
-    for where in (device, torch.device("cpu")):
-        with page.guarded(f"scenes on {where}"):
-            found, seconds = scenes_map(where, rounds=20)
-            page.row(f"fedmpt on {where}", f"{found:.2f}", f"{seconds:.0f}")
+def training(page: Page, device: torch.device, rounds: int = 3) -> None:
+    """A few rounds of the drawn world with every method, on both."""
+    page.head(f"{rounds} rounds of scenes, seed 0", "validation mAP, here", "on the CPU", "seconds, here", "on the CPU")
+    with TemporaryDirectory() as folder:
+        for variant in page.variants:
+            with page.guarded(f"{variant} trained"):
+                places = (device, torch.device("cpu"))
+                (here, fast), (there, slow) = (scenes_map(variant, place, rounds, Path(folder)) for place in places)
+                page.row(variant, f"{here:.2f}", f"{there:.2f}", f"{fast:.1f}", f"{slow:.1f}")
 
 
 SECTIONS: dict[str, Callable[[Page, torch.device], None]] = {
@@ -221,8 +225,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("gpu_check.md"))
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--only", nargs="*", default=list(SECTIONS), choices=list(SECTIONS), metavar="SECTION")
+    parser.add_argument("--methods", nargs="*", default=variants(), choices=variants(), metavar="METHOD")
     options = parser.parse_args()
-    device, page = torch.device(options.device), Page(options.out)
+    device, page = torch.device(options.device), Page(options.out, options.methods)
     began = time.monotonic()
     page.line("# GPU check")
     page.line()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import open_clip
@@ -15,8 +14,6 @@ import torch
 from scenes_runs import train
 from torch import Tensor
 
-import prompt_bank
-from prompt_bank.recording.store import load
 from prompt_bank.schema import Bank, Condition, Label
 from trainer.backbone.clip import FrozenClip, Preprocess
 from trainer.backbone.load import load_backbone
@@ -75,11 +72,7 @@ def make(variant: str, device: torch.device, name: str, precision: str = "fp32")
     clip = backbone(name, str(device))
     clip.precision = PRECISIONS[precision]
     labels = CLASSES if name == "scenes-tiny" else CLASSES[:LABELS]
-    bank = Bank(
-        name="check",
-        labels=tuple(Label(name=label, attributes=("round shape", "metal surface")) for label in labels),
-        conditions=tuple(Condition(id=f"c{i}", text=text) for i, text in enumerate(CONDITIONS)),
-    )
+    bank = bank_of(labels)
     kind, _, matching = variant.partition(", ")
     settings = settings_classes()[kind].model_validate({"matching": matching} if matching else {})
     context = MethodContext(clip, labels, bank, settings, LossConfig(), torch.Generator().manual_seed(0))
@@ -88,6 +81,15 @@ def make(variant: str, device: torch.device, name: str, precision: str = "fp32")
     pixels = torch.randn(BATCH, 3, clip.preprocess.size, clip.preprocess.size, generator=generator).to(device)
     truth = (torch.rand(BATCH, len(labels), generator=generator) < 0.2).float().to(device)
     return Made(method, pixels, read(method, pixels, truth), method.loss)
+
+
+def bank_of(labels: Sequence[str]) -> Bank:
+    """Five conditions, and two attributes of each label."""
+    return Bank(
+        name="check",
+        labels=tuple(Label(name=label, attributes=("round shape", "metal surface")) for label in labels),
+        conditions=tuple(Condition(id=f"c{i}", text=text) for i, text in enumerate(CONDITIONS)),
+    )
 
 
 def read(method: Method, pixels: Tensor, truth: Tensor) -> Batch:
@@ -155,19 +157,25 @@ def peak_tflops(device: torch.device, size: int = 8192) -> float:
     return 2 * size**3 / best / 1e12
 
 
-def scenes_map(device: torch.device, rounds: int) -> tuple[float, float]:
-    """mAP on the validation split of the drawn world, and the seconds that the rounds took."""
-    bank = load(Path(prompt_bank.__path__[0]) / "banks" / "scenes24.json").bank
-    overrides: dict[str, Any] = {"device": str(device), "federation.rounds": rounds}
-    config = resolve(overrides=overrides)
-    with TemporaryDirectory() as folder:
-        ready = prepare(config, bank, Path(folder))
-        validation = ready.features(ready.dataset.validation)
-        ready.features(ready.dataset.train)
-        began = time.monotonic()
-        train(ready)
-        seconds = time.monotonic() - began
-        return float(measure(ready.method, validation).mAP or "nan"), seconds
+def scenes_map(variant: str, device: torch.device, rounds: int, folder: Path) -> tuple[float, float]:
+    """mAP on the validation split of the drawn world, and the seconds that the rounds took.
+
+    Args:
+        variant: of `variants`.
+        device: where it trains.
+        rounds: of the federation.
+        folder: of frozen features, which the variants share.
+    """
+    kind, _, matching = variant.partition(", ")
+    overrides: dict[str, Any] = {"device": str(device), "federation.rounds": rounds, "method.name": kind}
+    config = resolve(overrides={**overrides, **({"method.matching": matching} if matching else {})})
+    ready = prepare(config, bank_of(CLASSES), folder)
+    validation = ready.features(ready.dataset.validation)
+    ready.features(ready.dataset.train)
+    began = time.monotonic()
+    train(ready)
+    seconds = time.monotonic() - began
+    return float(measure(ready.method, validation).mAP or "nan"), seconds
 
 
 def wait(device: torch.device) -> None:
