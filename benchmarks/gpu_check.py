@@ -36,6 +36,8 @@ from gpu_parts import (
 )
 from torch.utils.flop_counter import FlopCounterMode
 
+from trainer.preparing import pick_device
+
 PRECISIONS = ("fp32", "bf16", "fp16")
 
 
@@ -227,7 +229,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(SECTIONS), choices=list(SECTIONS), metavar="SECTION")
     parser.add_argument("--methods", nargs="*", default=variants(), choices=variants(), metavar="METHOD")
     options = parser.parse_args()
-    device, page = torch.device(options.device), Page(options.out, options.methods)
+    device, page = pick_device(options.device), Page(options.out, options.methods)
     began = time.monotonic()
     page.line("# GPU check")
     page.line()

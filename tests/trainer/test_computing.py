@@ -132,6 +132,8 @@ def test_a_loss_that_is_not_finite_stops_before_the_update(tmp_path: Path, cache
 
 
 def test_device() -> None:
+    torch.backends.cudnn.allow_tf32 = True  # torch's default
     assert pick_device("cpu").type == "cpu"
+    assert not torch.backends.cudnn.allow_tf32
     with pytest.raises(TrainerError, match="'cuda:77' is not available"):
         pick_device("cuda:77")

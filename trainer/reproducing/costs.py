@@ -57,6 +57,15 @@ def cost_conditions(settings: RunConfig, device: torch.device, plan: Plan) -> st
     return f"{settings.backbone.name}{weights}, {labels} labels ({plan.dataset}), batches of {size}, {name}"
 
 
+def in_words(cost: Cost) -> str:
+    """What a row costs, or why it could not be measured, on one line."""
+    if cost.failure:
+        return f"failed: {cost.failure}"
+    if cost.cached is None:
+        return "trains nothing"
+    return f"{cost.cached:.1f} ms/step, {_ms(cost.encoded)} with images encoded, {cost.peak / 1e9:.2f} GB"
+
+
 def costs_csv(costs: Sequence[Cost]) -> str:
     """A line per row; parameters, milliseconds, bytes."""
     names = [field.name for field in fields(Cost) if field.name != "row"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,12 +18,12 @@ from prompt_bank.recording.store import load as load_bank
 from trainer.errors import RunFailed, TrainerError, unknown_name
 from trainer.preparing import pick_device
 from trainer.progress import Progress
-from trainer.reproducing.costs import cost_conditions, cost_sheet, costs_csv
+from trainer.reproducing.costs import cost_conditions, cost_sheet, costs_csv, in_words
 from trainer.reproducing.estimate import estimates
 from trainer.reproducing.grid import TABLES, Cell, Plan, points_of, rows_of, shipped_bank
 from trainer.reproducing.lease import holder_of
 from trainer.reproducing.lineup import Settings, method_rows
-from trainer.reproducing.overhead import measure_all
+from trainer.reproducing.overhead import Cost, measure_all
 from trainer.reproducing.page import TableRecord, record_of, write_page
 from trainer.reproducing.sharing import SharedOptions
 from trainer.reproducing.sheet import Sheet, sheet
@@ -244,12 +244,14 @@ def write_results(plan: Plan, say: Say) -> int:
     result = table_of(plan, read_results(plan, plan.cells()))
     shown = sheet(result, TABLES[plan.table].title)
     tables = {"": means_csv(result), "-cells": cells_csv(result)}
-    _write(plan, shown, tables, record_of(shown, plan.table, plan.dataset, result), say)
+    _show(shown, _write(plan, shown, tables, record_of(shown, plan.table, plan.dataset, result)), say)
     return result.failed
 
 
 def measure_costs(plan: Plan, device: str | None, say: Say) -> int:
     """Measure, write and print table 5; returns the number of rows that could not be measured.
+
+    Its files are written anew after each row, so that an interruption loses none that is measured.
 
     Raises:
         FedmptError: wrong settings or device, before anything is measured.
@@ -258,27 +260,31 @@ def measure_costs(plan: Plan, device: str | None, say: Say) -> int:
     chosen = pick_device(device or settings[0].device)
     where = cost_conditions(settings[0], chosen, plan)
     rows = [(row, one.model_copy(update={"device": str(chosen)})) for row, one in zip(plan.rows, settings, strict=True)]
-    costs = []
+    costs: list[Cost] = []
     for cost in measure_all(rows, plan.bank):
         costs.append(cost)
-        say(f"{cost.row.key}  {f'failed: {cost.failure}' if cost.failure else 'measured'}")
-    shown = cost_sheet(costs, TABLES[plan.table].title, where)
-    _write(plan, shown, {"": costs_csv(costs)}, record_of(shown, plan.table, plan.dataset), echo)
+        say(f"{cost.row.key}  {in_words(cost)}")
+        shown = cost_sheet(costs, TABLES[plan.table].title, where)
+        paths = _write(plan, shown, {"": costs_csv(costs)}, record_of(shown, plan.table, plan.dataset))
+    _show(shown, paths, echo)
     return sum(bool(cost.failure) for cost in costs)
 
 
-def _write(plan: Plan, shown: Sheet, tables: dict[str, str], record: TableRecord, say: Say) -> None:
+def _write(plan: Plan, shown: Sheet, tables: dict[str, str], record: TableRecord) -> list[Path]:
+    """The files of a table, which are returned."""
     plan.out.mkdir(parents=True, exist_ok=True)
     stem = f"{plan.table}-{plan.dataset}"
     contents = {f"{stem}{name}.csv": text for name, text in tables.items()}
     contents |= {f"{stem}.md": markdown(shown), f"{stem}.tex": latex(shown)}
     for name, text in contents.items():
         write_atomically(plan.out / name, text)
+    return [*(plan.out / name for name in contents), *write_page(record, plan.out)]
+
+
+def _show(shown: Sheet, paths: Iterable[Path], say: Say) -> None:
     print_table(_terminal(shown))
-    for note in shown.notes:
-        say(note)
-    for path in (*(plan.out / name for name in contents), *write_page(record, plan.out)):
-        say(str(path))
+    for line in (*shown.notes, *map(str, paths)):
+        say(line)
 
 
 def _terminal(shown: Sheet) -> RichTable:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 
 from prompt_bank.recording.store import load as load_bank
@@ -13,8 +16,8 @@ from trainer.backbone.load import load_backbone
 from trainer.methods.base import MethodContext
 from trainer.methods.registry import build
 from trainer.reproducing.costs import cost_conditions, cost_sheet, costs_csv
-from trainer.reproducing.overhead import measure_all
-from trainer.reproducing.running import Wanted
+from trainer.reproducing.overhead import Cost, measure, measure_all
+from trainer.reproducing.running import Wanted, measure_costs
 
 
 def test_costs_are_those_of_the_methods_and_a_failure_is_shown(tmp_path: Path) -> None:
@@ -40,3 +43,20 @@ def test_costs_are_those_of_the_methods_and_a_failure_is_shown(tmp_path: Path) -
     lines = list(csv.DictReader(io.StringIO(costs_csv([free, coop, failed]))))
     assert lines[1]["trainable"] == str(coop.trainable)
     assert any("cuda:77" in note for note in cost_sheet([free, coop, failed], "t", where).notes)
+
+
+def test_rows_that_are_measured_outlive_an_interruption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = Wanted("table5", methods=("zero-shot", "coop"), out=tmp_path).plan()
+
+    def interrupted(rows: list[Any], bank: Path) -> Iterator[Cost]:
+        yield measure(*rows[0], bank, 1, 1)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trainer.reproducing.running.measure_all", interrupted)
+    said: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        measure_costs(plan, "cpu", said.append)
+    assert said == ["zero-shot  trains nothing"]
+    (line,) = csv.DictReader((tmp_path / "table5-scenes.csv").open(encoding="utf-8"))
+    assert line["method"] == "zero-shot"
+    assert "zero-shot" in (tmp_path / "index.html").read_text(encoding="utf-8").lower()
