@@ -99,7 +99,7 @@ def pick_device(name: str) -> torch.device:
     Raises:
         TrainerError: the device is not available.
     """
-    # torch lets convolutions, unlike matrix products, round to TF32's ten bits: RAM's gradients were 1e-2 off the CPU's.
+    # torch rounds convolutions, unlike matrix products, to TF32's ten bits: RAM's gradients were 1e-2 off the CPU's.
     torch.backends.cudnn.allow_tf32 = False
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
