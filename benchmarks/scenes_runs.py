@@ -111,9 +111,9 @@ def _trained(ready: Prepared, folder: Path, sites: Sites) -> State:
     for index in range(rounds):
         context = RoundContext(index, rounds)
         seed = config.seeds.clients
-        state, _ = run_round(state, clients, gather, config.federation, config.optimiser, seed, context, rule)
+        state, record = run_round(state, clients, gather, config.federation, config.optimiser, seed, context, rule)
         if memory:
-            memory.commit(index + 1)
+            memory.commit(index + 1, record.clients)
             memory.sweep([])
     return state
 

@@ -106,7 +106,7 @@ def _train(run: Run, prepared: Prepared, checkpoint: str, after_round: AfterRoun
     validation = prepared.features(prepared.dataset.validation)
     with deterministic(config.compute.deterministic), _EventLog(run, done) as log:
         engine = make_engine(run, prepared, memory)
-        _report_sizes(run, prepared, rule, state, engine.clients)
+        _report_sizes(run, prepared, rule, state, engine.clients, memory)
         for index in range(done, rounds):
             context = RoundContext(index, rounds)
             asked = sample_clients(engine.clients, config.federation.participation, config.seeds.clients, context)
@@ -133,6 +133,8 @@ def _train(run: Run, prepared: Prepared, checkpoint: str, after_round: AfterRoun
             after_round(record, measured, rounds)
             stopped = out_of_patience(run, limit)
             last = stopped or index + 1 == rounds
+            if memory is not None:
+                memory.commit(index + 1, record.clients)
             _save_checkpoint(run, memory, config.checkpoint_every, index + 1, state, last)
             if stopped:
                 return
@@ -152,8 +154,6 @@ def _save_checkpoint(
 
     Once a new best is on disk, a previous checkpoint that was kept only as the best is deleted with its client states.
     """
-    if memory is not None:
-        memory.commit(rounds)
     is_best = run.best() == rounds
     if is_best or last or rounds % every == 0:
         run.save_checkpoint(rounds, state)
@@ -164,7 +164,14 @@ def _save_checkpoint(
         memory.sweep(run.checkpoints())
 
 
-def _report_sizes(run: Run, prepared: Prepared, rule: Aggregation, state: dict[str, Tensor], clients: int) -> None:
+def _report_sizes(
+    run: Run,
+    prepared: Prepared,
+    rule: Aggregation,
+    state: dict[str, Tensor],
+    clients: int,
+    memory: ClientMemory | None,
+) -> None:
     """Report the aggregation rule's memory and the client states' disk space before the first round."""
     config, say = prepared.config, prepared.reporter.say
     drawn = clients_per_round(clients, config.federation.participation)
@@ -174,8 +181,10 @@ def _report_sizes(run: Run, prepared: Prepared, rule: Aggregation, state: dict[s
         # Between two kept checkpoints, each client's file changes at most once.
         changing = min(clients, drawn * config.checkpoint_every)
         kept = settled(config.federation.rounds, "federation.rounds") // config.checkpoint_every + 2
+        elsewhere = memory is not None and memory.elsewhere
+        where, most = ("their own folders", one * kept) if elsewhere else (run.clients, one * changing * kept)
         say(
-            f"clients keep {format_bytes(one)} each in {run.clients}: up to {format_bytes(one * changing * kept)} "
+            f"clients keep {format_bytes(one)} each in {where}: up to {format_bytes(most)} "
             f"with a checkpoint every {config.checkpoint_every} rounds (checkpoint_every)"
         )
 

@@ -27,7 +27,7 @@ from trainer.evaluation.spurious import activation_interval, spurious_activation
 from trainer.evaluation.yardsticks import stored_yardsticks
 from trainer.run.identity import check_identity
 from trainer.run.metric_records import FIGURES, METRICS_VERSION
-from trainer.run.restoring import clients_with_personal_parts, restore
+from trainer.run.restoring import clients_with_personal_parts, parts_are_elsewhere, restore
 from trainer.seeding import numpy_generator
 
 if TYPE_CHECKING:
@@ -173,6 +173,9 @@ def _clients(
     if not prepared.config.evaluation.clients:
         return None
     dataset, method = prepared.dataset, prepared.method
+    if parts_are_elsewhere(run, method):
+        prepared.reporter.say("no figures of single clients: their models' own parts are at their sites")
+        return None
     split: Split = dataset.test if (dataset.test.sites >= 0).any() else dataset.train
     logits, labels = test if split is dataset.test else scores(method, prepared.features(split))
     logits = _with_personal_parts(run, prepared, rounds, split, logits)

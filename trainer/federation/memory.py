@@ -6,7 +6,8 @@ FOLDER/
   round-0012.json                      index after 12 rounds: for each client that has trained, the round of its file
 
 Files are never modified after their round, so a checkpoint consists of a small index, without copies. Files that
-neither the current state nor a kept checkpoint refers to are deleted.
+neither the current state nor a kept checkpoint refers to are deleted. If clients are sites of their own, the server has
+the indices and `at-the-sites`, and each site has its files.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from trainer.federation.replies import State
 from trainer.methods.federated import FederatedModule
 
 START = "start.safetensors"
+ELSEWHERE = "at-the-sites"
 
 PERSONAL, OPTIMISER = "personal/", "optimiser/"
 """Prefixes of tensor names in a client's file."""
@@ -66,7 +68,6 @@ class ClientMemory:
     def __init__(self, folder: Path, rounds: dict[int, int] | None = None) -> None:
         self.folder = folder
         self._rounds = dict(rounds or {})
-        self._uncommitted: dict[int, int] = {}
 
     @classmethod
     def open(cls, folder: Path, rounds: int) -> ClientMemory:
@@ -81,10 +82,35 @@ class ClientMemory:
         """The clients that have trained, ascending."""
         return sorted(self._rounds)
 
+    def since(self, client: int) -> int:
+        """The number of completed rounds at a client's last training that counts; 0 if it has not trained yet."""
+        return self._rounds.get(client, 0)
+
+    def take_up(self, client: int, since: int) -> None:
+        """Make the state after so many rounds the client's current one; after 0 it has not trained yet.
+
+        Raises:
+            TrainerError: there is no such state here.
+        """
+        if since and not self._file(client, since).is_file():
+            raise TrainerError(f"{self.folder}: nothing is kept here of client {client} after {since} rounds")
+        self._rounds = {other: rounds for other, rounds in self._rounds.items() if other != client}
+        self._rounds |= {client: since} if since else {}
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the states are at the clients' own sites, and only the indices here."""
+        return (self.folder / ELSEWHERE).exists()
+
+    def leave_elsewhere(self) -> None:
+        """Remember that the states are at the clients' own sites."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(self.folder / ELSEWHERE, "")
+
     def load(self, client: int) -> ClientState | None:
         """A client's state at the beginning of the current round; None if it has not trained yet.
 
-        States saved in the current round are returned from the next round on.
+        States saved in the current round are returned from the next round on, if they count (`commit`).
 
         Raises:
             TrainerError: a missing or damaged file.
@@ -100,12 +126,11 @@ class ClientMemory:
         Args:
             client: its id.
             rounds: the number of rounds including the current one.
-            state: returned by `load` from the next round on.
+            state: returned by `load` from the next round on, if it counts.
         """
         tensors = {f"{PERSONAL}{name}": value for name, value in state.personal.items()}
         tensors |= {f"{OPTIMISER}{name}": value for name, value in state.optimiser.items()}
         _write(self._file(client, rounds), tensors)
-        self._uncommitted[client] = rounds
 
     def save_start(self, personal: State) -> None:
         """Write the initial personal parts."""
@@ -120,25 +145,38 @@ class ClientMemory:
         path = self.folder / START
         return _read(path) if path.is_file() else {}
 
-    def commit(self, rounds: int) -> None:
-        """End a round: make the states saved in it current, and write the index after `rounds` rounds."""
-        self._rounds |= self._uncommitted
-        self._uncommitted = {}
+    def commit(self, rounds: int, counted: Collection[int] = ()) -> None:
+        """End a round: make the states that count current, and write the index after `rounds` rounds.
+
+        Args:
+            rounds: including the current one.
+            counted: the clients whose training counts in it.
+        """
+        self._rounds |= dict.fromkeys(counted, rounds)
         self.folder.mkdir(parents=True, exist_ok=True)
         write_atomically(_index(self.folder, rounds), _ROUNDS.dump_json(dict(sorted(self._rounds.items()))) + b"\n")
 
+    def needed(self) -> set[tuple[int, int]]:
+        """(client, rounds) of the states to which the current state or an index in the folder refers."""
+        indices = [path for path in self._paths() if _INDEX.match(path.name)]
+        return {item for each in (self._rounds, *map(_read_index, indices)) for item in each.items()}
+
     def sweep(self, kept: Collection[int]) -> None:
         """Delete the files that neither the current state nor a kept checkpoint (a number of rounds) refers to."""
-        needed = set(self._rounds.items())
-        for path in self.folder.iterdir() if self.folder.is_dir() else ():
-            if matched := _INDEX.match(path.name):
-                if int(matched[1]) in kept:
-                    needed |= _read_index(path).items()
-                else:
-                    path.unlink()
-        for path in self.folder.iterdir() if self.folder.is_dir() else ():
-            if (matched := _FILE.match(path.name)) and (int(matched[1]), int(matched[2])) not in needed:
+        for path in self._paths():
+            if (matched := _INDEX.match(path.name)) and int(matched[1]) not in kept:
                 path.unlink()
+        self.keep_only(self.needed())
+
+    def keep_only(self, needed: Collection[tuple[int, int]], client: int | None = None) -> None:
+        """Delete the states of all clients, or of one, but those of these (client, rounds)."""
+        for path in self._paths():
+            matched = _FILE.match(path.name)
+            if matched and client in (None, int(matched[1])) and (int(matched[1]), int(matched[2])) not in needed:
+                path.unlink(missing_ok=True)
+
+    def _paths(self) -> list[Path]:
+        return list(self.folder.iterdir()) if self.folder.is_dir() else []
 
     def _file(self, client: int, rounds: int) -> Path:
         return self.folder / f"client-{client:04d}-round-{rounds:04d}.safetensors"

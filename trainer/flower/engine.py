@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
 from fedmpt.common.words import format_bytes
-from trainer.errors import TrainerError
 from trainer.evaluation.at_sites import SiteCounts, sites_record
 from trainer.federation.checks import UpdateRefused
 from trainer.federation.exchange import Exchange
-from trainer.federation.memory import stateful_clients
+from trainer.federation.memory import ClientMemory
 from trainer.federation.replies import Reply, State
 from trainer.federation.rounds import RoundContext, least_replies
 from trainer.flower.envelope import Facts, hash_facts
@@ -19,7 +18,7 @@ from trainer.flower.gathering import Gathering
 from trainer.flower.patience import Waiting
 from trainer.flower.post import Post
 from trainer.flower.proof import Proved
-from trainer.flower.questions import Counting, Question, Training
+from trainer.flower.questions import Counting, Question, Training, kept_by_clients
 from trainer.flower.roster import Roster
 from trainer.preparing import Prepared
 
@@ -38,9 +37,7 @@ class RemoteEngine:
         waiting: times.
         stopped: whether the user wants to stop.
         proved: see `Roster`.
-
-    Raises:
-        TrainerError: clients that keep state.
+        memory: says what the clients keep; None if they keep nothing.
     """
 
     images = None
@@ -55,8 +52,9 @@ class RemoteEngine:
         waiting: Waiting,
         stopped: Callable[[], bool] = lambda: False,
         proved: Proved | None = None,
+        memory: ClientMemory | None = None,
     ) -> None:
-        refuse_stateful(prepared)
+        self._memory = memory
         self._settings, self._say = prepared.config.federation, prepared.reporter.say
         self._exchange = Exchange.of(prepared.method, self._settings.wire)
         self._post, self._run, self._waiting, self._stopped = post, run, waiting, stopped
@@ -78,7 +76,8 @@ class RemoteEngine:
 
     def gather(self, sampled: list[int], state: State, context: RoundContext) -> Iterator[Reply | UpdateRefused]:
         """See `trainer.federation.rounds.Gather`."""
-        began, training = time.monotonic(), Training(self._exchange, self._run, state, context)
+        kept = kept_by_clients(self._memory, self.clients)
+        began, training = time.monotonic(), Training(self._exchange, self._run, state, context, kept)
         round_ = self._asking(training, least_replies(len(sampled), self._settings))
         yield from round_.replies(sampled)
         self._figures = {
@@ -88,7 +87,15 @@ class RemoteEngine:
             "training_seconds": training.longest,
         }
 
-    def evaluate(self, state: State, rounds: int, threshold: float, with_scores: bool, labels: int) -> dict[str, Any]:
+    def evaluate(
+        self,
+        state: State,
+        rounds: int,
+        threshold: float,
+        with_scores: bool,
+        labels: int,
+        memory: ClientMemory | None = None,
+    ) -> dict[str, Any]:
         """Have the sites count on their own test images; sites without an answer that can count are named.
 
         Args:
@@ -97,11 +104,13 @@ class RemoteEngine:
             threshold: on the probability.
             with_scores: whether to ask for scores and labels, too.
             labels: C.
+            memory: says what the clients kept after so many rounds; None if they keep nothing.
 
         Returns:
             The content of sites.json, see `trainer.evaluation.at_sites.sites_record`.
         """
-        question = Counting(self._exchange, self._run, state, threshold, with_scores, labels, self.inputs)
+        kept = kept_by_clients(memory, self.clients)
+        question = Counting(self._exchange, self._run, state, threshold, with_scores, labels, self.inputs, kept)
         found = dict[int, SiteCounts | None]()
         for told in self._asking(question, least=1).replies(list(range(self.clients))):
             if isinstance(told, UpdateRefused):
@@ -120,17 +129,4 @@ class RemoteEngine:
             run=self._run,
             stopped=self._stopped,
             say=self._say,
-        )
-
-
-def refuse_stateful(prepared: Prepared) -> None:
-    """Raise for settings with which clients keep state.
-
-    Raises:
-        TrainerError: there is state.
-    """
-    if stateful_clients(prepared.config.federation, prepared.method):
-        raise TrainerError(
-            f"{prepared.config.method.name} with federation.memory={prepared.config.federation.memory}: clients keep "
-            "state between rounds, which the Flower engine does not; train with --engine local"
         )

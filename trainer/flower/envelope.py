@@ -14,7 +14,7 @@ from fedmpt.common.foreign_json import parse_json
 from trainer.errors import TrainerError
 from trainer.run.record_types import Count, Hash, Name, Probability, Record, Rounds, Text
 
-PROTOCOL = 1
+PROTOCOL = 2
 """Grows when the messages change; both sides must have the same."""
 
 Facts = dict[Name, Name]
@@ -36,6 +36,18 @@ class Hello(Record):
     nonce: Name = "none"
 
 
+class Kept(Record):
+    """What the asked client keeps between its rounds, see `trainer.federation.memory`.
+
+    Attributes:
+        since: the rounds after which its current state was kept; 0: it has not trained yet.
+        needed: those of all its states to which the server's checkpoints refer; it may delete the others.
+    """
+
+    since: Rounds
+    needed: Annotated[tuple[Rounds, ...], Field(max_length=100_000)] = ()
+
+
 class Train(Record):
     """The server asks for training from the state that comes with it.
 
@@ -43,6 +55,7 @@ class Train(Record):
         run: the run's id.
         round, rounds: the round's index, and their number.
         base: the hash of the state.
+        kept: None if clients keep nothing.
     """
 
     kind: Literal["train"] = "train"
@@ -50,6 +63,7 @@ class Train(Record):
     round: Rounds
     rounds: Rounds
     base: Hash
+    kept: Kept | None = None
 
 
 class Evaluate(Record):
@@ -60,6 +74,7 @@ class Evaluate(Record):
         base: the hash of the state.
         threshold: on the probability.
         scores: whether scores and labels of each image are wanted, too.
+        kept: None if clients keep nothing.
     """
 
     kind: Literal["evaluate"] = "evaluate"
@@ -67,6 +82,7 @@ class Evaluate(Record):
     base: Hash
     threshold: Probability
     scores: bool
+    kept: Kept | None = None
 
 
 class Present(Record):

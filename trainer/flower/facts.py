@@ -41,7 +41,7 @@ def facts(prepared: Prepared, bank: Path | None) -> Facts:
         "the bank": bank_hash(bank),
         "the backbone's weights": f"sha256:{clip.weights_hash}",
         "the backbone's preprocessing": _hash(clip.preprocess.identity()),
-        "the method's fixed numbers": f"sha256:{hash_tensors(method.fixed())}",
+        "the method's fixed numbers": f"sha256:{hash_tensors({**method.fixed(), **method.personal_start})}",
         **settings_facts(prepared.config),
     }
 

@@ -16,7 +16,6 @@ from trainer.config.data import PartitionConfig
 from trainer.config.settings import AUTO
 from trainer.errors import TrainerError
 from trainer.flower.certificates import write_certificates, write_node_key
-from trainer.flower.engine import refuse_stateful
 from trainer.flower.facts import facts
 from trainer.flower.installed import require_flower
 from trainer.options import Options
@@ -66,7 +65,6 @@ def found(folder: Path, plan: Plan, settings: RunConfig, bank: Path | None, opti
         settings = _undivided(settings)
     torch.set_num_threads(plan.threads)
     prepared = prepare_new(settings, bank, options)
-    refuse_stateful(prepared)
     server, sites = folder / "server", [folder / "sites" / f"client-{client}" for client in range(plan.sites)]
     for each in (server, *sites):
         each.mkdir(parents=True)

@@ -129,9 +129,11 @@ class Gathering(Generic[T]):
             if member is None:
                 continue
             request = Request() if before.id and before.node != member.node else before
-            if request.id is None and request.since <= now and (id_ := self.post.send(member.node, self.question.ask)):
-                self._open[client] = Request(id_, member.node, now)
-                self.traffic.sent += self.question.ask.size
+            if request.id is None and request.since <= now:
+                ask = self.question.ask(client)
+                if id_ := self.post.send(member.node, ask):
+                    self._open[client] = Request(id_, member.node, now)
+                    self.traffic.sent += ask.size
             elif request.id and now - request.since > self.waiting.probe * 2 ** len(request.probes):
                 probe = self.post.send(member.node, Envelope(Hello(run=self.run)))
                 request.probes = (*request.probes, *([probe] if probe else []))

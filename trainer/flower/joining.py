@@ -11,8 +11,8 @@ import torch
 
 from trainer.errors import TrainerError
 from trainer.evaluation.at_sites import Tells
+from trainer.federation.memory import ClientMemory, stateful_clients
 from trainer.flower import children
-from trainer.flower.engine import refuse_stateful
 from trainer.flower.envelope import Envelope, Evaluate, Facts, Train
 from trainer.flower.facts import differences, facts
 from trainer.flower.installed import require_flower
@@ -27,11 +27,13 @@ from trainer.flower.parties import (
 )
 from trainer.flower.site import Site as SiteModel
 from trainer.flower.socket_line import SocketServer
+from trainer.preparing import Prepared
 
 PAUSE = 15.0
 """Seconds before a SuperNode that ended is started again. One that died counts as present for up to a minute, and until
 then a new one is refused."""
 LOG = "supernode.log"
+MEMORY = "memory"
 NOT_ACTIVATED = "[code: 2004]"
 """Flower's word for a key that it does not accept."""
 TOLD: dict[Tells, str] = {"no": "nothing", "counts": "counts for each label", "scores": "scores and labels of each"}
@@ -54,7 +56,6 @@ class LoadedSite:
         self.folder, self.party = file.absolute().parent, read_party(file, Site)
         torch.set_num_threads(self.party.threads)
         prepared = party_options(self.party).prepare(party_settings(self.party), self.party.bank)
-        refuse_stateful(prepared)
         self.facts: Facts = facts(prepared, self.party.bank)
         if different := differences(read_expected(self.party), self.facts):
             raise TrainerError(f"{file}: this site would be refused, since it differs from the server in {different}")
@@ -71,6 +72,7 @@ class LoadedSite:
             self.party.key,
             {client: tested},
             self.party.evaluation,
+            memory_of(file, prepared),
         )
         self._last: tuple[Train, Envelope] | None = None
         self._say = say
@@ -90,6 +92,12 @@ class LoadedSite:
         if isinstance(ask.head, Evaluate):
             self._say(f"test images: {_told(found)}")
         return found
+
+
+def memory_of(file: Path, prepared: Prepared) -> ClientMemory | None:
+    """Where a site keeps between rounds what it does not send; None if it keeps nothing."""
+    kept = stateful_clients(prepared.config.federation, prepared.method)
+    return ClientMemory(file.absolute().parent / MEMORY) if kept else None
 
 
 def _told(envelope: Envelope) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Protocol, TypeVar
 
 from trainer.evaluation.at_sites import SiteCounts, received_counts, site_signature
 from trainer.federation.checks import UpdateRefused
 from trainer.federation.exchange import Exchange
+from trainer.federation.memory import ClientMemory
 from trainer.federation.messages import decode_update, encode_update
 from trainer.federation.replies import Reply, State
 from trainer.federation.rounds import RoundContext
-from trainer.flower.envelope import Counted, Envelope, Evaluate, Train, Trained, digest
+from trainer.flower.envelope import Counted, Envelope, Evaluate, Kept, Train, Trained, digest
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -18,9 +21,8 @@ T_co = TypeVar("T_co", covariant=True)
 class Question(Protocol[T_co]):
     """A question to all clients that are asked."""
 
-    @property
-    def ask(self) -> Envelope:
-        """The message."""
+    def ask(self, client: int) -> Envelope:
+        """The message to a client."""
         ...
 
     @property
@@ -45,16 +47,28 @@ class Training:
         run: the run's id.
         state: the server's.
         context: the round.
+        kept: what each client keeps; without those that keep nothing.
 
     Attributes:
         longest: seconds of the client that trained longest so far.
     """
 
-    def __init__(self, exchange: Exchange, run: str, state: State, context: RoundContext) -> None:
-        self._exchange, self._state, self._round = exchange, state, context.round
-        blob = encode_update(exchange.to_client(state))
-        self._head = Train(run=run, round=context.round, rounds=context.rounds, base=digest(blob))
-        self.ask, self.when, self.longest = Envelope(self._head, blob), f"in round {context.round + 1}", 0.0
+    def __init__(
+        self,
+        exchange: Exchange,
+        run: str,
+        state: State,
+        context: RoundContext,
+        kept: Mapping[int, Kept] = MappingProxyType({}),
+    ) -> None:
+        self._exchange, self._state, self._kept = exchange, state, kept
+        self._blob = encode_update(exchange.to_client(state))
+        self._head = Train(run=run, round=context.round, rounds=context.rounds, base=digest(self._blob))
+        self.when, self.longest = f"in round {context.round + 1}", 0.0
+
+    def ask(self, client: int) -> Envelope:
+        """The message to a client."""
+        return Envelope(self._head.model_copy(update={"kept": self._kept.get(client)}), self._blob)
 
     def read(self, client: int, envelope: Envelope) -> Reply:
         """The client's reply, with its whole state."""
@@ -83,16 +97,29 @@ class Counting:
         with_scores: whether to ask for scores and labels of each image; a site may send counts all the same.
         labels: C.
         facts: the hash of the server's facts.
+        kept: what each client keeps; without those that keep nothing.
     """
 
     when = "with counts of its test images"
 
     def __init__(
-        self, exchange: Exchange, run: str, state: State, threshold: float, with_scores: bool, labels: int, facts: str
+        self,
+        exchange: Exchange,
+        run: str,
+        state: State,
+        threshold: float,
+        with_scores: bool,
+        labels: int,
+        facts: str,
+        kept: Mapping[int, Kept] = MappingProxyType({}),
     ) -> None:
-        blob = encode_update(exchange.to_client(state))
-        self._head = Evaluate(run=run, base=digest(blob), threshold=threshold, scores=with_scores)
-        self.ask, self._labels, self._facts = Envelope(self._head, blob), labels, facts
+        self._blob = encode_update(exchange.to_client(state))
+        self._head = Evaluate(run=run, base=digest(self._blob), threshold=threshold, scores=with_scores)
+        self._labels, self._facts, self._kept = labels, facts, kept
+
+    def ask(self, client: int) -> Envelope:
+        """The message to a client."""
+        return Envelope(self._head.model_copy(update={"kept": self._kept.get(client)}), self._blob)
 
     def read(self, client: int, envelope: Envelope) -> tuple[int, SiteCounts | None]:
         """The client's number, and what it counted."""
@@ -112,6 +139,16 @@ class Counting:
             raise UpdateRefused(client, "sent scores, for which nobody asked")
         tensors = decode_update(blob, site_signature(head.images, self._labels, head.scores), client)
         return client, received_counts(tensors, head.images, client, self._head.threshold)
+
+
+def kept_by_clients(memory: ClientMemory | None, clients: int) -> dict[int, Kept]:
+    """What each of so many clients keeps, by the indices that the server has; empty if they keep nothing."""
+    if memory is None:
+        return {}
+    needed: dict[int, list[int]] = {client: [] for client in range(clients)}
+    for client, rounds in sorted(memory.needed()):
+        needed[client].append(rounds)
+    return {c: Kept(since=memory.since(c), needed=tuple(rounds)) for c, rounds in needed.items()}
 
 
 def _check_hash(client: int, expected: str, blob: bytes) -> None:

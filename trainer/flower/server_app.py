@@ -25,6 +25,7 @@ from trainer.flower.post import GridPost
 from trainer.flower.proof import proved_by_keys
 from trainer.preparing import Prepared
 from trainer.run.folder import Run as RunFolder
+from trainer.run.restoring import open_memory
 from trainer.session import Run, begin
 
 PAUSE = 5.0
@@ -64,7 +65,9 @@ def train(grid: Grid, folder: Path) -> None:
         waiting = Waiting(round=server.round_seconds, late=server.late_seconds)
         own, post = facts(prepared, run.bank), GridPost(grid)
         proved, name = proved_by_keys(server.nodes), uuid.uuid4().hex
-        made.append(RemoteEngine(prepared, post, own, server.clients, name, waiting, proved=proved))
+        if memory is not None:
+            memory.leave_elsewhere()
+        made.append(RemoteEngine(prepared, post, own, server.clients, name, waiting, proved=proved, memory=memory))
         return made[-1]
 
     run = opened_run(server)
@@ -78,9 +81,11 @@ def evaluate_at_sites(run: Run, engine: RemoteEngine, with_scores: bool) -> None
     say, method = run.prepared.reporter.say, run.prepared.method
     evaluation = run.evaluation()
     rounds, threshold, labels = evaluation["rounds"], evaluation["test"]["threshold"], len(evaluation["label_names"])
+    memory = open_memory(run, run.config().federation, method, rounds)
     say("the run is complete; its sites are asked for counts on their own test images (round_seconds at most)")
     with run.working():
-        run.write_json("sites.json", engine.evaluate(method.exchanged(), rounds, threshold, with_scores, labels))
+        told = engine.evaluate(method.exchanged(), rounds, threshold, with_scores, labels, memory)
+        run.write_json("sites.json", told)
     say(sites_sentence(run.sites()) or "no site told anything of test images of its own")
 
 

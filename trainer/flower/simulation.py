@@ -15,8 +15,8 @@ import torch
 
 from trainer.data.base import client_indices
 from trainer.errors import TrainerError
-from trainer.federation.memory import ClientMemory
-from trainer.flower.engine import RemoteEngine, refuse_stateful
+from trainer.federation.memory import ClientMemory, stateful_clients
+from trainer.flower.engine import RemoteEngine
 from trainer.flower.facts import facts
 from trainer.flower.installed import require_flower
 from trainer.flower.patience import SIMULATED
@@ -44,13 +44,12 @@ def resume_in_simulation(run: Run, checkpoint: str = "last", track: Iterable[str
         The content of evaluation.json.
 
     Raises:
-        TrainerError, RunFailed: see `Run.resume`; Flower is not installed, or clients keep state.
+        TrainerError, RunFailed: see `Run.resume`; Flower is not installed.
     """
     require_flower()
     from flwr.serverapp import ServerApp
     from flwr.simulation import run_simulation
 
-    refuse_stateful(run.prepared)
     # Its messages about messages; what matters is said by us.
     logging.getLogger("flwr").setLevel(logging.ERROR)
     threads, stop, result = torch.get_num_threads(), threading.Event(), dict[str, Any]()
@@ -63,7 +62,8 @@ def resume_in_simulation(run: Run, checkpoint: str = "last", track: Iterable[str
 
         def engine(folder: RunFolder, prepared: Prepared, memory: ClientMemory | None) -> RemoteEngine:
             own, clients = facts(prepared, folder.bank), len(client_indices(prepared.dataset.train))
-            return RemoteEngine(prepared, GridPost(grid), own, clients, uuid.uuid4().hex, SIMULATED, stop.is_set)
+            post, name = GridPost(grid), uuid.uuid4().hex
+            return RemoteEngine(prepared, post, own, clients, name, SIMULATED, stop.is_set, memory=memory)
 
         result.update(run.resume(checkpoint, track, engine))
 
@@ -121,8 +121,12 @@ def _site(where: Where) -> Site:
     if folder not in _SITES:
         torch.set_num_threads(where.threads)
         run = Run.open(folder, where.options)
-        owned = dict(enumerate(client_indices(run.prepared.dataset.train)))
-        _SITES[folder] = Site(run.prepared, facts(run.prepared, run.bank), owned, where.threads)
+        prepared, memory = run.prepared, None
+        if stateful_clients(prepared.config.federation, prepared.method):
+            memory = ClientMemory(run.clients)
+            prepared.method.personal_start = memory.start()
+        owned = dict(enumerate(client_indices(prepared.dataset.train)))
+        _SITES[folder] = Site(prepared, facts(prepared, run.bank), owned, where.threads, memory=memory)
     return _SITES[folder]
 
 

@@ -11,9 +11,11 @@ import numpy as np
 import torch
 
 from fedmpt.common.errors import FedmptError
+from trainer.errors import TrainerError
 from trainer.evaluation.at_sites import Tells, count_at_site
 from trainer.evaluation.measuring import scores as measured
 from trainer.federation.exchange import Exchange
+from trainer.federation.memory import ClientMemory, ClientState
 from trainer.federation.messages import decode_update, encode_update
 from trainer.federation.rounds import RoundContext
 from trainer.flower.envelope import (
@@ -22,6 +24,7 @@ from trainer.flower.envelope import (
     Evaluate,
     Facts,
     Hello,
+    Kept,
     Present,
     Train,
     Trained,
@@ -45,6 +48,7 @@ class Site:
         key: with which the site proves who it is; None where nobody asks.
         tested: for each client the indices of its test images; those that are not named have none.
         tells: what the site tells of its test images when it is asked.
+        memory: of what its clients keep between rounds; None if they keep nothing.
     """
 
     def __init__(
@@ -56,11 +60,12 @@ class Site:
         key: Path | None = None,
         tested: Mapping[int, np.ndarray] = MappingProxyType({}),
         tells: Tells = "no",
+        memory: ClientMemory | None = None,
     ) -> None:
         self._prepared, self._tested, self._tells = prepared, tested, tells
         self._facts, self._owned, self._threads, self._key = facts, owned, threads, key
         self._deterministic = prepared.config.compute.deterministic
-        self._trainer = client_trainer(prepared, None)
+        self._trainer, self._memory = client_trainer(prepared, memory), memory
         self._exchange = Exchange.of(prepared.method, prepared.config.federation.wire)
 
     def answer(self, client: int, ask: Envelope) -> Envelope:
@@ -87,6 +92,7 @@ class Site:
         if digest(blob) != ask.base:
             return DAMAGED
         began = time.perf_counter()
+        self._take_up(client, ask.kept)
         sent = decode_update(blob, self._exchange.signature, client)
         context = RoundContext(ask.round, ask.rounds)
         with deterministic(self._deterministic):
@@ -112,8 +118,9 @@ class Site:
         told, images, scores = b"", 0, ask.scores and self._tells == "scores"
         owned = self._tested.get(client, np.empty(0, int))
         if len(owned) and self._tells != "no":
-            method = self._prepared.method
-            method.receive(self._exchange.received(decode_update(blob, self._exchange.signature, client)))
+            method, kept = self._prepared.method, self._take_up(client, ask.kept)
+            state = self._exchange.received(decode_update(blob, self._exchange.signature, client))
+            method.receive(state, kept.personal if kept else None)
             logits, labels = measured(method, self._prepared.features(self._prepared.dataset.test))
             found = count_at_site(logits[owned], labels[owned], ask.threshold, scores)
             told, images = encode_update(found.tensors()), found.images
@@ -127,6 +134,16 @@ class Site:
             scores=scores and images > 0,
         )
         return Envelope(head, told)
+
+    def _take_up(self, client: int, kept: Kept | None) -> ClientState | None:
+        """What the client kept when its training last counted; what no checkpoint of the server needs is deleted."""
+        if self._memory is None:
+            return None
+        if kept is None:
+            raise TrainerError("the server does not say which state of this client counts")
+        self._memory.take_up(client, kept.since)
+        self._memory.keep_only({(client, rounds) for rounds in (kept.since, *kept.needed)}, client)
+        return self._memory.load(client)
 
 
 DAMAGED = Envelope(Trouble(again=True, reason="the state that arrived is not the one that was sent"))

@@ -54,6 +54,10 @@ def restore(run: Run, method: FederatedModule, which: str = "last", client: int 
     """
     rounds, state = run.load_checkpoint(which)
     memory = ClientMemory.open(run.clients, rounds) if method.personal else ClientMemory(run.clients)
+    if client is not None and memory.elsewhere:
+        raise TrainerError(
+            f"{run.folder}: client {client}'s own parts are at its site; there: fedmpt federation own-model site.toml …"
+        )
     saved = None if client is None else memory.load(client)
     if client is not None and saved is None:
         listed = ", ".join(str(known) for known in memory.clients()[:20]) or "none"
@@ -68,5 +72,11 @@ def restore(run: Run, method: FederatedModule, which: str = "last", client: int 
 
 
 def clients_with_personal_parts(run: Run, method: FederatedModule, rounds: int) -> list[int]:
-    """The clients with personal parts at a checkpoint, ascending."""
-    return ClientMemory.open(run.clients, rounds).clients() if method.personal else []
+    """The clients with personal parts at a checkpoint, ascending; none if those are at the clients' own sites."""
+    memory = ClientMemory(run.clients)
+    return ClientMemory.open(run.clients, rounds).clients() if method.personal and not memory.elsewhere else []
+
+
+def parts_are_elsewhere(run: Run, method: FederatedModule) -> bool:
+    """Whether the clients' personal parts are at their own sites."""
+    return bool(method.personal) and ClientMemory(run.clients).elsewhere

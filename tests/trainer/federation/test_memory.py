@@ -38,11 +38,11 @@ def test_a_saved_state_is_loaded_from_the_next_round_on(tmp_path: Path) -> None:
     assert memory.load(7) is None
     memory.save(7, 1, kept(1.0))
     assert memory.load(7) is None
-    memory.commit(1)
+    memory.commit(1, [7])
     assert value_of(memory, 7) == 1.0
     memory.save(7, 2, kept(2.0))
     assert value_of(memory, 7) == 1.0
-    memory.commit(2)
+    memory.commit(2, [7])
     assert value_of(memory, 7) == 2.0
     assert value_of(ClientMemory.open(memory.folder, 1), 7) == 1.0
     assert value_of(ClientMemory.open(memory.folder, 2), 7) == 2.0
@@ -67,7 +67,7 @@ def test_every_kept_checkpoint_has_its_client_states_and_the_disk_no_others(
     for done, clients in enumerate(rounds, start=1):
         for client in clients:
             memory.save(client, done, kept(float(done)))
-        memory.commit(done)
+        memory.commit(done, clients)
         expected[done] = {**expected[done - 1], **dict.fromkeys(clients, float(done))}
         checkpoints |= {done} if done % every == 0 else set()
         memory.sweep(checkpoints)
@@ -115,7 +115,7 @@ def test_a_missing_truncated_or_pickled_file_is_named(tmp_path: Path) -> None:
 
     memory = ClientMemory(tmp_path)
     memory.save(7, 1, kept(1.0))
-    memory.commit(1)
+    memory.commit(1, [7])
     path = tmp_path / "client-0007-round-0001.safetensors"
     assert json.loads((tmp_path / "round-0001.json").read_text()) == {"7": 1}
     for content in (path.read_bytes()[:-1], pickle.dumps(Trap())):

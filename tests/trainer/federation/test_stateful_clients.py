@@ -110,7 +110,7 @@ def test_resume_reaches_the_same_bits(tmp_path: Path, cache: Path, monkeypatch: 
         if point == "a client":
             patch.setattr(ClientMemory, "save", stopping(ClientMemory.save, lambda _, c, done, m: (c, done) == (0, 3)))
         elif point == "the index":
-            patch.setattr(ClientMemory, "commit", stopping(ClientMemory.commit, lambda _, done: done == 4))
+            patch.setattr(ClientMemory, "commit", stopping(ClientMemory.commit, lambda _, done, *counted: done == 4))
         elif point == "the checkpoint":
             patch.setattr(Run, "save_checkpoint", stopping(Run.save_checkpoint, lambda _, done, state: done == 4))
         else:
@@ -141,7 +141,7 @@ def test_training_a_client_twice_in_a_round_gives_the_same_reply(tmp_path: Path,
     for index in range(2):
         first, second = (trainer.train(0, owned, state, RoundContext(index, 4)).state for _ in range(2))
         assert all(torch.equal(first[name], second[name]) for name in first)
-        memory.commit(index + 1)
+        memory.commit(index + 1, [0])
     kept = memory.load(0)
     assert kept is not None
     assert {"context/step", "shift/exp_avg"} <= kept.optimiser.keys()

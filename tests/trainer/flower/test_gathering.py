@@ -38,7 +38,7 @@ def test_only_what_changes_is_sent() -> None:
     gathering = network.gathering(network.roster(1), 1)
     list(gathering.replies([0]))
     assert 8 < gathering.traffic.sent < 500
-    assert b"table" not in gathering.question.ask.blob
+    assert b"table" not in gathering.question.ask(0).blob
 
 
 def test_a_node_that_is_replaced_is_asked_again() -> None:

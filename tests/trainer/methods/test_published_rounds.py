@@ -79,7 +79,7 @@ def test_three_rounds_of_one_batch_are_three_steps(fixture: str, tmp_path: Path)
     state, losses = method.exchanged(), []
     for number in range(3):
         reply = trainer.train(0, np.arange(4), state, RoundContext(number, 3))
-        memory.commit(number + 1)
+        memory.commit(number + 1, [0])
         state = reply.state
         losses.append(reply.loss)
     expected = published.tensors["traj.losses"][:3]
