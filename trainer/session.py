@@ -196,12 +196,21 @@ class Run(RunFolder):
         checkpoint: str | None = None,
         backbone: str | None = None,
         onnx: bool = False,
+        client: int | None = None,
     ) -> Path:
         """Write the model as a folder to hand on, see `trainer.inference.export.export`."""
         from trainer.inference.export import export
 
         where = backbone or self.options.backbone
-        return export(self, Path(out), with_backbone=with_backbone, checkpoint=checkpoint, backbone=where, onnx=onnx)
+        return export(
+            self,
+            Path(out),
+            with_backbone=with_backbone,
+            checkpoint=checkpoint,
+            backbone=where,
+            onnx=onnx,
+            client=client,
+        )
 
 
 def fit(

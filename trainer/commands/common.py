@@ -26,6 +26,10 @@ DeviceOption = Annotated[
 CheckpointOption = Annotated[
     str | None, typer.Option(help="last, best or a number of rounds. [the one that was evaluated]")
 ]
+ClientOption = Annotated[
+    int | None,
+    typer.Option(help="Of a run of fedpgp: this client's own model. [the shared one]", min=0, show_default=False),
+]
 BackboneOption = Annotated[
     str | None,
     typer.Option(

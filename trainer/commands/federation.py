@@ -108,6 +108,25 @@ def join(site: SiteArgument, debug: DebugOption = False) -> None:
 
 
 @app.command()
+def own_model(
+    site: SiteArgument,
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="Of fedmpt export at the server.", show_default=False)],
+    out: Annotated[Path, typer.Option(help="A new folder.", show_default=False)],
+    debug: DebugOption = False,
+) -> None:
+    """Complete the shared model with what only this site has, for methods with parts of a client's own (fedpgp).
+
+    Example:  fedmpt federation own-model site.toml model --out own
+    """
+    with reported(debug):
+        with collector_paused():
+            from trainer.flower.own_model import own_model as make
+
+        rounds = make(site, model, out)
+        echo(f"model {out}, with this site's own parts after {rounds} rounds   next: fedmpt predict {out} IMAGES")
+
+
+@app.command()
 def doctor(site: SiteArgument, debug: DebugOption = False) -> None:
     """Check a site before it joins: server, certificate, clock, key, data, weights, bank, settings and versions.
 

@@ -15,7 +15,7 @@ from fedmpt.common.files import naming
 from fedmpt.common.startup import collector_paused
 from fedmpt.common.terminal import echo
 from fedmpt.common.words import printable
-from trainer.commands.common import BackboneOption, CheckpointOption, DeviceOption, RunArgument
+from trainer.commands.common import BackboneOption, CheckpointOption, ClientOption, DeviceOption, RunArgument
 
 if TYPE_CHECKING:
     from trainer.data.images import UnreadableImage
@@ -57,6 +57,7 @@ def predict(
         bool, typer.Option("--skip-unreadable", help="Leave out files that cannot be read; they are still listed.")
     ] = False,
     checkpoint: CheckpointOption = None,
+    client: ClientOption = None,
     backbone: BackboneOption = None,
     batch: Annotated[int, typer.Option(min=1, help="Images scored at once.")] = 32,
     device: DeviceOption = None,
@@ -83,7 +84,7 @@ def predict(
 
             if explain is not None:
                 check_free(explain)
-            model = load(run, device=device or "auto", checkpoint=checkpoint, backbone=backbone)
+            model = load(run, device=device or "auto", checkpoint=checkpoint, backbone=backbone, client=client)
         selection = Selection(model.threshold if threshold is None else threshold, top)
         unreadable = []
         with _destination(out) as file, ExitStack() as stack:
@@ -115,6 +116,7 @@ def export(
         ),
     ] = None,
     checkpoint: CheckpointOption = None,
+    client: ClientOption = None,
     backbone: BackboneOption = None,
     onnx: Annotated[
         bool, typer.Option("--onnx", help="Write model.onnx, too; the image tower is in it. [needs fedmpt[onnx]]")
@@ -130,7 +132,7 @@ def export(
             from trainer.session import Run
 
             folder = Run.open(run).export(
-                out, with_backbone=with_backbone, checkpoint=checkpoint, backbone=backbone, onnx=onnx
+                out, with_backbone=with_backbone, checkpoint=checkpoint, backbone=backbone, onnx=onnx, client=client
             )
         size = sum(path.stat().st_size for path in folder.iterdir())
         echo(f"{folder}: {size / 1e6:.1f} MB; {folder / 'README.md'} says how to use it")

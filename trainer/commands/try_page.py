@@ -9,7 +9,7 @@ import typer
 
 from fedmpt.common.console import DebugOption, reported
 from fedmpt.common.startup import collector_paused
-from trainer.commands.common import BackboneOption, CheckpointOption, DeviceOption
+from trainer.commands.common import BackboneOption, CheckpointOption, ClientOption, DeviceOption
 
 
 def try_model(
@@ -21,6 +21,7 @@ def try_model(
         bool, typer.Option("--no-open", help="Only print the address; do not open the browser.")
     ] = False,
     checkpoint: CheckpointOption = None,
+    client: ClientOption = None,
     backbone: BackboneOption = None,
     device: DeviceOption = None,
     debug: DebugOption = False,
@@ -41,7 +42,8 @@ def try_model(
             from trainer.try_page.answering import Answerer
             from trainer.try_page.server import application
 
-            answerer = Answerer(load(model, device=device or "auto", checkpoint=checkpoint, backbone=backbone))
+            where = device or "auto"
+            answerer = Answerer(load(model, device=where, checkpoint=checkpoint, backbone=backbone, client=client))
             answerer.warm_up()
         serve(
             partial(application, answerer),

@@ -97,6 +97,11 @@ class ClientMemory:
         self._rounds = {other: rounds for other, rounds in self._rounds.items() if other != client}
         self._rounds |= {client: since} if since else {}
 
+    def latest(self, client: int, rounds: int) -> int:
+        """The rounds of a client's last state here that is not after so many rounds; 0 if there is none."""
+        found = [matched for path in self._paths() if (matched := _FILE.match(path.name))]
+        return max((int(one[2]) for one in found if int(one[1]) == client and int(one[2]) <= rounds), default=0)
+
     @property
     def elsewhere(self) -> bool:
         """Whether the states are at the clients' own sites, and only the indices here."""

@@ -32,6 +32,18 @@ LIMITS = """\
 """
 
 
+OWN = """\
+**This is client {client}'s own model**: the shared one with the parts that client {client} alone keeps. Figures and
+threshold are the shared model's.
+
+"""
+
+
+def card_of_client(card: str, client: int) -> str:
+    """The card of a shared model for that of a client."""
+    return card.replace("## Use\n", OWN.format(client=client) + "## Use\n", 1)
+
+
 def model_card(config: ExportedConfig, evaluation: dict[str, Any], clients: int | None, onnx: bool) -> str:
     """The text of README.md.
 

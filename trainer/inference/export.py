@@ -15,7 +15,7 @@ from prompt_bank.schema import Bank, Condition, Label
 from trainer.backbone.architectures import SHIPPED, architecture
 from trainer.errors import TrainerError
 from trainer.federation.memory import PERSONAL
-from trainer.inference.card import model_card
+from trainer.inference.card import card_of_client, model_card
 from trainer.inference.exported import (
     BACKBONE,
     CONFIG,
@@ -41,6 +41,7 @@ def export(
     checkpoint: str | None = None,
     backbone: str | None = None,
     onnx: bool = False,
+    client: int | None = None,
 ) -> Path:
     """Write a run's model into a new folder.
 
@@ -51,6 +52,7 @@ def export(
         checkpoint: see `trainer.inference.load.load`.
         backbone: see `trainer.inference.load.load`.
         onnx: whether to write model.onnx, too, which includes the image tower; see `trainer.inference.onnx`.
+        client: see `trainer.inference.load.load`.
 
     Returns:
         The folder.
@@ -60,25 +62,54 @@ def export(
     """
     if onnx:
         check_packages()
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise TrainerError(f"{out}: there is something already; choose another --out")
-    model = from_run(run, "cpu", checkpoint, backbone=backbone)
+    check_new(out)
+    model = from_run(run, "cpu", checkpoint, client, backbone)
     included = model.method.clip.name == SHIPPED if with_backbone is None else with_backbone
     config = _config(run, model, included)
-    # Written to a temporary folder and renamed, so that `out` is never incomplete.
+    card = _card(run, config, onnx)
+    if client is not None:
+        config, card = of_client(config, client), card_of_client(card, client)
+    write_exported(out, model, config, card, onnx)
+    return out
+
+
+def of_client(config: ExportedConfig, client: int) -> ExportedConfig:
+    """The configuration of a shared model for that of a client, which has no figures."""
+    return config.model_copy(update={"run": f"{config.run}, client {client}", "figures": {}})
+
+
+def check_new(out: Path) -> None:
+    """Check that a folder can be written.
+
+    Raises:
+        TrainerError: there is something already.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise TrainerError(f"{out}: there is something already; choose another --out")
+
+
+def write_exported(out: Path, model: Model, config: ExportedConfig, card: str, onnx: bool = False) -> None:
+    """Write an exported model's folder, in whole or not at all.
+
+    Args:
+        out: see `check_new`.
+        model: with its current personal parts.
+        config: its configuration.
+        card: the text of README.md.
+        onnx: see `export`.
+    """
     temporary = out.with_name(f".{out.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
         with naming(out):
             _write(temporary, model, config, onnx)
-            (temporary / "README.md").write_text(_card(run, config, onnx), encoding="utf-8")
+            (temporary / "README.md").write_text(card, encoding="utf-8")
         if out.exists():
             out.rmdir()
         temporary.rename(out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return out
 
 
 def _card(run: Run, config: ExportedConfig, onnx: bool) -> str:

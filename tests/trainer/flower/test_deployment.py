@@ -15,14 +15,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.trainer.commands.test_datasets import fedmpt
 from tests.trainer.flower.processes import PATIENCE, free_port
-from tests.trainer.flower.test_simulation import QUICK, with_flower
+from tests.trainer.flower.test_simulation import QUICK, files, with_flower
+from trainer.data.registry import load_dataset
+from trainer.inference.exported import read_config
+from trainer.inference.load import load
 from trainer.run.folder import Run
 
 pytestmark = with_flower
-SETTINGS = QUICK[: QUICK.index("--method")]
+SETTINGS = QUICK[: QUICK.index("--rounds")]
 ROUNDS = 3
 
 
@@ -38,7 +42,8 @@ class Federation:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.port = folder, free_port()
-        sites = ("--set", "data.sites=3", "--set", "method.name=coop", "--sites", "3")
+        sites = ("--set", "data.sites=3", "--set", "method.name=fedpgp", "--set", "federation.memory=optimiser")
+        sites = (*sites, "--sites", "3")
         words = ("federation", "init", "study", *SETTINGS, *sites, "--rounds", str(ROUNDS), "--port", str(self.port))
         done = fedmpt(*words, cwd=folder)
         assert done.returncode == 0, done.stderr
@@ -115,7 +120,32 @@ def test_a_federation_trains_the_same_parameters_even_if_its_server_is_killed(fe
         assert remote[rounds].read_bytes() == here[rounds].read_bytes(), rounds
     for line in Run.open(federation.server / "run").metrics():
         assert line["clients"] == [0, 1, 2]
-        assert line["bytes_sent"] < 3 * 40_000
+        assert line["bytes_sent"] < 3 * 100_000
+    _predict_with_a_sites_own_model(federation)
+
+
+def _predict_with_a_sites_own_model(federation: Federation) -> None:
+    """Only the site has what is its own, and completes the shared model with it."""
+    folder, local = federation.folder, Run.open(federation.folder / "local")
+    site = folder / "study" / "sites" / "client-1"
+    for name, content in files(local.clients).items():
+        if name.startswith("client-0001"):
+            assert (site / "memory" / name).read_bytes() == content
+    assert not list((federation.server / "run" / "clients").glob("client-*"))
+    done = fedmpt("export", "study/server/run", "--out", "model", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    done = fedmpt("federation", "own-model", "site.toml", "../../../model", "--out", "own", cwd=site)
+    assert done.returncode == 0, done.stderr
+    rounds = int(read_config(folder / "model").rounds)
+    expected = load(local.folder, client=1, checkpoint=str(rounds)).method.personal_parts()
+    own = load(site / "own").method.personal_parts()
+    assert own.keys() == expected.keys() == {"left", "right"}
+    assert all(torch.equal(own[name], expected[name]) for name in own)
+    load_dataset(local.config().data).test.image(0).save(folder / "photo.png")
+    done = fedmpt("predict", str(site / "own"), "photo.png", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    done = fedmpt("predict", "study/server/run", "photo.png", "--client", "1", cwd=folder)
+    assert (done.returncode, "client 1's own parts are at its site" in done.stderr) == (2, True)
 
 
 def _ask_the_gate(federation: Federation) -> None:

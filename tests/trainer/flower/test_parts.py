@@ -121,7 +121,6 @@ def test_outcomes(tmp_path: Path) -> None:
     [
         ({"method.context": "sites"}, "counts in the annotations of all sites"),
         ({"federation.rounds": 3}, "does not know how many images the sites have"),
-        ({"method.name": "fedpgp", "federation.rounds": 3, "optimiser.batch_size": 8}, "clients keep state"),
     ],
 )
 def test_what_needs_the_sites_images_at_the_server_is_refused(

@@ -16,16 +16,20 @@ SMALL = ("--set", "data.sites=2", "--set", "data.images_per_site=12", "--set", "
 QUICK = (
     *SMALL,
     *("--set", "data.test_images=20", "--set", "evaluation.bootstrap=0", "--set", "evaluation.yardsticks=false"),
-    *("--method", "coop", "--rounds", "2", "--cache-dir", "cache"),
+    *("--rounds", "2", "--cache-dir", "cache"),
 )
 with_flower = pytest.mark.skipif(find_spec("flwr") is None, reason="needs Flower: pip install -e '.[flower]'")
 
 
 @pytest.mark.skipif(find_spec("flwr") is not None, reason="Flower is installed")
 def test_without_the_extra_one_line_says_what_to_install(tmp_path: Path) -> None:
-    done = fedmpt("train", *QUICK, "--engine", "flower", cwd=tmp_path)
+    done = fedmpt("train", *QUICK, "--method", "coop", "--engine", "flower", cwd=tmp_path)
     assert (done.returncode, done.stderr) == (2, "error: Flower is not installed; run: pip install 'fedmpt[flower]'\n")
     assert not (tmp_path / "runs").exists()
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*"))}
 
 
 def test_flower_is_imported_only_when_it_is_used() -> None:
@@ -36,14 +40,17 @@ def test_flower_is_imported_only_when_it_is_used() -> None:
 
 
 @with_flower
-def test_the_simulation_trains_the_same_parameters(tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", [("coop",), ("fedpgp", "--set", "federation.memory=optimiser")])
+def test_the_simulation_trains_the_same_parameters(tmp_path: Path, method: tuple[str, ...]) -> None:
+    """Also of clients that keep something between rounds."""
     for name, engine in (("local", ()), ("flower", ("--engine", "flower"))):
-        done = fedmpt("train", *QUICK, "--out", name, *engine, cwd=tmp_path)
+        done = fedmpt("train", *QUICK, "--method", *method, "--out", name, *engine, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     local, flower = Run.open(tmp_path / "local"), Run.open(tmp_path / "flower")
     assert [path.read_bytes() for path in local.checkpoints().values()] == [
         path.read_bytes() for path in flower.checkpoints().values()
     ]
+    assert files(local.clients) == files(flower.clients)
     for line, other in zip(local.metrics(), flower.metrics(), strict=True):
         assert {key: other[key] for key in line} == line
         assert other["bytes_sent"] > 2 * 1000

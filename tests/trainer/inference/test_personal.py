@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import trainer
+from fedmpt.cli import build
 from tests.trainer.personal import Adapted
 from tests.trainer.runs import pictures, trained_run
 from trainer.errors import TrainerError
@@ -60,6 +63,31 @@ def test_an_export_carries_the_parts(run: Run, tmp_path: Path) -> None:
         assert other == pytest.approx(one, abs=1e-6)
     with pytest.raises(TrainerError, match="an exported model has no clients; load client 0 from the run's folder"):
         trainer.load(tmp_path / "model", client=0)
+
+
+def test_commands_take_a_client_s_own_model(run: Run, tmp_path: Path) -> None:
+    shown = pictures(tmp_path / "photos")
+    found: dict[str, list[dict[str, float]]] = {}
+    own = CliRunner().invoke(
+        build("export"), ["export", str(run.folder), "--out", str(tmp_path / "own"), "--client", "1"]
+    )
+    assert own.exit_code == 0, own.output
+    for name, model in (("run", (str(run.folder), "--client", "1")), ("export", (str(tmp_path / "own"),))):
+        words = ["predict", *model, *map(str, shown), "--top", "999", "--json", "--device", "cpu"]
+        done = CliRunner().invoke(
+            build("predict"), ["predict", *words, *map(str, shown), "--top", "999", "--json", "--device", "cpu"]
+        )
+        assert done.exit_code == 0, done.output
+        rows = [row["labels"] for row in json.loads(done.stdout)["images"]]
+        found[name] = [{label["label"]: label["probability"] for label in labels} for labels in rows]
+    expected = trainer.load(run.folder, device="cpu", client=1).predict(shown)
+    assert expected != trainer.load(run.folder, device="cpu").predict(shown)
+    for one, other, third in zip(expected, found["run"], found["export"], strict=True):
+        assert other == pytest.approx(one, abs=1e-4)
+        assert third == pytest.approx(one, abs=1e-4)
+    card = (tmp_path / "own" / "README.md").read_text()
+    assert "This is client 1's own model" in card
+    assert json.loads((tmp_path / "own" / "config.json").read_text())["figures"] == {}
 
 
 def test_a_client_that_never_trained_is_named(run: Run) -> None:
