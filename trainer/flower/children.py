@@ -24,6 +24,8 @@ SETTINGS = {
     "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.1",
     "PYTHONUNBUFFERED": "1",
 }
+PROGRAMS = Path(__file__).parent / "bin"
+"""Programs that Flower's programs start: in the way of `trainer.flower.program`."""
 GRACE = 10.0
 """Seconds that a program has to end after it was asked to."""
 
@@ -54,8 +56,8 @@ def program(name: str) -> str:
 
 def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of Flower's programs, which start each other by name."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
-    return {**os.environ, **SETTINGS, "PATH": path, **(extra or {})}
+    path = os.pathsep.join([str(PROGRAMS), str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    return {**os.environ, **SETTINGS, "PATH": path, "FEDMPT_PYTHON": sys.executable, **(extra or {})}
 
 
 def end(child: subprocess.Popen[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""The end of apps whose Flower process is gone: they would wait for it for ever, the server's with the run's lock."""
+"""The end of programs whose parent is gone: apps would wait for it for ever, the server's with the run's lock."""
 
 from __future__ import annotations
 
