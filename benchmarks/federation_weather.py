@@ -1,11 +1,12 @@
 """A federation on this machine in bad weather: what is killed or held up, and whether the parameters are the same.
 
     OMP_NUM_THREADS=1 python benchmarks/federation_weather.py FOLDER [--rounds 4] [--weather supernode site …]
+    …  --weather many --set method.name=fedpgp federation.memory=optimiser      # sites that keep something
 
 Server and three sites run as by `fedmpt federation`, a few images each, with a relay between each site and the server.
 For root each site has a host of its own (a network namespace), otherwise all are on this one. For each kind of weather
-the run is made anew; reported are its duration, bytes and seconds of a round, and whether all checkpoints equal those
-of `fedmpt train` to the bit. Needs the extra `flower`, and Linux.
+the run is made anew; reported are its duration, bytes and seconds of a round, and whether all checkpoints, and what the
+sites keep between rounds, equal those of `fedmpt train` to the bit. Needs the extra `flower`, and Linux.
 
     none        nothing
     delay       the relays hold each piece of data for 0.2 s
@@ -264,7 +265,12 @@ def measure(folder: Path, name: str, rounds: int, expected: Path) -> dict[str, A
         seconds, hosts = time.monotonic() - began, len(federation.hosts)
     run = folder / "server" / "run"
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    pairs = [(path, expected / path.name) for path in sorted((run / "checkpoints").iterdir())]
+    pairs = [(path, expected / "checkpoints" / path.name) for path in sorted((run / "checkpoints").iterdir())]
+    kept = [
+        (folder / "sites" / f"client-{client}" / "memory" / path.name, path)
+        for client in range(SITES)
+        for path in sorted((expected / "clients").glob(f"client-{client:04d}-*"))
+    ]
     return {
         "weather": name,
         "hosts": hosts,
@@ -276,6 +282,8 @@ def measure(folder: Path, name: str, rounds: int, expected: Path) -> dict[str, A
         "bytes sent": [line["bytes_sent"] for line in lines],
         "clients": sorted({len(line["clients"]) for line in lines}),
         "same parameters": len(pairs) == rounds + 1 and all(a.read_bytes() == b.read_bytes() for a, b in pairs),
+        "states at the sites": len(kept),
+        "the same": all(a.exists() and a.read_bytes() == b.read_bytes() for a, b in kept),
     }
 
 
@@ -285,14 +293,16 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--weather", nargs="+", choices=WEATHER, default=list(WEATHER))
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="settings of the runs")
     options = parser.parse_args()
     folder: Path = options.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
+    SETTINGS.update(text.split("=", 1) for text in options.set)
     words = [word for key, value in SETTINGS.items() for word in ("--set", f"{key}={value}")]
     cache = ("--cache-dir", str(folder / "cache"))
     run_command("train", *words, "--rounds", str(options.rounds), "--out", "local", *cache, cwd=folder)
     for name in options.weather:
-        print(json.dumps(measure(folder / name, name, options.rounds, folder / "local" / "checkpoints")), flush=True)
+        print(json.dumps(measure(folder / name, name, options.rounds, folder / "local")), flush=True)
 
 
 if __name__ == "__main__":
