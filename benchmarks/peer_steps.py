@@ -1,10 +1,10 @@
-"""Cost of a training step of the peers with learnable tokens before each label, against the same step written plainly.
+"""Cost of a training step of the peers that read a text for each label, against the same step written plainly.
 
     python benchmarks/peer_steps.py [METHOD …] [--labels 20 80] [--batch 8] [--steps 3]
 
 Forward, backward and update on ViT-B/16 with random weights, on the CPU, for each method's default settings.
 plain: every prompt over all 77 positions, the image encoder run in each step.
-ours:  shared prefixes, truncated suffixes, and what is frozen of the image path cached.
+ours:  shared prefixes, truncated suffixes, and what is frozen of text and image path computed once.
 Each runs in its own process, whose peak memory is printed; times are processor seconds of the fastest step. The first
 losses and gradients are compared. A plain step that does not fit into memory (about 45 MB per prompt) is left out.
 """
@@ -22,16 +22,19 @@ from pathlib import Path
 
 import open_clip
 import torch
+import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from step_time import BACKBONE, PROMPT_BYTES, apart, available, label_names, timed
 from torch import Tensor
 
+from prompt_bank.schema import Bank, Label
 from trainer.backbone.clip import FrozenClip, Preprocess
 from trainer.backbone.text import PrefixEncoder
 from trainer.config.sections import LossConfig
 from trainer.data.batches import Batch
 from trainer.data.encoding import Encoding, batch_of_pixels
-from trainer.methods.base import MethodContext
+from trainer.methods.base import Method, MethodContext
+from trainer.methods.fedmvp_attributes import FedMVPAttributes
 from trainer.methods.prompted_regions import PromptedRegions
 from trainer.methods.registry import build, method_class, method_names, settings_classes
 
@@ -71,16 +74,41 @@ class PlainEncoder:
         return features
 
 
-def make(name: str, labels: int) -> PromptedRegions:
+class PlainTexts:
+    """The frozen text features of `FedMVPAttributes`, computed when they are asked for, over all positions."""
+
+    def __init__(self, method: FedMVPAttributes) -> None:
+        self.clip, self.prompts = method.clip, method.prompts
+
+    def __call__(self) -> Tensor:
+        """(A, C, D), normalised."""
+        tokens = [open_clip.get_tokenizer(BACKBONE)(row) for row in self.prompts]
+        with torch.no_grad():
+            return torch.stack([F.normalize(self.clip.model.encode_text(row), dim=-1) for row in tokens])
+
+
+def make(name: str, labels: int) -> Method:
     """A method on ViT-B/16 with random weights, the same each time."""
     torch.manual_seed(0)
     model = open_clip.create_model(BACKBONE, pretrained=None, load_weights=False)
     preprocess = Preprocess(224, (0.5, 0.5, 0.5), (0.28, 0.28, 0.28))
     clip = FrozenClip(model, open_clip.get_tokenizer(BACKBONE), preprocess, BACKBONE)
     settings, generator = settings_classes()[name].model_validate({}), torch.Generator().manual_seed(0)
-    method = build(name, MethodContext(clip, label_names(labels), None, settings, LossConfig(), generator))
+    names = label_names(labels)
+    attributes = tuple(f"seen from side {i}" for i in range(5))
+    bank = Bank(name="steps", labels=tuple(Label(name=one, attributes=attributes) for one in names))
+    return build(name, MethodContext(clip, names, bank, settings, LossConfig(), generator))
+
+
+def write_plainly(method: Method) -> int:
+    """Have a method compute its text features as one would without thinking of time; the number of prompts."""
+    if isinstance(method, FedMVPAttributes):
+        method.text_features = PlainTexts(method)  # type: ignore[method-assign]
+        return sum(map(len, method.prompts)) // 10  # without gradients they need less memory
     assert isinstance(method, PromptedRegions)
-    return method
+    prompts = len(method.label_names) * len(method.encode.packing.lengths)
+    method.encode = PlainEncoder(method.encode)  # type: ignore[assignment]
+    return prompts
 
 
 def measure(name: str, variant: str, labels: int, images: int, steps: int, threads: int, out: Path) -> None:
@@ -95,10 +123,9 @@ def measure(name: str, variant: str, labels: int, images: int, steps: int, threa
         return batch_of_pixels(method.reads, encoding, pixels, truth)
 
     if variant == "plain":
-        if available() < PROMPT_BYTES * labels * len(method.encode.packing.lengths):
+        if available() < PROMPT_BYTES * write_plainly(method):
             print(json.dumps({}))
             return
-        method.encode = PlainEncoder(method.encode)  # type: ignore[assignment]
         seconds, first = timed(method, encoded, steps)
     else:
         cached = encoded()
@@ -109,7 +136,7 @@ def measure(name: str, variant: str, labels: int, images: int, steps: int, threa
 
 def comparable() -> list[str]:
     """The methods that have a plain encoding."""
-    return [name for name in method_names() if issubclass(method_class(name), PromptedRegions)]
+    return [name for name in method_names() if issubclass(method_class(name), PromptedRegions | FedMVPAttributes)]
 
 
 def main() -> None:
@@ -136,7 +163,7 @@ def _compare(name: str, labels: int, options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         files = {variant: Path(folder) / variant for variant in VARIANTS}
         plain, ours = (_in_a_process(name, variant, labels, options, file) for variant, file in files.items())
-        line = f"{name:<9} ours {ours['seconds']:7.3f} s, peak {ours['megabytes']:6.0f} MB"
+        line = f"{name:<17} ours {ours['seconds']:7.3f} s, peak {ours['megabytes']:6.0f} MB"
         if plain:
             difference = apart(load_file(files["ours"]), load_file(files["plain"]))
             line += f"   plain {plain['seconds']:7.3f} s, peak {plain['megabytes']:6.0f} MB"
