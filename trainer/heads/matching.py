@@ -5,7 +5,6 @@ Shape letters: B images, N conditions, M patches, C labels.
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from typing import Literal, NamedTuple, Self
 
@@ -169,29 +168,3 @@ def transport(
             column_relaxation=settings.relaxation if kind == "relaxed-columns" else None,
         )
     return replace(solved, plan=solved.plan[..., :count])
-
-
-TEACHER_SCALE = 20.0
-"""Scale of the softmax over patches in `teacher_cost`."""
-
-
-def teacher_cost(similarity: Tensor, absent: Tensor, scale: float) -> Tensor:
-    """The cost -log D of a frozen teacher (RAM, Tan et al., CVPR 2025), low where it sees a label that is not absent.
-
-    D = softmax_m(20 softmax_c(κ s)); of absent labels, the batch's smallest D.
-
-    Args:
-        similarity: s of the teacher, (B, M, C), cosines.
-        absent: (B, C) bool.
-        scale: κ.
-
-    Returns:
-        (B, M, C).
-    """
-    log_shares = (TEACHER_SCALE * (scale * similarity).softmax(-1)).log_softmax(1)
-    return -torch.where(absent[:, None], log_shares.min(), log_shares)
-
-
-def teacher_range(patches: int) -> float:
-    """An upper bound of `teacher_cost`, whose lower bound is 0."""
-    return TEACHER_SCALE + math.log(patches)

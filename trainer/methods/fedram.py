@@ -22,7 +22,7 @@ from trainer.data.batches import Batch
 from trainer.heads.evidence import Evidence
 from trainer.heads.logit import log_odds
 from trainer.heads.losses import contrastive_loss
-from trainer.heads.matching import MatchingConfig, teacher_cost, teacher_range, transport
+from trainer.heads.taught_matching import TaughtMatching
 from trainer.methods.base import MethodContext, normal
 from trainer.methods.federated import ParameterGroup
 from trainer.methods.prompted_regions import PromptedRegions
@@ -72,7 +72,9 @@ class FedRamConfig(MethodSettings):
         return self
 
 
-class _Compared(NamedTuple):
+class Compared(NamedTuple):
+    """An image's two streams beside the text features."""
+
     whole: Tensor
     """Logits of the image feature, (B, C)."""
     patches: Tensor
@@ -105,15 +107,13 @@ class FedRAM(PromptedRegions):
         # torch modules are initialised from the global generator.
         with seeded(int(torch.randint(2**62, (), generator=generator)), torch.device("cpu")):
             self.blocks = AdaptedBlocks(clip, prompts)
-        self.matching = MatchingConfig(
-            matching="transport",
+        self.match = TaughtMatching(
+            clip.patches,
             entropy=s.entropy,
-            iterations=100,
+            teacher=s.teacher,
+            temperature=s.temperature,
             stop="marginal" if s.variant == "clean" else "published",
-            differentiate_plan=False,
         )
-        self.taught = self.matching.model_copy(update={"entropy": s.entropy + s.teacher})
-        self.teacher_range = s.teacher * teacher_range(clip.patches)
 
     @property
     def exchanged_buffers(self) -> tuple[str, ...]:
@@ -142,8 +142,8 @@ class FedRAM(PromptedRegions):
 
     def logits(self, batch: Batch, text: Tensor) -> Tensor:
         """(B, C), whose sigmoid is the score; in the released variant, the score itself."""
-        whole, patches = self._compare(batch, text)
-        local, _ = self._match(patches)
+        whole, patches = self.compare(batch, text)
+        local, _ = self.match(patches, self.clip.scale)
         parts = torch.stack([whole.log_softmax(-1), local.log_softmax(-1)])
         score = parts.logsumexp(0) - math.log(2)
         if self.settings.variant == "released":
@@ -153,13 +153,13 @@ class FedRAM(PromptedRegions):
     def objective(self, batch: Batch, text: Tensor) -> Tensor:
         """The contrast of global and of local logits, instead of the asymmetric loss and its weight."""
         labels = batch.labels if self.settings.variant == "clean" else batch.labels.clamp_min(0)
-        whole, patches = self._compare(batch, text)
-        local, _ = self._match(patches, self._teacher(batch, labels))
+        whole, patches = self.compare(batch, text)
+        local, _ = self.match(patches, self.clip.scale, self.taught(batch, labels))
         return contrastive_loss(whole, labels) + contrastive_loss(local, labels)
 
     def evidence(self, batch: Batch, text: Tensor) -> Evidence:
         """Each label's share of the patches in the transport plan."""
-        _, plan = self._match(self._compare(batch, text).patches)
+        _, plan = self.match(self.compare(batch, text).patches, self.clip.scale)
         weights = plan / plan.sum(1, keepdim=True)
         return Evidence(weights, "the patches that transport gives to the label", None, None, None)
 
@@ -172,25 +172,15 @@ class FedRAM(PromptedRegions):
             "prompts": [f"{WORDS} {name}." for name in self.names],
         }
 
-    def _compare(self, batch: Batch, text: Tensor) -> _Compared:
+    def taught(self, batch: Batch, labels: Tensor) -> Tensor:
+        """What the frozen model adds to the transport's cost, (B, 1, M, C)."""
+        seen = F.normalize(batch.patches, dim=-1) @ self.select_seen(self.frozen).T
+        return self.match.added_cost(seen, labels == 0, self.clip.scale)
+
+    def compare(self, batch: Batch, text: Tensor) -> Compared:
         """Run the adapted blocks, and compare both streams with the text features."""
         if batch.tokens is None or batch.local is None:
             raise ValueError("RAM reads both streams of the image tower: the batch lacks one")
         features = self.blocks(self.clip, batch.tokens, batch.local, text)
         whole, patches = (F.normalize(one, dim=-1) @ F.normalize(text, dim=-1).T for one in features)
-        return _Compared(self.clip.scale * whole, patches[:, None])
-
-    def _match(self, similarity: Tensor, teacher: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Local logits (B, C) and the plan (B, M, C), which has no gradient."""
-        with torch.no_grad():
-            if teacher is None:
-                plan = transport(similarity, self.clip.scale, self.matching).plan
-            else:
-                plan = transport(similarity, self.clip.scale, self.taught, teacher, self.teacher_range).plan
-        return (plan * similarity).sum(-2)[:, 0] / self.settings.temperature, plan[:, 0]
-
-    @torch.no_grad()
-    def _teacher(self, batch: Batch, labels: Tensor) -> Tensor:
-        """The cost (B, 1, M, C) that the frozen model adds, see `teacher_cost`."""
-        similarity = F.normalize(batch.patches, dim=-1) @ self.select_seen(self.frozen).T
-        return self.settings.teacher * teacher_cost(similarity, labels == 0, self.clip.scale)[:, None]
+        return Compared(self.clip.scale * whole, patches[:, None])

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from trainer.heads.matching import MatchingConfig, match, teacher_cost, teacher_range, transport
+from trainer.heads.matching import MatchingConfig, match, transport
+from trainer.heads.taught_matching import teacher_cost, teacher_range
 from trainer.heads.transport import sinkhorn
 
 

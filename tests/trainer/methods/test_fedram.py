@@ -90,11 +90,12 @@ def test_the_parts_are_the_published_programs() -> None:
         leaving = tensors["inter.lla_out"][1:].transpose(0, 1)
         torch.testing.assert_close(method.blocks.adapters[0](entering, text), leaving, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(method.text_features(), text, atol=1e-4, rtol=1e-4)
-        _, plan = method._match(method._compare(batch, text).patches)
+        scale = method.clip.scale
+        _, plan = method.match(method.compare(batch, text).patches, scale)
         torch.testing.assert_close(plan, tensors["inter.eval_plan"], atol=1e-5, rtol=1e-3)
         torch.testing.assert_close(method(batch), tensors["outputs.score_eval"], atol=1e-4, rtol=1e-3)
-        added = method._teacher(batch, batch.labels)
-        _, plan = method._match(method._compare(batch, text).patches, added)
+        added = method.taught(batch, batch.labels)
+        _, plan = method.match(method.compare(batch, text).patches, scale, added)
         torch.testing.assert_close(plan, tensors["inter.plan"], atol=1e-5, rtol=1e-3)
 
 
