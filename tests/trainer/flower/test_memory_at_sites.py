@@ -66,7 +66,8 @@ class Sites:
     def _site(self, ready: Prepared, client: int) -> Site:
         owned, tested = client_indices(ready.dataset.train)[client], np.arange(20) + 20 * client
         memory = ClientMemory(self.memory(client))
-        return Site(ready, FACTS, {client: owned}, 1, tested={client: tested}, tells="counts", memory=memory)
+        threads = torch.get_num_threads()
+        return Site(ready, FACTS, {client: owned}, threads, tested={client: tested}, tells="counts", memory=memory)
 
     def nodes(self) -> set[int]:
         return set(self.sites)

@@ -74,9 +74,7 @@ def test_commands_take_a_client_s_own_model(run: Run, tmp_path: Path) -> None:
     assert own.exit_code == 0, own.output
     for name, model in (("run", (str(run.folder), "--client", "1")), ("export", (str(tmp_path / "own"),))):
         words = ["predict", *model, *map(str, shown), "--top", "999", "--json", "--device", "cpu"]
-        done = CliRunner().invoke(
-            build("predict"), ["predict", *words, *map(str, shown), "--top", "999", "--json", "--device", "cpu"]
-        )
+        done = CliRunner().invoke(build("predict"), words)
         assert done.exit_code == 0, done.output
         rows = [row["labels"] for row in json.loads(done.stdout)["images"]]
         found[name] = [{label["label"]: label["probability"] for label in labels} for labels in rows]
