@@ -266,8 +266,10 @@ def measure(folder: Path, name: str, rounds: int, expected: Path) -> dict[str, A
     run = folder / "server" / "run"
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     pairs = [(path, expected / "checkpoints" / path.name) for path in sorted((run / "checkpoints").iterdir())]
+    named = run / "clients" / "at-the-sites"
+    memory = Path("memory") / (named.read_text() if named.exists() else "")
     kept = [
-        (folder / "sites" / f"client-{client}" / "memory" / path.name, path)
+        (folder / "sites" / f"client-{client}" / memory / path.name, path)
         for client in range(SITES)
         for path in sorted((expected / "clients").glob(f"client-{client:04d}-*"))
     ]

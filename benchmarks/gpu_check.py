@@ -2,9 +2,9 @@
 
     python benchmarks/gpu_check.py [--out gpu_check.md] [--device cuda] [--only SECTION …] [--methods METHOD …]
 
-Ten minutes, half of them in the last section, which compiles; no weights or data are needed (ViT-B/16 has random
-weights, images are synthetic, and `scenes` is drawn). The page is written as it goes, and a section that fails says how
-and leaves the others alone.
+Five to six minutes on an H100 but for the last section, which compiles each method twice and takes longer than all
+others; no weights or data are needed (ViT-B/16 has random weights, images are synthetic, and `scenes` is drawn). The
+page is written as it goes, and a section that fails says how and leaves the others alone.
 """
 
 from __future__ import annotations

@@ -181,7 +181,7 @@ def _report_sizes(
         # Between two kept checkpoints, each client's file changes at most once.
         changing = min(clients, drawn * config.checkpoint_every)
         kept = settled(config.federation.rounds, "federation.rounds") // config.checkpoint_every + 2
-        elsewhere = memory is not None and memory.elsewhere
+        elsewhere = memory is not None and memory.elsewhere is not None
         where, most = ("their own folders", one * kept) if elsewhere else (run.clients, one * changing * kept)
         say(
             f"clients keep {format_bytes(one)} each in {where}: up to {format_bytes(most)} "

@@ -112,6 +112,7 @@ def sites_record(
     clients: int,
     rounds: int,
     threshold: float,
+    own_models: bool = False,
 ) -> dict[str, Any]:
     """What the sites of a federation told, as the content of sites.json.
 
@@ -121,6 +122,7 @@ def sites_record(
         clients: K.
         rounds: of the evaluated checkpoint.
         threshold: at which they counted.
+        own_models: whether each evaluated its own model, with the parts that it alone has.
     """
     counted = {client: site for client, site in found.items() if site is not None}
     each = [
@@ -134,7 +136,13 @@ def sites_record(
         for client in range(clients)
     ]
     together = _figures(list(counted.values()), threshold) if counted else None
-    return {"rounds": rounds, "threshold": threshold, "together": together, "each": each}
+    return {
+        "rounds": rounds,
+        "threshold": threshold,
+        "own_models": own_models,
+        "together": together,
+        "each": each,
+    }
 
 
 def _figures(sites: Sequence[SiteCounts], threshold: float) -> dict[str, float | None]:

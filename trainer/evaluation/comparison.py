@@ -212,8 +212,10 @@ def sites_sentence(sites: dict[str, Any] | None) -> str | None:
     )
     missing = [str(row["client"]) for row in sites["each"] if not row["answered"]]
     silent = f"; no answer from client {', '.join(missing)}" if missing else ""
+    by = ", each with its own model" if sites.get("own_models") else ""
     return (
-        f"{len(told)} of {len(sites['each'])} sites on {images:,} test images of their own, together: {figures}{silent}"
+        f"{len(told)} of {len(sites['each'])} sites on {images:,} test images of their own{by}, together: "
+        f"{figures}{silent}"
     )
 
 

@@ -7,12 +7,13 @@ FOLDER/
 
 Files are never modified after their round, so a checkpoint consists of a small index, without copies. Files that
 neither the current state nor a kept checkpoint refers to are deleted. If clients are sites of their own, the server has
-the indices and `at-the-sites`, and each site has its files.
+the indices and `at-the-sites`, a name by which each site tells this run's files from those of others.
 """
 
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,7 @@ PERSONAL, OPTIMISER = "personal/", "optimiser/"
 
 _FILE = re.compile(r"^client-(\d+)-round-(\d+)\.safetensors$")
 _INDEX = re.compile(r"^round-(\d+)\.json$")
+_NAME = re.compile(rb"^[0-9a-f]{32}\Z")
 _ROUNDS = TypeAdapter(dict[int, int])
 
 
@@ -97,20 +99,26 @@ class ClientMemory:
         self._rounds = {other: rounds for other, rounds in self._rounds.items() if other != client}
         self._rounds |= {client: since} if since else {}
 
-    def latest(self, client: int, rounds: int) -> int:
-        """The rounds of a client's last state here that is not after so many rounds; 0 if there is none."""
-        found = [matched for path in self._paths() if (matched := _FILE.match(path.name))]
-        return max((int(one[2]) for one in found if int(one[1]) == client and int(one[2]) <= rounds), default=0)
-
     @property
-    def elsewhere(self) -> bool:
-        """Whether the states are at the clients' own sites, and only the indices here."""
-        return (self.folder / ELSEWHERE).exists()
+    def elsewhere(self) -> str | None:
+        """The name of this memory at the clients' own sites, if only the indices are here; None if the states are.
+
+        Raises:
+            TrainerError: the file of the name is damaged.
+        """
+        path = self.folder / ELSEWHERE
+        if not path.exists():
+            return None
+        name = path.read_bytes()
+        if not _NAME.match(name):
+            raise TrainerError(f"{path}: not the name of a memory at the sites; go on from a copy of the run")
+        return name.decode()
 
     def leave_elsewhere(self) -> None:
-        """Remember that the states are at the clients' own sites."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.folder / ELSEWHERE, "")
+        """Have the states at the clients' own sites, under a name of this run's own."""
+        if self.elsewhere is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.folder / ELSEWHERE, uuid.uuid4().hex)
 
     def load(self, client: int) -> ClientState | None:
         """A client's state at the beginning of the current round; None if it has not trained yet.

@@ -54,7 +54,7 @@ class RemoteEngine:
         proved: Proved | None = None,
         memory: ClientMemory | None = None,
     ) -> None:
-        self._memory = memory
+        self._memory, self._own_models = memory, bool(prepared.method.personal)
         self._settings, self._say = prepared.config.federation, prepared.reporter.say
         self._exchange = Exchange.of(prepared.method, self._settings.wire)
         self._post, self._run, self._waiting, self._stopped = post, run, waiting, stopped
@@ -117,7 +117,7 @@ class RemoteEngine:
                 self._say(f"client {told.client}: {told.reason}")
             else:
                 found[told[0]] = told[1]
-        return sites_record(found, self._roster.images, self.clients, rounds, threshold)
+        return sites_record(found, self._roster.images, self.clients, rounds, threshold, self._own_models)
 
     def _asking(self, question: Question[T], least: int) -> Gathering[T]:
         return Gathering(

@@ -12,7 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from fedmpt.common.errors import FedmptError
 from fedmpt.common.foreign_json import parse_json
 from trainer.errors import TrainerError
-from trainer.run.record_types import Count, Hash, Name, Probability, Record, Rounds, Text
+from trainer.run.record_types import Count, Hash, MemoryName, Name, Probability, Record, Rounds, Text
 
 PROTOCOL = 2
 """Grows when the messages change; both sides must have the same."""
@@ -40,10 +40,12 @@ class Kept(Record):
     """What the asked client keeps between its rounds, see `trainer.federation.memory`.
 
     Attributes:
+        memory: the name of the run's memory at the sites; None where the server's own folder is at hand.
         since: the rounds after which its current state was kept; 0: it has not trained yet.
         needed: those of all its states to which the server's checkpoints refer; it may delete the others.
     """
 
+    memory: MemoryName | None
     since: Rounds
     needed: Annotated[tuple[Rounds, ...], Field(max_length=100_000)] = ()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,7 +14,6 @@ from trainer.flower.parties import Site, party_options, party_settings, read_par
 from trainer.inference.card import card_of_client
 from trainer.inference.export import check_new, of_client, write_exported
 from trainer.inference.exported import WEIGHTS, ExportedConfig, read_config, read_tensors
-from trainer.inference.load import from_export
 from trainer.inference.model import Model
 from trainer.preparing import Prepared
 
@@ -34,13 +34,19 @@ def own_model(file: Path, exported: Path, out: Path) -> int:
     """
     check_new(out)
     party, config = read_party(file, Site), read_config(exported)
-    prepared = party_options(party).prepare(party_settings(party), party.bank)
+    # On the CPU, as `fedmpt export`.
+    prepared = replace(party_options(party), device="cpu").prepare(party_settings(party), party.bank)
     memory = memory_of(file, prepared)
     if memory is None or not prepared.method.personal:
         raise TrainerError(f"{prepared.config.method.name} has no parts of a client's own: use {exported} as it is")
     _check_same(exported, config, prepared)
-    if not (rounds := memory.latest(party.client, config.rounds)):
-        raise TrainerError(f"{memory.folder}: nothing is kept here of client {party.client}: it has not trained")
+    if config.at_sites is None:
+        raise TrainerError(f"{exported}: no model of a federation of several machines, or a client's own already")
+    if not (rounds := config.at_sites.rounds.get(party.client, 0)):
+        raise TrainerError(
+            f"{exported}: client {party.client} has no parts of its own in it: its training never counted"
+        )
+    memory.folder /= config.at_sites.memory
     memory.take_up(party.client, rounds)
     kept = memory.load(party.client) or ClientState()
     tensors = read_tensors(exported, WEIGHTS)
@@ -54,7 +60,6 @@ def own_model(file: Path, exported: Path, out: Path) -> int:
     model = Model(prepared.method, text, config.threshold, {"patch_source": config.backbone.patch_source})
     described = of_client(config, party.client)
     write_exported(out, model, described, card_of_client(_card_of(exported), party.client))
-    from_export(out, "cpu", party.weights)
     return rounds
 
 

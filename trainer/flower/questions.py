@@ -148,7 +148,8 @@ def kept_by_clients(memory: ClientMemory | None, clients: int) -> dict[int, Kept
     needed: dict[int, list[int]] = {client: [] for client in range(clients)}
     for client, rounds in sorted(memory.needed()):
         needed[client].append(rounds)
-    return {c: Kept(since=memory.since(c), needed=tuple(rounds)) for c, rounds in needed.items()}
+    name = memory.elsewhere
+    return {c: Kept(memory=name, since=memory.since(c), needed=tuple(rounds)) for c, rounds in needed.items()}
 
 
 def _check_hash(client: int, expected: str, blob: bytes) -> None:

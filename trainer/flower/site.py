@@ -48,7 +48,8 @@ class Site:
         key: with which the site proves who it is; None where nobody asks.
         tested: for each client the indices of its test images; those that are not named have none.
         tells: what the site tells of its test images when it is asked.
-        memory: of what its clients keep between rounds; None if they keep nothing.
+        memory: of what its clients keep between rounds, with a folder for each run of the server; None if they keep
+            nothing.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Site:
         self._facts, self._owned, self._threads, self._key = facts, owned, threads, key
         self._deterministic = prepared.config.compute.deterministic
         self._trainer, self._memory = client_trainer(prepared, memory), memory
+        self._memories = None if memory is None else memory.folder
         self._exchange = Exchange.of(prepared.method, prepared.config.federation.wire)
 
     def answer(self, client: int, ask: Envelope) -> Envelope:
@@ -137,10 +139,11 @@ class Site:
 
     def _take_up(self, client: int, kept: Kept | None) -> ClientState | None:
         """What the client kept when its training last counted; what no checkpoint of the server needs is deleted."""
-        if self._memory is None:
+        if self._memory is None or self._memories is None:
             return None
         if kept is None:
             raise TrainerError("the server does not say which state of this client counts")
+        self._memory.folder = self._memories if kept.memory is None else self._memories / kept.memory
         self._memory.take_up(client, kept.since)
         self._memory.keep_only({(client, rounds) for rounds in (kept.since, *kept.needed)}, client)
         return self._memory.load(client)

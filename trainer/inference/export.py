@@ -14,7 +14,7 @@ from prompt_bank.prompts.layout import active_conditions
 from prompt_bank.schema import Bank, Condition, Label
 from trainer.backbone.architectures import SHIPPED, architecture
 from trainer.errors import TrainerError
-from trainer.federation.memory import PERSONAL
+from trainer.federation.memory import PERSONAL, ClientMemory
 from trainer.inference.card import card_of_client, model_card
 from trainer.inference.exported import (
     BACKBONE,
@@ -25,6 +25,7 @@ from trainer.inference.exported import (
     ExportedBackbone,
     ExportedConfig,
     ExportedPreprocess,
+    PartsAtSites,
     sha256,
 )
 from trainer.inference.load import from_run, run_bank
@@ -75,7 +76,7 @@ def export(
 
 def of_client(config: ExportedConfig, client: int) -> ExportedConfig:
     """The configuration of a shared model for that of a client, which has no figures."""
-    return config.model_copy(update={"run": f"{config.run}, client {client}", "figures": {}})
+    return config.model_copy(update={"run": f"{config.run}, client {client}", "figures": {}, "at_sites": None})
 
 
 def check_new(out: Path) -> None:
@@ -160,8 +161,17 @@ def _config(run: Run, model: Model, included: bool) -> ExportedConfig:
             vision_sha256=clip.vision_hash,
             included=included,
         ),
+        at_sites=_at_sites(run, model),
         bank=_exported_bank(run, model),
     )
+
+
+def _at_sites(run: Run, model: Model) -> PartsAtSites | None:
+    memory = ClientMemory(run.clients)
+    if not model.method.personal or (name := memory.elsewhere) is None:
+        return None
+    memory = ClientMemory.open(run.clients, model.source["rounds"])
+    return PartsAtSites(memory=name, rounds={client: memory.since(client) for client in memory.clients()})
 
 
 def _exported_bank(run: Run, model: Model) -> Bank | None:

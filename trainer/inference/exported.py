@@ -25,6 +25,7 @@ from trainer.backbone.architectures import SHIPPED, architecture
 from trainer.backbone.clip import PatchSource, Preprocess, Resize
 from trainer.config.settings import Settings
 from trainer.errors import TrainerError
+from trainer.run.record_types import MemoryName
 from trainer.run_config import MethodConfig
 
 CONFIG, WEIGHTS, BACKBONE, SUMS = "config.json", "model.safetensors", "backbone.safetensors", "SHA256SUMS"
@@ -76,6 +77,14 @@ class ExportedBackbone(Settings):
         return self
 
 
+class PartsAtSites(Settings):
+    """Which parts belong to the model, of a method whose clients have parts of their own, at their sites."""
+
+    memory: MemoryName
+    rounds: dict[int, int]
+    """For each client that has trained, the rounds after which its parts were kept."""
+
+
 class ExportedConfig(Settings):
     """The configuration of an exported model."""
 
@@ -95,6 +104,8 @@ class ExportedConfig(Settings):
     dataset: str
     method: MethodConfig
     backbone: ExportedBackbone
+    at_sites: PartsAtSites | None = None
+    """For `fedmpt federation own-model`; None if there is nothing at sites."""
     bank: Bank | None
     """The bank's labels, conditions and prompt; without captions, evidence and history."""
 

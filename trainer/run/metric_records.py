@@ -119,12 +119,14 @@ class SitesRecord(Record):
 
     Attributes:
         rounds, threshold: of the model that they evaluated.
+        own_models: whether each evaluated its own model, with the parts that it alone has.
         together: the figures of all sites' test images; None if nobody told any.
         each: by client.
     """
 
     rounds: Rounds
     threshold: Probability
+    own_models: bool = False
     together: CustomaryMetrics | None
     each: list[SiteRow] = Field(min_length=1)
 

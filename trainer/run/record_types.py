@@ -14,6 +14,8 @@ Percentage = Annotated[float, Field(ge=0, le=100.001)]
 Points = Annotated[float, Field(ge=-100.001, le=100.001)]
 """Percentage points."""
 Probability = Annotated[float, Field(ge=0, le=1)]
+MemoryName = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+"""See `ClientMemory.elsewhere`; a folder's name at the sites."""
 Hash = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 
 

@@ -79,4 +79,4 @@ def clients_with_personal_parts(run: Run, method: FederatedModule, rounds: int) 
 
 def parts_are_elsewhere(run: Run, method: FederatedModule) -> bool:
     """Whether the clients' personal parts are at their own sites."""
-    return bool(method.personal) and ClientMemory(run.clients).elsewhere
+    return bool(method.personal) and ClientMemory(run.clients).elsewhere is not None

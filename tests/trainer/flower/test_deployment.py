@@ -128,9 +128,10 @@ def _predict_with_a_sites_own_model(federation: Federation) -> None:
     """Only the site has what is its own, and completes the shared model with it."""
     folder, local = federation.folder, Run.open(federation.folder / "local")
     site = folder / "study" / "sites" / "client-1"
+    memory = site / "memory" / (federation.server / "run" / "clients" / "at-the-sites").read_text()
     for name, content in files(local.clients).items():
         if name.startswith("client-0001"):
-            assert (site / "memory" / name).read_bytes() == content
+            assert (memory / name).read_bytes() == content
     assert not list((federation.server / "run" / "clients").glob("client-*"))
     done = fedmpt("export", "study/server/run", "--out", "model", cwd=folder)
     assert done.returncode == 0, done.stderr
@@ -141,6 +142,11 @@ def _predict_with_a_sites_own_model(federation: Federation) -> None:
     own = load(site / "own").method.personal_parts()
     assert own.keys() == expected.keys() == {"left", "right"}
     assert all(torch.equal(own[name], expected[name]) for name in own)
+    done = fedmpt("export", "local", "--out", "other", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    done = fedmpt("federation", "own-model", "site.toml", "../../../other", "--out", "wrong", cwd=site)
+    assert (done.returncode, "no model of a federation of several machines" in done.stderr) == (2, True)
+    assert not (site / "wrong").exists()
     load_dataset(local.config().data).test.image(0).save(folder / "photo.png")
     done = fedmpt("predict", str(site / "own"), "photo.png", cwd=folder)
     assert done.returncode == 0, done.stderr

@@ -63,6 +63,9 @@ class Sites:
     def memory(self, client: int) -> Path:
         return self.folder / f"site-{client}"
 
+    def kept(self, client: int, run: Run) -> Path:
+        return self.memory(client) / str(ClientMemory(run.clients).elsewhere)
+
     def _site(self, ready: Prepared, client: int) -> Site:
         owned, tested = client_indices(ready.dataset.train)[client], np.arange(20) + 20 * client
         memory = ClientMemory(self.memory(client))
@@ -119,7 +122,7 @@ def test_the_same_bits_as_in_one_process_and_only_the_sites_have_what_they_keep(
     assert not files(remote.clients, "client-*")
     needed = ClientMemory.open(remote.clients, max(remote.checkpoints())).needed()
     for client in sites.sites:
-        here = files(sites.memory(client), "*")
+        here = files(sites.kept(client, remote), "*")
         assert here
         for name, content in files(local.clients, f"client-{client:04d}-*").items():
             assert here[name] == content
@@ -145,7 +148,7 @@ def test_a_server_that_is_cut_off_goes_on_with_sites_that_have_gone_further(
     with pytest.raises(KeyboardInterrupt):
         train(run, prepared(config, cache), engine=sites.engine())
     assert list(run.checkpoints())[-1] <= 3
-    assert (sites.memory(1) / "client-0001-round-0004.safetensors").exists()
+    assert (sites.kept(1, run) / "client-0001-round-0004.safetensors").exists()
     sites.change = lambda client, ask, answer: answer
     sites.start()
     train(run, prepared(config, cache), engine=sites.engine())
@@ -187,6 +190,25 @@ def test_a_site_that_has_lost_what_it_kept_is_named(tmp_path: Path, cache: Path)
         train(run, prepared(config, cache), engine=sites.engine())
 
 
+def test_another_run_leaves_what_sites_keep_of_the_first(tmp_path: Path, cache: Path) -> None:
+    first, config = new_run(tmp_path / "first", **PERSONAL)
+    sites, second = Sites(tmp_path, config, cache), new_run(tmp_path / "second", **PERSONAL)[0]
+    train(first, prepared(config, cache), engine=sites.engine())
+    before = files(sites.kept(0, first), "*")
+    train(second, prepared(config, cache), engine=sites.engine())
+    assert before
+    assert files(sites.kept(0, first), "*") == before
+    assert sites.kept(0, second) != sites.kept(0, first)
+
+
+def test_a_damaged_name_is_told(tmp_path: Path, cache: Path) -> None:
+    run, config = new_run(tmp_path / "run", **PERSONAL)
+    train(run, ready := prepared(config, cache), engine=Sites(tmp_path, config, cache).engine())
+    (run.clients / "at-the-sites").write_text("../elsewhere")
+    with pytest.raises(TrainerError, match="at-the-sites: not the name of a memory"):
+        restore(run, ready.method, "last", 0)
+
+
 def test_sites_count_with_their_own_models(tmp_path: Path, cache: Path) -> None:
     settings = {**PERSONAL, "federation__rounds": 2, "evaluation__bootstrap": 0}
     local, config = new_run(tmp_path / "local", **settings)
@@ -202,6 +224,7 @@ def test_sites_count_with_their_own_models(tmp_path: Path, cache: Path) -> None:
         logits, labels = scores(ready.method, ready.features(ready.dataset.test))
         images = np.arange(20) + 20 * client
         true, predicted, _ = count_at_site(logits[images], labels[images], 0.5).counts.sum(0).tolist()
+        assert told["own_models"]
         assert told["each"][client]["images"] == 20
         assert told["each"][client]["figures"]["OP"] == pytest.approx(100 * true / predicted)
     restore(local, ready.method, "2")
