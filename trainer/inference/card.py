@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Iterable
 from typing import Any
@@ -40,7 +41,8 @@ threshold are the shared model's.
 
 
 def card_of_client(card: str, client: int) -> str:
-    """The card of a shared model for that of a client."""
+    """The card of a client's own model from that of the shared one, whose figures leave the metadata."""
+    card = re.sub(r"^model-index:\n(?:(?:- | ).*\n)+", "", card, count=1, flags=re.MULTILINE)
     return card.replace("## Use\n", OWN.format(client=client) + "## Use\n", 1)
 
 

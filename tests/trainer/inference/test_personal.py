@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 import trainer
@@ -85,6 +86,8 @@ def test_commands_take_a_client_s_own_model(run: Run, tmp_path: Path) -> None:
         assert third == pytest.approx(one, abs=1e-4)
     card = (tmp_path / "own" / "README.md").read_text()
     assert "This is client 1's own model" in card
+    metadata = yaml.safe_load(card.split("---\n")[1])
+    assert metadata.keys() == {"library_name", "pipeline_tag", "tags"}, "no figures of another model"
     assert json.loads((tmp_path / "own" / "config.json").read_text())["figures"] == {}
 
 
